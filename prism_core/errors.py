@@ -1,0 +1,237 @@
+"""Every deliberate error of PRISM, as one tree.
+
+    PrismError                  code, status, message, hint, details
+      PluginError               PluginLoadError  PluginConflict  UnknownPlugin  ConfigError
+      ArtifactError    422      UnknownFormat  UnsafeArtifact  ArtifactTooLarge(413)
+      DeployError      500      LaunchFailed  ModelLoadFailed  NotReadyInTime  EnvironmentFailed  IllegalTransition(409)
+      RequestError     4xx      ModelNotFound 404  InvalidInput 422  MalformedBody 400  UnsupportedInput 415
+                                NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
+                                RateLimited 429  LinkExpired 410
+      ServingError     5xx      Overloaded 503  InsufficientMemory 507  ReplicaLost 502  DeadlineExceeded 504
+                                ModelFailed 500
+
+The message is one sentence of fact with the offending value and the expectation; the
+hint is the next action; ``details`` are for machines. None of the three ever holds a
+stack trace or a path of the server, because remote callers see them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+
+class PrismError(Exception):
+    """Base of all deliberate errors.
+
+    Parameters
+    ----------
+    message
+        One sentence of fact.
+    hint
+        What to do next, or "".
+    details
+        JSON-able facts for programs, for instance every bad row and column at once.
+    """
+
+    code: ClassVar[str] = "error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "", details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = dict(details or {})
+
+    def __init_subclass__(cls) -> None:
+        # The code is the class name in snake case: one name for log, wire, docs and Python.
+        cls.code = "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__).lstrip("_")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (error_from_code, (self.code, self.message, self.hint, self.details))
+
+
+class PluginError(PrismError):
+    """A plugin, or the configuration that names it, is wrong."""
+
+
+class PluginLoadError(PluginError):
+    """A plugin could not be imported or registered."""
+
+
+class PluginConflict(PluginError):
+    """Two plugins offer the same thing under one name."""
+
+
+class UnknownPlugin(PluginError):
+    """A plugin or one of its extensions was asked for by a name that nobody offers."""
+
+
+class ConfigError(PluginError):
+    """A setting is wrong; the message names the key's path."""
+
+    status = 422
+
+
+class ArtifactError(PrismError):
+    """The artifact cannot be served."""
+
+    status = 422
+
+
+class UnknownFormat(ArtifactError):
+    """No loader recognises the artifact."""
+
+
+class UnsafeArtifact(ArtifactError):
+    """An inspector found something that must not be loaded."""
+
+
+class ArtifactTooLarge(ArtifactError):
+    """The artifact is larger than the server takes."""
+
+    status = 413
+
+
+class DeployError(PrismError):
+    """A version could not be brought up, or may not be moved."""
+
+
+class LaunchFailed(DeployError):
+    """The isolation backend could not start a replica."""
+
+
+class ModelLoadFailed(DeployError):
+    """The runtime started, the model did not load."""
+
+    status = 422
+
+
+class NotReadyInTime(DeployError):
+    """The replica did not report READY in time."""
+
+    status = 504
+
+
+class EnvironmentFailed(DeployError):
+    """The model's environment could not be prepared."""
+
+
+class IllegalTransition(DeployError):
+    """The version's state does not allow this move; nothing was changed."""
+
+    status = 409
+
+
+class RequestError(PrismError):
+    """The caller can fix it."""
+
+    status = 400
+
+
+class ModelNotFound(RequestError):
+    """No such model, version or alias is being served."""
+
+    status = 404
+
+
+class InvalidInput(RequestError):
+    """The body was understood, its values do not fit the signature."""
+
+    status = 422
+
+
+class MalformedBody(RequestError):
+    """The body is not what its media type says."""
+
+
+class UnsupportedInput(RequestError):
+    """No normalizer reads this media type."""
+
+    status = 415
+
+
+class NotAcceptable(RequestError):
+    """No normalizer writes the media type that was asked for."""
+
+    status = 406
+
+
+class PayloadTooLarge(RequestError):
+    """The body is larger than the server takes."""
+
+    status = 413
+
+
+class Unauthorized(RequestError):
+    """No or wrong credentials."""
+
+    status = 401
+
+
+class Forbidden(RequestError):
+    """The credentials do not allow this."""
+
+    status = 403
+
+
+class RateLimited(RequestError):
+    """Too many requests; ``details["retry_after_s"]`` says when to come back."""
+
+    status = 429
+
+
+class LinkExpired(RequestError):
+    """The link has ended."""
+
+    status = 410
+
+
+class ServingError(PrismError):
+    """The server could not answer a good request."""
+
+    status = 503
+
+
+class Overloaded(ServingError):
+    """The queue is full; ``details["retry_after_s"]`` is computed from the measured service time."""
+
+
+class InsufficientMemory(ServingError):
+    """There is no memory for the model."""
+
+    status = 507
+
+
+class ReplicaLost(ServingError):
+    """The replica died with the request in flight."""
+
+    status = 502
+
+
+class DeadlineExceeded(ServingError):
+    """The answer did not come before the request's deadline."""
+
+    status = 504
+
+
+class ModelFailed(ServingError):
+    """The model raised, or answered with something that does not fit."""
+
+    status = 500
+
+
+def all_errors() -> dict[str, type[PrismError]]:
+    """Return every error class by its code."""
+    found: dict[str, type[PrismError]] = {}
+    waiting: list[type[PrismError]] = [PrismError]
+    while waiting:
+        cls = waiting.pop()
+        found[cls.code] = cls
+        waiting.extend(cls.__subclasses__())
+    return found
+
+
+def error_from_code(code: str, message: str, hint: str = "", details: Mapping[str, Any] | None = None) -> PrismError:
+    """Rebuild an error that came over the wire; an unknown code becomes a plain `PrismError`."""
+    return all_errors().get(code, PrismError)(message, hint=hint, details=details)

@@ -1,0 +1,168 @@
+"""The hooks, and their documentation. Nothing else.
+
+All are plain functions: they describe, at boot or at upload, and are never called per
+request. A hook that yields records may be a generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from prism_core.specs import (
+    Artifact,
+    CacheBackend,
+    Command,
+    Finding,
+    Frontend,
+    Guard,
+    IsolationBackend,
+    LinkProvider,
+    Loader,
+    ModelEvent,
+    Normalizer,
+    Observer,
+)
+
+hookspec = pluggy.HookspecMarker("prism")
+hookimpl = pluggy.HookimplMarker("prism")
+
+# --- what a plugin offers: called at boot --------------------------------------------
+
+
+@hookspec
+def prism_loaders() -> Iterable[Loader]:  # type: ignore[empty-body]
+    """Offer loaders: how artifacts of a framework become models.
+
+    Called at boot and when a runtime starts; `Loader.load` runs in the runtime only::
+
+        @hookimpl
+        def prism_loaders():
+            yield Loader("mean", suffixes=(".mean",), recognises=recognises, load=load)
+    """
+
+
+@hookspec
+def prism_normalizers() -> Iterable[Normalizer]:  # type: ignore[empty-body]
+    """Offer media types: bytes and a signature become a batch, and back.
+
+    Called when a runtime starts, and at boot for the list of media types::
+
+        @hookimpl
+        def prism_normalizers():
+            yield Normalizer("application/x-reversed", normalize=read, encode=write)
+    """
+
+
+@hookspec
+def prism_isolation_backends() -> Iterable[IsolationBackend]:  # type: ignore[empty-body]
+    """Offer a place for replicas to run: a process, a container, a cluster.
+
+    Called at boot; `IsolationBackend.open` when the gateway starts::
+
+        @hookimpl
+        def prism_isolation_backends():
+            yield IsolationBackend("podman", open=open_podman, config=PodmanConfig, available=why_not)
+    """
+
+
+@hookspec
+def prism_caches() -> Iterable[CacheBackend]:  # type: ignore[empty-body]
+    """Offer a store for answers; a fault in it is a miss, never an error::
+
+        @hookimpl
+        def prism_caches():
+            yield CacheBackend("redis", open=open_redis, config=RedisConfig)
+    """
+
+
+@hookspec
+def prism_link_providers() -> Iterable[LinkProvider]:  # type: ignore[empty-body]
+    """Offer a way to make the public listener reachable::
+
+        @hookimpl
+        def prism_link_providers():
+            yield LinkProvider("lan", open=open_lan)
+    """
+
+
+@hookspec
+def prism_guards() -> Iterable[Guard]:  # type: ignore[empty-body]
+    """Offer a check of a request's head, before its body is read: identity, rate, quota::
+
+        @hookimpl
+        def prism_guards():
+            yield Guard("office-hours", open=open_guard)
+    """
+
+
+@hookspec
+def prism_observers() -> Iterable[Observer]:  # type: ignore[empty-body]
+    """Offer a reader of call records; it gets them in batches, in the background::
+
+        @hookimpl
+        def prism_observers():
+            yield Observer("statsd", open=open_statsd, config=StatsdConfig)
+    """
+
+
+@hookspec
+def prism_frontends() -> Iterable[Frontend]:  # type: ignore[empty-body]
+    """Offer another face of the server: an ASGI application under a path, or a listener of its own::
+
+        @hookimpl
+        def prism_frontends():
+            yield Frontend("oip", open=open_oip, path="/v2")
+    """
+
+
+@hookspec
+def prism_commands() -> Iterable[Command]:  # type: ignore[empty-body]
+    """Offer subcommands of ``prism``; called when the command line starts::
+
+        @hookimpl
+        def prism_commands():
+            yield Command("bench", build=build_bench, help="Measure a served model.")
+    """
+
+
+# --- an artifact on its way in: called at upload ---------------------------------------
+
+
+@hookspec(firstresult=True)
+def prism_fetch_artifact(uri: str, directory: Path) -> Path | None:
+    """Fetch ``uri`` into ``directory`` and return the path, or None for 'not mine'.
+
+    Called by ``prism upload URI`` in the CLI's process; the first result wins.
+    """
+
+
+@hookspec
+def prism_inspect_artifact(artifact: Artifact, loader: Loader) -> Iterable[Finding]:  # type: ignore[empty-body]
+    """Look at an artifact before anything of it is launched, and say what you find.
+
+    Runs in the gateway: it must not execute anything of the artifact. An exception counts
+    as a blocking finding.
+    """
+
+
+# --- the gateway and the runtime in their lives ----------------------------------------
+
+
+@hookspec
+def prism_lifespan(gateway: Any) -> AbstractAsyncContextManager[None]:  # type: ignore[empty-body]
+    """Return an async context manager that is entered when the gateway has started and left before it stops."""
+
+
+@hookspec
+def prism_model_event(event: ModelEvent) -> None:
+    """Hear of a change of state, after it has been stored. Be quick: it is called on the gateway's loop."""
+
+
+@hookspec
+def prism_runtime_startup(model: str, version: int, threads: int) -> None:
+    """Prepare the runtime's process before the model is loaded."""

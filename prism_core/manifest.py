@@ -1,0 +1,82 @@
+"""What is stored for a version and never changes: everything needed to bring it up again.
+
+The gateway writes it as JSON; a runtime reads it with msgspec alone, so nothing here
+needs cattrs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+
+
+@attrs.frozen
+class Batching:
+    """How a version's requests are joined.
+
+    Parameters
+    ----------
+    max_batch_rows
+        Upper bound of rows in one execution; the AIMD cap moves below it.
+    max_delay_ms
+        How long an idle model waits for company. 0: batch only while busy.
+    max_queue_rows
+        Rows that may wait; beyond them a request is answered 503.
+    latency_slo_ms
+        The objective for one execution, against which the cap is adapted; 0 turns that off.
+    """
+
+    max_batch_rows: int = 1024
+    max_delay_ms: float = 0.0
+    max_queue_rows: int = 8192
+    latency_slo_ms: float = 100.0
+
+
+@attrs.frozen
+class Manifest:
+    """One immutable version.
+
+    ``plugin`` is the entry-point name of the plugin that offers ``loader``. ``artifact`` is
+    the name that it was uploaded under, ``digest`` its ``sha256:``. ``trust`` are names that
+    the owner admitted for this artifact. ``environment`` is the key of its environment.
+    """
+
+    model: str
+    version: int
+    loader: str
+    plugin: str
+    artifact: str
+    digest: str
+    size_bytes: int
+    created: float
+    options: dict[str, Any] = attrs.field(factory=dict)
+    deterministic: bool = True
+    row_independent: bool = True
+    environment: str = "server"
+    isolation: str = "process"
+    replicas: int = 1
+    threads: int = 1
+    timeout_s: float = 30.0
+    memory_estimate_bytes: int = 0
+    memory_limit_bytes: int = 0
+    preload: bool = True
+    trust: tuple[str, ...] = ()
+    batching: Batching = Batching()
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> bytes:
+        """Return the manifest as JSON."""
+        return msgspec.json.encode(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Manifest:
+        """Read a manifest that `to_json` wrote; unknown fields of a newer PRISM are ignored."""
+        return msgspec.json.decode(data, type=cls)
+
+    @classmethod
+    def read(cls, path: Path) -> Manifest:
+        """Read a manifest from a file."""
+        return cls.from_json(path.read_bytes())

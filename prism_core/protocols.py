@@ -1,0 +1,172 @@
+"""The objects that hooks lead to. Structural types: nothing needs to inherit, except models.
+
+A plugin implements one of these and yields a record of `prism_core.specs` that opens it.
+"""
+
+from __future__ import annotations
+
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from prism_core.types import Batch, Signature
+
+
+class BaseModel(ABC):
+    """A loaded model inside a runtime.
+
+    ``predict`` is called by one thread at a time, not always the same one, with a batch
+    that has been checked against ``signature``. It returns the outputs named by
+    ``inputs.outputs`` (all of ``signature.computed`` when that is empty), each with as many
+    rows as came in and in their order. Whatever it raises fails only the guilty request.
+    """
+
+    signature: Signature
+    warnings: tuple[str, ...] = ()
+
+    @abstractmethod
+    def predict(self, inputs: Batch) -> Batch:
+        """Compute the asked-for outputs of ``inputs``."""
+
+    def example(self) -> Batch | None:
+        """Return a small plausible input for the warm-up, or None to have one made from the signature."""
+        return None
+
+
+@attrs.frozen
+class ReplicaSpec:
+    """All that an isolation backend needs to start one replica.
+
+    Parameters
+    ----------
+    replica
+        Its name, unique in the life of the data directory, for instance ``churn-3-0``.
+    manifest
+        The path of the JSON file with the version's `Manifest`, readable by the runtime.
+    artifact
+        The artifact's file or directory, read only.
+    directory
+        A private directory of the replica, for its log and scratch files.
+    plugins
+        Entry-point names of the plugins that the runtime loads beside the built-in inputs.
+    warm
+        Modules worth importing before forking, as the loader requires them.
+    environment
+        The key of the environment; replicas of one environment may share a zygote.
+    python
+        The interpreter of the environment.
+    threads
+        How many threads the replica's numeric libraries may use.
+    memory_limit_bytes
+        Kill line of the replica, 0 for none.
+    token
+        What the gateway will present in HELLO where the address is TCP; "" on a Unix socket.
+    """
+
+    replica: str
+    manifest: Path
+    artifact: Path
+    directory: Path
+    plugins: tuple[str, ...]
+    warm: tuple[str, ...]
+    environment: str
+    python: str
+    threads: int = 1
+    memory_limit_bytes: int = 0
+    token: str = ""
+
+
+@attrs.frozen
+class ReplicaHandle:
+    """Where a started replica is; plain values, so it survives a restart of the gateway.
+
+    ``started`` is the process's start time as the system counts it: with the pid it
+    identifies a process for good. ``pid`` is 0 where there is none to see.
+    """
+
+    replica: str
+    backend: str
+    pid: int
+    started: float
+    address: str
+
+
+@attrs.frozen
+class Usage:
+    """What a replica uses now: its own memory (USS where it can be had, else RSS) and CPU time."""
+
+    memory_bytes: int
+    cpu_s: float
+
+
+class Launcher(Protocol):
+    """An open isolation backend. Three verbs, and two looks."""
+
+    async def start(self, spec: ReplicaSpec, listener: socket.socket | None) -> ReplicaHandle:
+        """Start a replica that accepts on ``listener`` (bound and listening; None: it makes its own address).
+
+        Returns when the process exists, not when the model is loaded. The listener stays the caller's.
+
+        Raises
+        ------
+        LaunchFailed
+            With the step that failed and the last lines of the replica's log.
+        """
+
+    async def poll(self, handle: ReplicaHandle) -> int | None:
+        """Return None while it runs, else its exit code (negative: the signal; -1 where it is unknown)."""
+
+    async def wait(self, handle: ReplicaHandle) -> int:
+        """Return the exit code as soon as it has ended."""
+
+    async def stop(self, handle: ReplicaHandle, grace_s: float) -> None:
+        """Ask it to drain, kill it after ``grace_s``; returns when it is gone. Stopping twice is fine."""
+
+    def logs(self, spec_directory: Path, tail: int, follow: bool) -> AsyncIterator[str]:
+        """Yield the last ``tail`` lines of what the replica wrote, and with ``follow`` those to come."""
+
+    async def usage(self, handle: ReplicaHandle) -> Usage | None:
+        """Measure it, or None when it is gone."""
+
+
+@runtime_checkable
+class Cache(Protocol):
+    """A store of answers. Whatever it raises is a miss to the caller."""
+
+    async def get(self, key: bytes) -> bytes | None:
+        """Return the value or None."""
+
+    async def put(self, key: bytes, value: bytes, ttl_s: float | None) -> None:
+        """Keep the value for at most ``ttl_s`` seconds, or forget it at once: a cache may always forget."""
+
+    async def clear(self) -> None:
+        """Forget everything of this server."""
+
+
+@attrs.frozen
+class PublicListener:
+    """The address on which the public listener was bound, for link providers."""
+
+    host: str
+    port: int
+    scheme: str = "http"
+
+
+class Linker(Protocol):
+    """An open link provider: makes the public listener reachable under a URL."""
+
+    async def publish(self, listener: PublicListener) -> str:
+        """Return the base URL, without a trailing slash, under which the listener is now reachable."""
+
+    async def withdraw(self) -> None:
+        """End what `publish` began; safe to call twice."""
+
+    async def health(self) -> str:
+        """Return "" when the link works, else why it does not."""
+
+
+Parameters = Mapping[str, Any]

@@ -1,0 +1,86 @@
+"""Every setting of a server and its default: defaults < prism.yaml < PRISM_* < flags.
+
+The classes are the reference: ``docs/reference/settings.md`` has a heading for each key.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from prism_core.manifest import Batching
+
+MB = 1024 * 1024
+
+
+@attrs.frozen
+class CacheSettings:
+    """Answers kept in memory. Sizes in bytes (``256MB`` in the file), times in seconds."""
+
+    enabled: bool = True
+    max_memory: int = 256 * MB
+    ttl_s: float = 3600.0
+    second_level: str = ""
+
+
+@attrs.frozen
+class MemorySettings:
+    """Memory of all replicas together, in bytes; 0 is no limit."""
+
+    soft_limit: int = 0
+    hard_limit: int = 0
+
+
+@attrs.frozen
+class LimitSettings:
+    """Bounds on what callers may send, and on how long things may take."""
+
+    max_body: int = 64 * MB
+    max_artifact: int = 8192 * MB
+    ready_s: float = 120.0
+    drain_s: float = 10.0
+    timeout_s: float = 30.0
+
+
+@attrs.frozen
+class ModelSettings:
+    """A model that the server brings up by itself, and the defaults of a model of that name."""
+
+    path: str
+    loader: str = ""
+    alias: str = ""
+    preload: bool = True
+    memory_estimate: int = 0
+    memory_limit: int = 0
+    replicas: int = 1
+    threads: int = 1
+    timeout_s: float = 30.0
+    isolation: str = ""
+    options: dict[str, Any] = attrs.field(factory=dict)
+    batching: Batching = Batching()
+    trust: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class Settings:
+    """All settings of one server.
+
+    ``plugins`` in the file holds each extension's own configuration by its name;
+    ``load`` names the plugins to load, None for all that are installed.
+    """
+
+    host: str = "0.0.0.0"  # noqa: S104 - the public listener predicts and nothing else; sharing is its purpose
+    port: int = 8000
+    admin_port: int = 8001
+    data_dir: Path = Path()
+    load: tuple[str, ...] | None = None
+    isolation: str = "process"
+    link: str = "lan"
+    log_level: str = "info"
+    models: dict[str, ModelSettings] = attrs.field(factory=dict)
+    cache: CacheSettings = CacheSettings()
+    memory: MemorySettings = MemorySettings()
+    limits: LimitSettings = LimitSettings()
+    plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict)

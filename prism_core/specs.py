@@ -1,0 +1,260 @@
+"""The records that hooks yield. A record describes; the core chooses, opens and reports.
+
+Everything here is frozen and cheap: yielding a record imports no framework and opens nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import attrs
+
+from prism_core.protocols import BaseModel, Cache, Launcher, Linker
+from prism_core.types import Batch, Signature
+
+
+def _always() -> str:
+    return ""
+
+
+@attrs.frozen
+class NoConfig:
+    """The options of something that has none."""
+
+
+@attrs.frozen
+class Artifact:
+    """A file or directory that someone wants served.
+
+    ``name`` is the name it was uploaded under, with its suffix; ``path`` is where it lies
+    now, possibly under another name.
+    """
+
+    path: Path
+    name: str
+
+    @property
+    def suffix(self) -> str:
+        """The lower-case suffix of the uploaded name, with its dot; "" for a directory."""
+        return Path(self.name).suffix.lower()
+
+    def head(self, size: int = 64) -> bytes:
+        """Return the first ``size`` bytes, b"" for a directory."""
+        if self.path.is_dir():
+            return b""
+        with self.path.open("rb") as file:
+            return file.read(size)
+
+
+@attrs.frozen
+class Loader:
+    """How artifacts of one framework become models.
+
+    Parameters
+    ----------
+    name
+        What ``--loader`` takes, for instance ``sklearn``.
+    suffixes
+        File suffixes with dots, lower case. A hint: content decides where it can.
+    recognises
+        Looks at the artifact without executing anything of it: 0.0 'not mine', 1.0 'certainly
+        mine'. Runs in the gateway, so it imports no framework. The highest wins.
+    load
+        Runs in the runtime only: ``load(artifact, options)`` returns the model.
+    requires
+        Modules that must be importable, also what the zygote warms; the first is the framework.
+    options
+        An attrs class: what ``--option k=v`` may set.
+    deterministic
+        Equal inputs give equal outputs: answers may be cached, and retried on another replica.
+    row_independent
+        A row's answer does not depend on its neighbours: requests may be joined.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    recognises: Callable[[Artifact], float]
+    load: Callable[[Artifact, Any], BaseModel]
+    requires: tuple[str, ...] = ()
+    options: type = NoConfig
+    deterministic: bool = True
+    row_independent: bool = True
+
+
+@attrs.frozen
+class Request:
+    """What a normalizer is told beside the body: media type parameters and query parameters, merged."""
+
+    parameters: Mapping[str, str]
+    options: Mapping[str, Any]
+
+
+@attrs.frozen
+class Answer:
+    """What an encoder is given: the model's outputs and what the response says about them.
+
+    ``outputs`` are the tensors to write, in order. ``style`` is "prism", or "v1" for the
+    KServe V1 route, whose body holds ``predictions`` alone.
+    """
+
+    model: str
+    version: int
+    outputs: Batch
+    signature: Signature
+    style: str = "prism"
+
+
+@attrs.frozen
+class Normalizer:
+    """One media type, both ways; pure functions that run in the runtime.
+
+    Parameters
+    ----------
+    media_type
+        Lower case, without parameters, for instance ``text/csv``.
+    normalize
+        ``normalize(body, signature, request)`` -> `Batch` that fits the signature. Raises
+        `MalformedBody` or `InvalidInput`, with every bad row and column at once. None: this
+        media type is written only.
+    encode
+        ``encode(answer)`` -> bytes. None: it is read only.
+    """
+
+    media_type: str
+    normalize: Callable[[memoryview, Signature, Request], Batch] | None = None
+    encode: Callable[[Answer], bytes] | None = None
+    available: Callable[[], str] = _always
+
+
+class Severity(StrEnum):
+    """How much a finding matters: INFO is shown, WARNING is shown and kept, BLOCK ends the upload."""
+
+    INFO = "info"
+    WARNING = "warning"
+    BLOCK = "block"
+
+
+@attrs.frozen
+class Finding:
+    """What an inspector has to say about an artifact."""
+
+    severity: Severity
+    message: str
+    hint: str = ""
+
+
+Opened = TypeVar("Opened")
+
+
+@attrs.frozen
+class Extension(Generic[Opened]):
+    """Something the gateway opens at start and closes at stop.
+
+    Parameters
+    ----------
+    name
+        What settings and flags call it.
+    open
+        ``open(config)`` -> async context manager of the working object.
+    config
+        The attrs class of ``plugins.<name>`` in ``prism.yaml``.
+    available
+        Returns "" or one sentence why it cannot work on this machine and how to get it.
+    """
+
+    name: str
+    open: Callable[[Any], AbstractAsyncContextManager[Opened]]
+    config: type = NoConfig
+    available: Callable[[], str] = _always
+
+
+@attrs.frozen
+class IsolationBackend(Extension[Launcher]):
+    """Opens a `Launcher`. ``transport`` is "unix" when it takes the gateway's listening socket, else "tcp"."""
+
+    transport: str = "unix"
+
+
+@attrs.frozen
+class CacheBackend(Extension[Cache]):
+    """Opens a `Cache`."""
+
+
+
+@attrs.frozen
+class LinkProvider(Extension[Linker]):
+    """Opens a `Linker`."""
+
+
+
+@attrs.frozen
+class Call:
+    """The head of a request, as guards see it; header names are lower case."""
+
+    model: str
+    verb: str
+    headers: Mapping[str, str]
+    client: str
+    body_bytes: int
+
+
+@attrs.frozen
+class Guard(Extension[Any]):
+    """Opens an object with ``check(call: Call) -> None`` that raises a `RequestError` to refuse. Plain, quick, no I/O."""
+
+
+@attrs.frozen
+class CallRecord:
+    """One answered prediction, as observers see it. Times in seconds on the gateway's monotonic clock."""
+
+    model: str
+    version: int
+    status: int
+    code: str
+    rows: int
+    batch_rows: int
+    queue_s: float
+    compute_s: float
+    total_s: float
+    cache: str
+
+
+@attrs.frozen
+class Observer(Extension[Any]):
+    """Opens an object with ``async observe(records: Sequence[CallRecord])``; called in the background."""
+
+
+@attrs.frozen
+class Frontend(Extension[Any]):
+    """Opens an ASGI application, mounted at ``path`` of the ``listener`` ("public" or "admin").
+
+    ``open`` is called with ``(config, service)``: its configuration and the one door for
+    predictions, `prism_core.gateway.service.PredictService`.
+    """
+
+    path: str = ""
+    listener: str = "public"
+
+
+@attrs.frozen
+class Command:
+    """A ``prism`` subcommand: ``build()`` returns the click command, called only when it is needed."""
+
+    name: str
+    build: Callable[[], Any]
+    help: str = ""
+
+
+@attrs.frozen
+class ModelEvent:
+    """A change that has been stored: ``name`` such as ``model.ready``, and facts."""
+
+    name: str
+    model: str
+    version: int
+    at: float
+    facts: Mapping[str, Any]
