@@ -1,0 +1,240 @@
+"""Answers kept by exact bytes: a memory store, and the policy around it.
+
+`MemoryCache` is the built-in `CacheBackend`. `AnswerCache` is what a lane asks: it keys,
+coalesces equal requests in flight, and steps aside where nothing ever hits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from hashlib import blake2b
+from typing import TypeVar
+
+import attrs
+import msgspec
+
+from prism_core.hookspecs import hookimpl
+from prism_core.protocols import Cache
+from prism_core.specs import CacheBackend
+
+Value = TypeVar("Value")
+
+# A rough cost of an entry beside its bytes: key, tuple, dict slots.
+ENTRY_BYTES = 300
+# After so many look-ups with fewer hits than one in a hundred, the cache steps aside for
+# a while and then looks again.
+SAMPLE = 1000
+USEFUL = 0.01
+ASIDE = 20_000
+# What a second level may cost a request before it counts as a miss.
+SECOND_LEVEL_S = 0.004
+
+
+@attrs.frozen
+class MemoryCacheConfig:
+    """``plugins.memory``: how much is kept, and for how long unless told otherwise."""
+
+    max_memory: int = 256 * 1024 * 1024
+    ttl_s: float = 3600.0
+
+
+class MemoryCache:
+    """Least recently used by bytes, with a time to live.
+
+    Parameters
+    ----------
+    max_bytes
+        Upper bound of what keys and values take; a value that alone is larger is not kept.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.max_bytes = max_bytes
+        self.bytes = 0
+        self._clock = clock
+        self._entries: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def lookup(self, key: bytes) -> bytes | None:
+        """Return the value, or None; `get` without the event loop."""
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        value, ends = entry
+        if ends <= self._clock():
+            self._forget(key)
+            return None
+        self._entries.move_to_end(key)
+        return value
+
+    def keep(self, key: bytes, value: bytes, ttl_s: float | None) -> None:
+        """Keep a value; `put` without the event loop."""
+        if key in self._entries:
+            self._forget(key)
+        size = len(value) + ENTRY_BYTES
+        if size > self.max_bytes or (ttl_s is not None and ttl_s <= 0):
+            return
+        self._entries[key] = (value, float("inf") if ttl_s is None else self._clock() + ttl_s)
+        self.bytes += size
+        while self.bytes > self.max_bytes:
+            self._forget(next(iter(self._entries)))
+
+    async def get(self, key: bytes) -> bytes | None:
+        """Return the value or None."""
+        return self.lookup(key)
+
+    async def put(self, key: bytes, value: bytes, ttl_s: float | None) -> None:
+        """Keep the value for at most ``ttl_s`` seconds."""
+        self.keep(key, value, ttl_s)
+
+    async def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self.bytes = 0
+
+    def _forget(self, key: bytes) -> None:
+        value, _ = self._entries.pop(key)
+        self.bytes -= len(value) + ENTRY_BYTES
+
+
+@asynccontextmanager
+async def open_memory(config: MemoryCacheConfig) -> AsyncIterator[MemoryCache]:
+    """Open the built-in cache."""
+    cache = MemoryCache(config.max_memory)
+    yield cache
+    await cache.clear()
+
+
+@hookimpl
+def prism_caches() -> Iterator[CacheBackend]:
+    """Offer the built-in cache."""
+    yield CacheBackend("memory", open=open_memory, config=MemoryCacheConfig)
+
+
+class Kept(msgspec.Struct, array_like=True, frozen=True):
+    """An answer as it is kept: what the reply said, and its body."""
+
+    media_type: str
+    rows: int
+    body: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Kept).decode
+
+
+class AnswerCache:
+    """The answers of one version.
+
+    Parameters
+    ----------
+    memory
+        The first level, shared by all versions.
+    salt
+        What makes the version different from all others: the digest of its artifact and of
+        its manifest.
+    ttl_s
+        How long an answer may be served again.
+    second
+        Another `Cache` behind it, shared with other servers; None for none.
+    """
+
+    def __init__(self, memory: MemoryCache, salt: bytes, ttl_s: float, second: Cache | None = None) -> None:
+        self._memory = memory
+        self._salted = blake2b(salt, digest_size=16)
+        self._ttl_s = ttl_s
+        self._second = second
+        self._flights: dict[bytes, asyncio.Future[Kept]] = {}
+        self._looked = 0
+        self._hits = 0
+        self._aside = 0
+
+    def key(self, head: str, body: bytes) -> bytes | None:
+        """Return the key of a request, or None while the cache steps aside.
+
+        ``head`` holds everything but the body that changes the answer.
+        """
+        if self._aside:
+            self._aside -= 1
+            return None
+        digest = self._salted.copy()
+        encoded = head.encode()
+        digest.update(len(encoded).to_bytes(4, "little") + encoded)
+        digest.update(body)
+        return digest.digest()
+
+    async def answer(self, key: bytes, compute: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
+        """Return the answer for ``key`` and how it was had: ``hit``, ``coalesced`` or ``miss``.
+
+        Equal requests that are in flight together are computed once. An error is shared with
+        those who wait for it and never kept; if the one who computes goes away, one of those
+        who wait computes in its place.
+        """
+        while True:
+            kept = self.lookup(key)
+            if kept is not None:
+                return kept, "hit"
+            flight = self._flights.get(key)
+            if flight is None:
+                return await self._fly(key, compute)
+            try:
+                return await asyncio.shield(flight), "coalesced"
+            except asyncio.CancelledError:
+                if not flight.cancelled():
+                    raise  # it is the caller that went away, not the one that computes
+
+    def lookup(self, key: bytes) -> Kept | None:
+        """Return what memory has, and learn whether asking it pays."""
+        value = self._memory.lookup(key)
+        self._looked += 1
+        if value is not None:
+            self._hits += 1
+        if self._looked >= SAMPLE:
+            if self._hits < self._looked * USEFUL and not self._second:
+                self._aside = ASIDE
+            self._looked = self._hits = 0
+        return _decode(value) if value is not None else None
+
+    async def _fly(self, key: bytes, compute: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
+        flight: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
+        self._flights[key] = flight
+        try:
+            if self._second and (value := await _within(self._second.get(key))) is not None:
+                kept, how = _decode(value), "hit"
+            else:
+                kept, how = await compute(), "miss"
+        except asyncio.CancelledError:
+            flight.cancel()
+            raise
+        except BaseException as error:
+            flight.set_exception(error)
+            flight.exception()  # nobody may be waiting for it
+            raise
+        else:
+            flight.set_result(kept)
+            await self._keep(key, kept, also_second=how == "miss")
+            return kept, how
+        finally:
+            del self._flights[key]
+
+    async def _keep(self, key: bytes, kept: Kept, *, also_second: bool) -> None:
+        value = _encode(kept)
+        self._memory.keep(key, value, self._ttl_s)
+        if self._second and also_second:
+            await _within(self._second.put(key, value, self._ttl_s))
+
+
+async def _within(operation: Awaitable[Value]) -> Value | None:
+    """Await a second level's operation; whatever goes wrong with it is a miss."""
+    try:
+        async with asyncio.timeout(SECOND_LEVEL_S):
+            return await operation
+    except Exception:
+        return None

@@ -1,0 +1,58 @@
+"""The one door for predictions: REST, gRPC, jobs and graphs all come through here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from prism_core.errors import PrismError
+from prism_core.gateway.lane import Head, Lane, Prediction
+
+
+class Lanes(Protocol):
+    """What the service needs of the registry.
+
+    ``lanes`` maps references (``churn``, ``churn@champion``, ``churn/3``) to lanes and is
+    replaced whole, never changed in place.
+    """
+
+    lanes: Mapping[str, Lane]
+
+    def explain(self, reference: str) -> PrismError:
+        """Return why there is no lane for ``reference``."""
+
+
+class PredictService:
+    """Finds the lane and asks it."""
+
+    def __init__(self, registry: Lanes) -> None:
+        self._registry = registry
+
+    def lane(self, reference: str) -> Lane:
+        """Return the lane of a model, an alias or a version.
+
+        Raises
+        ------
+        ModelNotFound
+            If nothing of that name is being served.
+        """
+        lane = self._registry.lanes.get(reference)
+        if lane is None:
+            raise self._registry.explain(reference)
+        return lane
+
+    async def predict(
+        self,
+        reference: str,
+        body: bytes,
+        *,
+        media_type: str = "",
+        accept: str = "",
+        query: str = "",
+        style: str = "",
+        timeout_s: float = 0.0,
+        no_store: bool = False,
+    ) -> Prediction:
+        """Return the answer of ``reference`` to ``body``; see `Lane.predict`."""
+        head = Head(media_type, accept, query, style, cached=not no_store)
+        return await self.lane(reference).predict(head, body, timeout_s)

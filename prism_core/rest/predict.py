@@ -1,0 +1,220 @@
+"""The predict routes, as a thin ASGI application in front of everything else.
+
+Litestar's routing costs a third of the throughput even for a raw mount (measured; see
+docs/explanation/performance.md), so the five routes of a prediction are matched here and
+every other request is handed on. No middleware, no dependency injection, no parsing of
+bodies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable
+from typing import Any
+
+from prism_core.errors import MalformedBody, PayloadTooLarge
+from prism_core.gateway.lane import Prediction
+from prism_core.gateway.service import PredictService
+from prism_core.rest.errors import problem_response
+
+# Only a request that is still unanswered after this long is watched for a client that
+# hangs up: watching costs a task, and most answers are quicker.
+WATCH_AFTER_S = 0.05
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_ROUTES = re.compile(
+    rf"/model/(?P<model>{_NAME})(?:(?P<alias>@{_NAME})|/versions/(?P<version>[0-9]+))?/predict"
+    rf"|/v1/models/(?P<v1>{_NAME}(?:@{_NAME})?)(?P<verb>/predict|:predict)"
+)
+
+
+def reference_of(path: str) -> tuple[str, str] | None:
+    """Return the reference and the response style of a predict route, or None for any other path."""
+    found = _ROUTES.fullmatch(path)
+    if found is None:
+        return None
+    model, alias, version, v1, verb = found.groups()
+    if v1:
+        return v1, "v1" if verb == ":predict" else ""
+    if version:
+        return f"{model}/{int(version)}", ""
+    return model + (alias or ""), ""
+
+
+class PredictFront:
+    """Answers ``POST`` on the predict routes; hands every other scope to ``others``.
+
+    Parameters
+    ----------
+    service
+        Where predictions come from.
+    others
+        The ASGI application of all other routes.
+    max_body_bytes
+        A larger body is answered 413, before it is read where its length is given.
+    """
+
+    def __init__(self, service: PredictService, others: Any, *, max_body_bytes: int) -> None:
+        self._service = service
+        self._others = others
+        self._max_body_bytes = max_body_bytes
+        self._known: dict[str, tuple[str, str]] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = scope["path"]
+            route = self._known.get(path) or self._match(path)
+            if route is not None:
+                await self._predict(route, scope, receive, send)
+                return
+        await self._others(scope, receive, send)
+
+    def _match(self, path: str) -> tuple[str, str] | None:
+        route = reference_of(path)
+        if route is not None:
+            if len(self._known) >= 1024:  # a hostile client can make up paths
+                self._known.clear()
+            self._known[path] = route
+        return route
+
+    async def _predict(self, route: tuple[str, str], scope: Any, receive: Any, send: Any) -> None:
+        reference, style = route
+        try:
+            media_type = accept = ""
+            length, timeout_s, no_store = 0, 0.0, False
+            for name, value in scope["headers"]:
+                if name == b"content-type":
+                    media_type = value.decode("latin-1")
+                elif name == b"content-length":
+                    length = int(value)
+                elif name == b"accept":
+                    accept = value.decode("latin-1")
+                elif name == b"cache-control":
+                    no_store = b"no-store" in value or b"no-cache" in value
+                elif name == b"x-prism-timeout":
+                    timeout_s = _seconds(value)
+            if media_type.startswith("application/x-www-form-urlencoded"):
+                media_type = ""  # what curl -d sends unasked
+            self._service.lane(reference)
+            body = await self._body(length, receive)
+            if body is None:
+                return
+            prediction = await self._answer(
+                self._service.predict(
+                    reference,
+                    body,
+                    media_type=media_type,
+                    accept=accept,
+                    query=scope["query_string"].decode("latin-1"),
+                    style=style,
+                    timeout_s=timeout_s,
+                    no_store=no_store,
+                ),
+                receive,
+            )
+        except Exception as error:
+            status, headers, content = problem_response(error)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": content})
+            return
+        if prediction is not None:
+            await send({"type": "http.response.start", "status": 200, "headers": _headers(prediction)})
+            await send({"type": "http.response.body", "body": bytes(prediction.body)})
+
+    async def _body(self, length: int, receive: Any) -> bytes | None:
+        """Return the whole body, or None if the client went away before it was sent."""
+        if length > self._max_body_bytes:
+            raise self._too_large()
+        message = await receive()
+        body = message.get("body", b"")
+        if not message.get("more_body"):
+            return None if message["type"] == "http.disconnect" else body
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return None
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._max_body_bytes:
+                raise self._too_large()
+        return b"".join(parts)
+
+    async def _answer(self, predicting: Awaitable[Prediction], receive: Any) -> Prediction | None:
+        """Await the prediction; give it up, and return None, when the client hangs up meanwhile."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        watch = Watch(task, receive)
+        timer = loop.call_later(WATCH_AFTER_S, watch.start)
+        try:
+            return await predicting
+        except asyncio.CancelledError:
+            if watch.hung_up:
+                task.uncancel()
+                return None
+            raise
+        finally:
+            timer.cancel()
+            watch.stop()
+
+    def _too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(
+            f"The body is larger than {self._max_body_bytes} bytes.",
+            hint="Send fewer rows at a time; limits.max_body is the server's setting.",
+        )
+
+
+class Watch:
+    """Cancels a task when its client hangs up."""
+
+    def __init__(self, task: asyncio.Task[Any], receive: Any) -> None:
+        self.hung_up = False
+        self._task = task
+        self._receive = receive
+        self._watching: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._watching = asyncio.get_running_loop().create_task(self._watch())
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        if self._watching:
+            self._watching.cancel()
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+        self.hung_up = True
+        self._task.cancel()
+
+
+def _headers(prediction: Prediction) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"content-type", prediction.media_type.encode()),
+        (b"content-length", b"%d" % len(prediction.body)),
+        (
+            b"server-timing",
+            b"queue;dur=%.3f, compute;dur=%.3f" % (prediction.queue_us / 1000, prediction.compute_us / 1000),
+        ),
+        (b"x-prism-model-version", b"%d" % prediction.version),
+        (b"x-prism-cache", prediction.cache.encode()),
+        (b"x-prism-batch", b"%d" % prediction.batch_rows),
+    ]
+
+
+def _seconds(value: bytes) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 86_400:
+        raise MalformedBody(
+            "X-Prism-Timeout is not a number of seconds between 0 and 86400.", hint="For instance X-Prism-Timeout: 2.5"
+        )
+    return seconds
+
+

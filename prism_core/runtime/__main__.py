@@ -1,0 +1,56 @@
+"""``python -m prism_core.runtime SPEC.json --fd N | --listen tcp:HOST:PORT | --listen unix:PATH``."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import sys
+from pathlib import Path
+
+import msgspec
+
+from prism_core.protocols import ReplicaSpec
+from prism_core.runtime.main import run
+
+
+def read_spec(path: Path) -> ReplicaSpec:
+    """Read a `ReplicaSpec` from JSON."""
+
+    def to_path(kind: type, value: object) -> Path:
+        if kind is Path:
+            return Path(str(value))
+        raise NotImplementedError
+
+    return msgspec.json.decode(path.read_bytes(), type=ReplicaSpec, dec_hook=to_path)
+
+
+def bind(address: str) -> socket.socket:
+    """Return a listening socket at ``unix:PATH`` or ``tcp:HOST:PORT``."""
+    scheme, _, rest = address.partition(":")
+    if scheme == "unix":
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(rest)
+    else:
+        host, _, port = rest.rpartition(":")
+        # IPPROTO_TCP by name: asyncio sets TCP_NODELAY only on sockets that say it.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, int(port)))
+    listener.listen(128)
+    return listener
+
+
+def main() -> int:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(prog="python -m prism_core.runtime")
+    parser.add_argument("spec", type=Path)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--fd", type=int, help="an inherited listening socket")
+    where.add_argument("--listen", help="tcp:HOST:PORT or unix:PATH")
+    arguments = parser.parse_args()
+    listener = socket.socket(fileno=arguments.fd) if arguments.fd is not None else bind(arguments.listen)
+    return run(read_spec(arguments.spec), listener)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

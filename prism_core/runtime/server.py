@@ -1,0 +1,227 @@
+"""The runtime's socket: frames from a gateway, or plain HTTP, told apart by the first bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+
+from prism_core import wire
+from prism_core.errors import PrismError, Unauthorized
+from prism_core.runtime.batching import Waiting
+from prism_core.runtime.engine import Answered, Engine
+from prism_core.runtime.http import HttpConnection
+
+log = logging.getLogger("prism.runtime")
+
+
+class Service:
+    """What connections share: the engine, or the error with which the model failed to load.
+
+    Parameters
+    ----------
+    engine
+        None while there is only an error to report.
+    failure
+        Why the model could not be loaded.
+    token
+        What HELLO must present, "" for nothing.
+    warnings, load_ms, framework
+        What READY reports beside the signature.
+    """
+
+    def __init__(
+        self,
+        engine: Engine | None,
+        *,
+        failure: PrismError | None = None,
+        token: str = "",
+        warnings: tuple[str, ...] = (),
+        load_ms: float = 0.0,
+        framework: str = "",
+    ) -> None:
+        self.engine = engine
+        self.failure = failure
+        self.token = token
+        self.warnings = warnings
+        self.load_ms = load_ms
+        self.framework = framework
+        self.draining = asyncio.Event()
+        self.reported = asyncio.Event()
+        self.connections: set[asyncio.Transport] = set()
+
+    def hello(self, hello: wire.Hello) -> wire.Frame:
+        """Return what a HELLO is answered with."""
+        if not hmac.compare_digest(hello.token.encode(), self.token.encode()):
+            return error_frame(0, Unauthorized("The runtime's token is wrong.", hint="Only its gateway may connect."))
+        if self.engine is None:
+            assert self.failure is not None
+            self.reported.set()
+            return error_frame(0, self.failure)
+        return wire.Ready(
+            pid=os.getpid(),
+            signature=msgspec.to_builtins(self.engine.session.signature),
+            warnings=list(self.warnings),
+            load_ms=self.load_ms,
+            framework=self.framework,
+        )
+
+
+def error_frame(call_id: int, error: PrismError) -> wire.Error:
+    """Return the frame that carries ``error``."""
+    return wire.Error(call_id, error.code, error.message, error.hint, error.details)
+
+
+class Connection(asyncio.Protocol):
+    """The first bytes of a connection decide what it speaks."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._head = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
+        self._transport = cast(asyncio.Transport, transport)
+        self._service.connections.add(self._transport)
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: D102 - asyncio's
+        self._service.connections.discard(self._transport)
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
+        self._head += data
+        if len(self._head) < 4:
+            return
+        speaks: Callable[..., Any] = FrameConnection if self._head[3] == 0 else HttpConnection
+        protocol = speaks(self._service, self._transport)
+        self._transport.set_protocol(protocol)
+        protocol.data_received(self._head)
+
+
+class FrameConnection(asyncio.Protocol):
+    """One gateway: many calls in flight, answers in any order, one write a turn of the loop."""
+
+    def __init__(self, service: Service, transport: asyncio.Transport) -> None:
+        self._service = service
+        self._transport = transport
+        self._receiver = wire.Receiver()
+        self._calls: dict[int, Waiting] = {}
+        self._out: list[bytes] = []
+        self._greeted = False
+        self._loop = asyncio.get_running_loop()
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: D102 - asyncio's
+        self._service.connections.discard(self._transport)
+        if self._service.engine:
+            for request in self._calls.values():
+                self._service.engine.cancel(request)
+        self._calls.clear()
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
+        try:
+            for frame, body in self._receiver.feed(data):
+                self._take(frame, body)
+        except wire.WireError as error:
+            log.warning("connection.refused %s", error)
+            self._transport.close()
+
+    def _take(self, frame: wire.AnyFrame, body: memoryview) -> None:
+        if type(frame) is wire.Call and self._greeted:
+            self._call(frame, body)
+        elif type(frame) is wire.Hello:
+            answer = self._service.hello(frame)
+            self._greeted = isinstance(answer, wire.Ready)
+            self._send(answer)
+            if not self._greeted:
+                self._flush()
+                self._transport.close()
+        elif not self._greeted:
+            raise wire.WireError("The first frame must be HELLO.")
+        elif type(frame) is wire.Cancel:
+            request = self._calls.pop(frame.id, None)
+            if request and self._service.engine:
+                self._service.engine.cancel(request)
+        elif type(frame) is wire.Ping:
+            self._send(self._stats(frame.id))
+        elif type(frame) is wire.Drain:
+            self._service.draining.set()
+
+    def _call(self, call: wire.Call, body: memoryview) -> None:
+        engine = cast(Engine, self._service.engine)
+        try:
+            engine.session.check_accept(call.accept)
+            batch = engine.session.read(body, call.media_type, call.query)
+            self._calls[call.id] = engine.submit(
+                batch, call.timeout_ms / 1000, lambda answered: self._answered(call, answered)
+            )
+        except PrismError as error:
+            self._send(error_frame(call.id, error))
+        except Exception:
+            self._send(error_frame(call.id, engine.session.internal("A normalizer")))
+
+    def _answered(self, call: wire.Call, answered: Answered) -> None:
+        engine = cast(Engine, self._service.engine)
+        self._calls.pop(call.id, None)
+        outputs = answered.outputs
+        if isinstance(outputs, PrismError):
+            self._send(error_frame(call.id, outputs))
+            return
+        try:
+            media_type, body = engine.session.write(outputs, call.accept, call.style)
+        except PrismError as error:
+            self._send(error_frame(call.id, error))
+            return
+        except Exception:
+            self._send(error_frame(call.id, engine.session.internal("An encoder")))
+            return
+        reply = wire.Reply(
+            call.id,
+            media_type,
+            answered.rows,
+            answered.batch_rows,
+            int(answered.queue_s * 1e6),
+            int(answered.compute_s * 1e6),
+        )
+        self._send(reply, body)
+
+    def _stats(self, call_id: int) -> wire.Stats:
+        engine = cast(Engine, self._service.engine)
+        return wire.Stats(call_id, engine.queue.waiting_rows, engine.executions, engine.rows, engine.largest_batch)
+
+    def _send(self, frame: wire.Frame, body: bytes = b"") -> None:
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(wire.encode(frame, len(body)))
+        if body:
+            self._out.append(body)
+
+    def _flush(self) -> None:
+        if self._out and not self._transport.is_closing():
+            self._transport.write(b"".join(self._out))
+        self._out.clear()
+
+
+async def serve(service: Service, listener: socket.socket, drain_s: float) -> None:
+    """Accept on ``listener`` until draining is asked for and everything has been answered."""
+    loop = asyncio.get_running_loop()
+    listener.setblocking(False)
+    if listener.family == socket.AF_UNIX:
+        server = await loop.create_unix_server(lambda: Connection(service), sock=listener)
+    else:
+        server = await loop.create_server(lambda: Connection(service), sock=listener)
+    await service.draining.wait()
+    server.close()
+    if service.engine:
+        try:
+            await asyncio.wait_for(service.engine.drain(), drain_s)
+        except TimeoutError:
+            log.warning("runtime.drain_timeout after %s s", drain_s)
+        service.engine.close()
+    await asyncio.sleep(0)  # the last answers are written at the end of this turn of the loop
+    for transport in tuple(service.connections):
+        transport.close()
+    await asyncio.sleep(0)

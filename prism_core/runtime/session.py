@@ -1,0 +1,252 @@
+"""What a request's bytes mean to one model, and what its answer is in bytes.
+
+Pure: no socket, no clock. `read` turns a body into a checked batch, `execute` calls the
+model, `write` turns outputs into a body.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import uuid
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from prism_core.errors import InvalidInput, ModelFailed, NotAcceptable, PrismError, UnsupportedInput
+from prism_core.manifest import Manifest
+from prism_core.protocols import BaseModel
+from prism_core.specs import Answer, Normalizer, Request
+from prism_core.types import Batch, Signature, concatenate
+
+JSON = "application/json"
+# Distinct heads that are remembered; a hostile client may send a new one each time.
+REMEMBERED = 256
+
+log = logging.getLogger("prism.runtime")
+Value = TypeVar("Value")
+
+
+class Session:
+    """One loaded model and the media types that it is spoken to in.
+
+    Parameters
+    ----------
+    manifest, model
+        The version and its loaded model.
+    normalizers
+        By media type, those that are available here.
+    """
+
+    def __init__(self, manifest: Manifest, model: BaseModel, normalizers: Mapping[str, Normalizer]) -> None:
+        self.manifest = manifest
+        self.model = model
+        self.signature: Signature = model.signature
+        self.joinable = manifest.row_independent and self.signature.batch_axis
+        self._normalizers = normalizers
+        self._outputs = {spec.name for spec in self.signature.outputs}
+        self._readers: dict[tuple[str, str], tuple[Normalizer, Request, tuple[str, ...]]] = {}
+        self._writers: dict[str, Normalizer] = {}
+
+    def read(self, body: memoryview, media_type: str = "", query: str = "") -> Batch:
+        """Return the batch that ``body`` means.
+
+        Raises
+        ------
+        UnsupportedInput, MalformedBody, InvalidInput
+            With everything that is wrong, at once.
+        """
+        head = (media_type, query)
+        reader = self._readers.get(head) or self._remember(self._readers, head, self._reader(media_type, query))
+        normalizer, request, outputs = reader
+        assert normalizer.normalize is not None
+        batch = normalizer.normalize(body, self.signature, request)
+        if outputs and not batch.outputs:
+            batch = Batch(batch.tensors, outputs, batch.parameters)
+        if batch.outputs:
+            self._check_outputs(batch.outputs)
+        return batch
+
+    def kind(self, batch: Batch) -> Hashable | None:
+        """Return what must be equal for two batches to be joined, or None if this one may not be."""
+        if not self.joinable:
+            return None
+        try:
+            shapes = tuple([(name, t.dtype.char, t.shape[1:]) for name, t in batch.tensors.items()])
+        except AttributeError:  # a list: a sequence input
+            return None
+        if batch.parameters:
+            return (shapes, batch.outputs, tuple(sorted((k, repr(v)) for k, v in batch.parameters.items())))
+        return (shapes, batch.outputs)
+
+    def execute(self, batches: Sequence[Batch]) -> Batch:
+        """Call the model once for all ``batches``, which are of one kind; return checked outputs.
+
+        Raises
+        ------
+        PrismError
+            `ModelFailed` for whatever the model does wrong; what it raises of our own tree
+            is passed on.
+        """
+        inputs = concatenate(batches)
+        try:
+            outputs = self.model.predict(inputs)
+        except PrismError:
+            raise
+        except Exception as error:
+            raise self._failed(f"The model raised {type(error).__name__}.") from error
+        wanted = inputs.outputs or self.signature.computed
+        missing = [name for name in wanted if name not in outputs.tensors]
+        if missing:
+            raise self._failed(f"The model did not answer the output {missing[0]!r}.")
+        if self.signature.batch_axis:
+            rows = inputs.rows
+            for name in wanted:
+                if len(outputs.tensors[name]) != rows:
+                    got = len(outputs.tensors[name])
+                    raise self._failed(f"The model answered {got} rows in {name!r} for {rows} rows of input.")
+        return outputs
+
+    def write(self, outputs: Batch, accept: str = "", style: str = "") -> tuple[str, bytes]:
+        """Return media type and body of an answer.
+
+        Raises
+        ------
+        NotAcceptable
+            If no normalizer writes anything that ``accept`` allows.
+        """
+        normalizer = self._writers.get(accept) or self._remember(self._writers, accept, self._writer(accept))
+        assert normalizer.encode is not None
+        answer = Answer(self.manifest.model, self.manifest.version, outputs, self.signature, style or "prism")
+        return normalizer.media_type, normalizer.encode(answer)
+
+    def check_accept(self, accept: str) -> None:
+        """Raise `NotAcceptable` before anything is computed for nothing."""
+        if accept not in self._writers:
+            self._remember(self._writers, accept, self._writer(accept))
+
+    def warm_up(self) -> str:
+        """Predict once on a plausible input; return "" or why that failed."""
+        try:
+            self.write(self.execute([self.model.example() or plausible(self.signature)]))
+        except Exception as error:
+            return f"The warm-up prediction failed: {error}"
+        return ""
+
+    def _reader(self, media_type: str, query: str) -> tuple[Normalizer, Request, tuple[str, ...]]:
+        name, parameters = parse_media_type(media_type or JSON)
+        normalizer = self._normalizers.get(name)
+        if normalizer is None or normalizer.normalize is None:
+            known = sorted(n for n, one in self._normalizers.items() if one.normalize)
+            raise UnsupportedInput(
+                f"No installed plugin reads {name!r}; this server reads {', '.join(known)}.",
+                hint=_did_you_mean(name, known) or "Send the Content-Type that the body really has.",
+            )
+        parameters.update(parse_qsl(query, keep_blank_values=True))
+        outputs = tuple(one for one in parameters.pop("outputs", "").split(",") if one)
+        return normalizer, Request(parameters, self.manifest.options), outputs
+
+    def _writer(self, accept: str) -> Normalizer:
+        for name in accepted(accept):
+            if name in ("*/*", "application/*"):
+                name = JSON
+            normalizer = self._normalizers.get(name)
+            if normalizer is not None and normalizer.encode is not None:
+                return normalizer
+        known = sorted(n for n, one in self._normalizers.items() if one.encode)
+        raise NotAcceptable(
+            f"No installed plugin writes {accept!r}; this server writes {', '.join(known)}.",
+            hint="Leave the Accept header out for JSON.",
+        )
+
+    def _check_outputs(self, outputs: Sequence[str]) -> None:
+        for name in outputs:
+            if name not in self._outputs:
+                raise InvalidInput(
+                    f"The model has no output {name!r}; it has {', '.join(sorted(self._outputs))}.",
+                    hint=_did_you_mean(name, self._outputs),
+                )
+
+    def internal(self, who: str) -> ModelFailed:
+        """Return the error of an exception that is being handled and is ``who``'s fault, not the caller's."""
+        return self._failed(f"{who} of this server failed on the request.")
+
+    def _failed(self, message: str) -> ModelFailed:
+        error_id = uuid.uuid4().hex[:12]
+        log.exception("model.failed error_id=%s: %s", error_id, message)
+        return ModelFailed(
+            message,
+            hint=f"`prism logs {self.manifest.model}` has the trace under this error_id.",
+            details={"error_id": error_id},
+        )
+
+    @staticmethod
+    def _remember(memory: dict[Any, Value], key: Hashable, value: Value) -> Value:
+        if len(memory) >= REMEMBERED:
+            memory.clear()
+        memory[key] = value
+        return value
+
+
+def execute_each(
+    batches: Sequence[Batch], execute: Callable[[Sequence[Batch]], Batch]
+) -> list[tuple[Sequence[int], Batch | PrismError]]:
+    """Execute all batches together; where that fails, halves, so that only the guilty ones fail.
+
+    Returns
+    -------
+    list
+        Pairs of the indices executed together and their joint outputs, or the error of a
+        single index; every index exactly once.
+    """
+
+    def run(indices: range) -> list[tuple[Sequence[int], Batch | PrismError]]:
+        try:
+            return [(indices, execute([batches[i] for i in indices]))]
+        except PrismError as error:
+            if len(indices) == 1:
+                return [(indices, error)]
+            middle = len(indices) // 2
+            return run(indices[:middle]) + run(indices[middle:])
+
+    return run(range(len(batches)))
+
+
+def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
+    """Split ``text/csv; header=false`` into its lower-case name and its parameters."""
+    name, *rest = text.split(";")
+    pairs = (part.partition("=") for part in rest)
+    return name.strip().lower(), {k.strip().lower(): v.strip().strip('"') for k, _, v in pairs if k.strip()}
+
+
+def accepted(accept: str) -> list[str]:
+    """Return the media types of an Accept header, the most wanted first; ``*/*`` when there is none."""
+    if not accept:
+        return ["*/*"]
+    ranked = []
+    for place, part in enumerate(accept.split(",")):
+        name, parameters = parse_media_type(part)
+        try:
+            quality = float(parameters.get("q", 1))
+        except ValueError:
+            quality = 0.0
+        if quality > 0:
+            ranked.append((-quality, place, name))
+    return [name for _, _, name in sorted(ranked)]
+
+
+def plausible(signature: Signature) -> Batch:
+    """Make one row that fits the signature: first categories, zeros, empty strings; free axes are 1."""
+    tensors = {}
+    for spec in signature.inputs:
+        shape = tuple(1 if size < 0 else size for size in spec.shape)
+        fill = spec.categories[0] if spec.categories else "" if spec.datatype == "BYTES" else 0
+        tensors[spec.name] = np.full(shape, fill, dtype=spec.dtype)
+    return Batch(tensors)
+
+
+def _did_you_mean(name: str, known: Any) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,92 @@
+"""What bytes mean to a model, by table."""
+
+from __future__ import annotations
+
+import pytest
+
+from prism_core.errors import InvalidInput, ModelFailed, NotAcceptable, UnsupportedInput
+from prism_core.runtime.session import accepted, execute_each, parse_media_type, plausible
+from prism_core.types import Batch, Signature, TensorSpec
+
+
+def body(text: str) -> memoryview:
+    return memoryview(text.encode())
+
+
+def test_a_body_becomes_an_answer(session):
+    outputs = session.execute([session.read(body("[1, 2]"), "application/json; charset=utf-8")])
+
+    assert session.write(outputs) == ("application/json", b'{"predictions":[2.0,4.0],"halves":[0.5,1.0]}')
+
+
+def test_no_content_type_means_json(session):
+    assert session.read(body("[1]")).rows == 1
+
+
+def test_an_unknown_media_type_names_the_known_ones(session):
+    with pytest.raises(UnsupportedInput, match="application/json") as refused:
+        session.read(body("[1]"), "application/jsn")
+
+    assert "Did you mean" in refused.value.hint
+
+
+@pytest.mark.parametrize("accept", ["", "*/*", "text/html, */*;q=0.1", "application/json", "application/*"])
+def test_json_is_what_everybody_accepts(session, accept):
+    session.check_accept(accept)
+    assert session.write(Batch({}), accept)[0] == "application/json"
+
+
+@pytest.mark.parametrize("accept", ["text/csv", "application/json;q=0", "nonsense"])
+def test_what_cannot_be_written_is_refused(session, accept):
+    with pytest.raises(NotAcceptable):
+        session.check_accept(accept)
+
+
+def test_outputs_are_asked_for_by_name(session):
+    assert session.read(body("[1]"), query="outputs=halves,predictions").outputs == ("halves", "predictions")
+    with pytest.raises(InvalidInput, match="'halfs'") as refused:
+        session.read(body("[1]"), query="outputs=halfs")
+    assert "halves" in refused.value.hint
+
+
+def test_requests_of_one_kind_may_be_joined(session):
+    one, two, other = (session.read(body("[1]"), query=q) for q in ("", "x=1", "outputs=halves"))
+
+    assert session.kind(one) == session.kind(two)
+    assert session.kind(one) != session.kind(other)
+
+
+def test_an_exception_of_the_model_names_no_more_than_its_type(session):
+    with pytest.raises(ModelFailed) as failed:
+        session.execute([session.read(body("[-1]"))])
+
+    assert failed.value.message == "The model raised ValueError."
+    assert failed.value.details["error_id"]
+
+
+def test_bisecting_finds_every_guilty_one(session, batch):
+    outcomes = execute_each([batch(v) for v in (1, -1, 2, 3, -4)], session.execute)
+
+    assert sorted(i for indices, _ in outcomes for i in indices) == [0, 1, 2, 3, 4]
+    assert [list(i) for i, outcome in outcomes if isinstance(outcome, ModelFailed)] == [[1], [4]]
+
+
+def test_media_types_are_taken_apart():
+    assert parse_media_type('Text/CSV; Header=false; x="y"') == ("text/csv", {"header": "false", "x": "y"})
+    assert accepted("a/b;q=0.1, c/d, e/f;q=zero, g/h;q=0.5") == ["c/d", "g/h", "a/b"]
+
+
+def test_a_plausible_row_fits_the_signature():
+    signature = Signature(
+        inputs=(
+            TensorSpec("plan", "BYTES", (-1,), categories=("basic", "pro")),
+            TensorSpec("x", "FP32", (-1, 3, -1)),
+            TensorSpec("name", "BYTES", (-1,)),
+        ),
+        outputs=(),
+    )
+    tensors = plausible(signature).tensors
+
+    assert tensors["plan"].tolist() == ["basic"]
+    assert tensors["x"].shape == (1, 3, 1)
+    assert tensors["name"].tolist() == [""]
