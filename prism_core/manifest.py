@@ -7,7 +7,7 @@ needs cattrs.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import attrs
 import msgspec
@@ -29,10 +29,10 @@ class Batching:
         The objective for one execution, against which the cap is adapted; 0 turns that off.
     """
 
-    max_batch_rows: int = 1024
-    max_delay_ms: float = 0.0
-    max_queue_rows: int = 8192
-    latency_slo_ms: float = 100.0
+    max_batch_rows: Annotated[int, msgspec.Meta(ge=1)] = 1024
+    max_delay_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    max_queue_rows: Annotated[int, msgspec.Meta(ge=1)] = 8192
+    latency_slo_ms: Annotated[float, msgspec.Meta(ge=0)] = 100.0
 
 
 @attrs.frozen

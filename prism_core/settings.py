@@ -1,18 +1,25 @@
 """Every setting of a server and its default: defaults < prism.yaml < PRISM_* < flags.
 
 The classes are the reference: ``docs/reference/settings.md`` has a heading for each key.
+`prism_core.settings_file` reads them.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import attrs
+from msgspec import Meta
 
 from prism_core.manifest import Batching
+from prism_core.sizes import Bytes
 
 MB = 1024 * 1024
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
 
 
 @attrs.frozen
@@ -20,8 +27,8 @@ class CacheSettings:
     """Answers kept in memory. Sizes in bytes (``256MB`` in the file), times in seconds."""
 
     enabled: bool = True
-    max_memory: int = 256 * MB
-    ttl_s: float = 3600.0
+    max_memory: Bytes = 256 * MB
+    ttl_s: Seconds = 3600.0
     second_level: str = ""
 
 
@@ -29,19 +36,19 @@ class CacheSettings:
 class MemorySettings:
     """Memory of all replicas together, in bytes; 0 is no limit."""
 
-    soft_limit: int = 0
-    hard_limit: int = 0
+    soft_limit: Bytes = 0
+    hard_limit: Bytes = 0
 
 
 @attrs.frozen
 class LimitSettings:
     """Bounds on what callers may send, and on how long things may take."""
 
-    max_body: int = 64 * MB
-    max_artifact: int = 8192 * MB
-    ready_s: float = 120.0
-    drain_s: float = 10.0
-    timeout_s: float = 30.0
+    max_body: Bytes = 64 * MB
+    max_artifact: Bytes = 8192 * MB
+    ready_s: Seconds = 120.0
+    drain_s: Annotated[float, Meta(ge=0)] = 10.0
+    timeout_s: Seconds = 30.0
 
 
 @attrs.frozen
@@ -52,11 +59,11 @@ class ModelSettings:
     loader: str = ""
     alias: str = ""
     preload: bool = True
-    memory_estimate: int = 0
-    memory_limit: int = 0
-    replicas: int = 1
-    threads: int = 1
-    timeout_s: float = 30.0
+    memory_estimate: Bytes = 0
+    memory_limit: Bytes = 0
+    replicas: Count = 1
+    threads: Count = 1
+    timeout_s: Seconds = 30.0
     isolation: str = ""
     options: dict[str, Any] = attrs.field(factory=dict)
     batching: Batching = Batching()
@@ -71,14 +78,14 @@ class Settings:
     ``load`` names the plugins to load, None for all that are installed.
     """
 
-    host: str = "0.0.0.0"  # noqa: S104 - the public listener predicts and nothing else; sharing is its purpose
-    port: int = 8000
-    admin_port: int = 8001
+    host: str = "0.0.0.0"  # the public listener predicts and nothing else; sharing is its purpose
+    port: Port = 8000
+    admin_port: Port = 8001
     data_dir: Path = Path()
     load: tuple[str, ...] | None = None
     isolation: str = "process"
     link: str = "lan"
-    log_level: str = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     models: dict[str, ModelSettings] = attrs.field(factory=dict)
     cache: CacheSettings = CacheSettings()
     memory: MemorySettings = MemorySettings()
