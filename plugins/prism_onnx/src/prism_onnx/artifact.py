@@ -1,0 +1,233 @@
+"""Look at ONNX files without any framework, and without executing anything of them.
+
+Field numbers and nesting are those of ``onnx.proto``, which only ever grows.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prism_core.plugin import Artifact, ArtifactError
+from prism_onnx.protobuf import BYTES, VARINT, MalformedProtobuf, Readable, fields
+
+# ModelProto: field number -> wire type.
+_MODEL = {
+    1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES,
+    7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES, 25: BYTES, 26: BYTES,
+}  # fmt: skip
+_IR_VERSION, _GRAPH = 1, 7
+# Where tensors can hide: message -> field number -> message.
+_NESTED = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node", 11: "attribute"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "entry"},
+}
+_MAX_DEPTH = 200
+
+Result = TypeVar("Result")
+
+
+def recognises(artifact: Artifact) -> float:
+    """Return how surely the artifact is an ONNX model, or a directory that holds one."""
+    if artifact.path.is_dir():
+        found = sorted(artifact.path.glob("*.onnx"))
+        return 1.0 if any(is_model(path) for path in found) else 0.0
+    if is_model(artifact.path):
+        return 1.0
+    # Nobody else will want a damaged .onnx; taking it means saying what is wrong with it.
+    return 0.1 if artifact.suffix == ".onnx" else 0.0
+
+
+def is_model(path: Path) -> bool:
+    """Return whether the file is one whole ``ModelProto`` with a graph."""
+
+    def check(data: mmap.mmap) -> bool:
+        seen = set()
+        for field in fields(data, 0, len(data)):
+            if _MODEL.get(field.number) != field.wire:
+                return False
+            seen.add(field.number)
+        return {_IR_VERSION, _GRAPH} <= seen
+
+    # Every model begins with its IR version; this spares nearly all other files the walk.
+    with path.open("rb") as file:
+        if file.read(1) != b"\x08":
+            return False
+    try:
+        return _mapped(path, check)
+    except MalformedProtobuf:
+        return False
+
+
+def model_file(artifact: Artifact) -> Path:
+    """Return the ``.onnx`` file of the artifact, after a look at the files that it refers to.
+
+    Raises
+    ------
+    ArtifactError
+        If there is none or more than one, if it is damaged, or if its external data is
+        not there or outside of the artifact.
+    """
+    path = _choose(artifact.path) if artifact.path.is_dir() else artifact.path
+    name = path.name if artifact.path.is_dir() else artifact.name
+    if not is_model(path):
+        raise ArtifactError(
+            f"{name!r} is not a whole ONNX model.",
+            hint="Was it copied completely? `onnx.checker.check_model` says more.",
+        )
+    locations = external_data(path)
+    if locations and not artifact.path.is_dir():
+        raise ArtifactError(
+            f"{name!r} keeps its weights in another file, {locations[0]!r}, which is not part of the upload.",
+            hint="Put both into one directory and upload that: prism upload DIRECTORY.",
+        )
+    for location in locations:
+        _check_location(artifact.path, path.parent, location)
+    return path
+
+
+def _choose(directory: Path) -> Path:
+    found = sorted(path for path in directory.glob("*.onnx") if path.is_file())
+    if len(found) == 1:
+        return found[0]
+    for path in found:
+        if path.name == "model.onnx":
+            return path
+    names = ", ".join(path.name for path in found) or "none"
+    raise ArtifactError(
+        f"The directory must hold exactly one .onnx file, or one called model.onnx; it holds {names}.",
+        hint="Keep the one to be served at the top of the directory, with its data files beside it.",
+    )
+
+
+def _check_location(root: Path, base: Path, location: str) -> None:
+    # onnxruntime writes "*/_ORT_..." for tensors that lie at an address in its own memory.
+    target = (base / location).resolve()
+    inside = target.is_relative_to(root.resolve()) and not location.startswith("*/_ORT_")
+    if not inside:
+        raise ArtifactError(
+            f"The model's external data {location!r} lies outside of the model's directory.",
+            hint="Save the model again with its data files beside it.",
+        )
+    if not target.is_file():
+        raise ArtifactError(
+            f"The model's external data {location!r} is missing.",
+            hint="Upload the whole directory: the .onnx file and every data file that was saved with it.",
+        )
+
+
+def external_data(path: Path) -> tuple[str, ...]:
+    """Return the locations of tensors that are kept outside of the file, each once."""
+
+    def look(data: mmap.mmap) -> tuple[str, ...]:
+        if data.find(b"location") < 0:
+            return ()
+        found = (_entry(data, *span) for span in _messages(data, "model", 0, len(data), "entry"))
+        return tuple(dict.fromkeys(value for key, value in found if key == "location"))
+
+    return _mapped(path, look)
+
+
+def class_labels(path: Path, output: str) -> tuple[Any, ...]:
+    """Return the labels that the node behind ``output`` was given as ``classlabels_*``, or ()."""
+
+    def look(data: mmap.mmap) -> tuple[Any, ...]:
+        wanted = output.encode()
+        for graph in _children(data, _GRAPH, 0, len(data)):
+            for node in _children(data, 1, *graph):
+                if wanted in _texts(data, 2, *node):
+                    return _labels(data, *node)
+        return ()
+
+    return _mapped(path, look)
+
+
+def declared_shape(path: Path, name: str) -> tuple[int | str | None, ...] | None:
+    """Return the declared shape of input ``name``, or None; of a sequence the shape of its elements."""
+
+    def look(data: mmap.mmap) -> tuple[int | str | None, ...] | None:
+        wanted = name.encode()
+        for graph in _children(data, _GRAPH, 0, len(data)):
+            for value in _children(data, 11, *graph):
+                if _texts(data, 1, *value) == [wanted]:
+                    # ValueInfoProto.type, then TypeProto.tensor_type or .sequence_type.elem_type.tensor_type
+                    types = list(_children(data, 2, *value))
+                    items = [
+                        t for span in types for s in _children(data, 4, *span) for t in _children(data, 1, *s)
+                    ]
+                    tensors = [t for span in (*types, *items) for t in _children(data, 1, *span)]
+                    shapes = [s for span in tensors for s in _children(data, 2, *span)]
+                    return _dimensions(data, *shapes[0]) if shapes else None
+        return None
+
+    return _mapped(path, look)
+
+
+def _dimensions(data: mmap.mmap, start: int, stop: int) -> tuple[int | str | None, ...]:
+    sizes: list[int | str | None] = []
+    for dimension in _children(data, 1, start, stop):
+        found = {f.number: f for f in fields(data, *dimension)}
+        name = found.get(2)
+        sizes.append(
+            found[1].value if 1 in found else data[name.start : name.stop].decode() if name else None
+        )
+    return tuple(sizes)
+
+
+def _children(data: Readable, number: int, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    return ((f.start, f.stop) for f in fields(data, start, stop) if f.number == number and f.wire == BYTES)
+
+
+def _labels(data: mmap.mmap, start: int, stop: int) -> tuple[Any, ...]:
+    for attribute in _children(data, 5, start, stop):
+        parts = fields(data, *attribute)
+        name = next(parts, None)
+        if name is None or not data[name.start : name.stop].startswith(b"classlabels_"):
+            continue
+        rest = list(parts)
+        return tuple(
+            [_signed(f.value) for f in rest if f.number == 8 and f.wire == VARINT]
+            or [data[f.start : f.stop].decode() for f in rest if f.number == 9]
+        )
+    return ()
+
+
+def _texts(data: mmap.mmap, number: int, start: int, stop: int) -> list[bytes]:
+    return [data[slice(*span)] for span in _children(data, number, start, stop)]
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
+
+
+def _messages(
+    data: Readable, kind: str, start: int, stop: int, wanted: str, depth: int = 0
+) -> Iterator[tuple[int, int]]:
+    if depth > _MAX_DEPTH:
+        raise ArtifactError(f"The model's graphs are nested more than {_MAX_DEPTH} deep.")
+    if kind == wanted:
+        yield start, stop
+        return
+    nested = _NESTED[kind]
+    for field in fields(data, start, stop):
+        inner = nested.get(field.number)
+        if inner and field.wire == BYTES:
+            yield from _messages(data, inner, field.start, field.stop, wanted, depth + 1)
+
+
+def _entry(data: mmap.mmap, start: int, stop: int) -> tuple[str, str]:
+    texts = {f.number: data[f.start : f.stop].decode("utf-8", "replace") for f in fields(data, start, stop)}
+    return texts.get(1, ""), texts.get(2, "")
+
+
+def _mapped(path: Path, look: Callable[[mmap.mmap], Result]) -> Result:
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return look(data)
