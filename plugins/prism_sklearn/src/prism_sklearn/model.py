@@ -1,0 +1,126 @@
+"""A scikit-learn estimator as a model of PRISM."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from prism_core.plugin import BaseModel, Batch, InvalidInput, ModelLoadFailed, Signature
+from prism_sklearn.feeds import Feed, Matrix
+from prism_sklearn.options import SklearnOptions
+from prism_sklearn.outputs import Answers, answers_of
+from prism_sklearn.reading import feeds_of
+from prism_sklearn.walk import forget_names, parts, set_n_jobs
+
+# Their transform iterates until the whole input converges, so a row's answer depends on its
+# neighbours: requests must not be joined.
+_NOT_ROW_BY_ROW = {"NMF", "MiniBatchNMF"}
+
+
+class SklearnModel(BaseModel):
+    """Answers batches with a fitted estimator.
+
+    Parameters
+    ----------
+    estimator
+        Fitted. It is changed: workers are limited, and column names dropped where nothing reads them.
+    options
+        The owner's.
+    warnings
+        What the owner should know.
+
+    Raises
+    ------
+    ModelLoadFailed
+        If the estimator cannot answer requests.
+    """
+
+    def __init__(self, estimator: Any, options: SklearnOptions, warnings: tuple[str, ...] = ()) -> None:
+        self.estimator = estimator
+        self.warnings = warnings
+        set_n_jobs(estimator, options.n_jobs)
+        self._thread = threading.local()
+        self._feed, answers = _settle(estimator, options)
+        self._number = answers.number
+        # Without its own check of finiteness a feed needs scikit-learn's.
+        self._assume_finite = isinstance(self._feed, Matrix)
+        self._compute = {output.spec.name: output.compute for output in answers.outputs}
+        self.signature = _signature(estimator, self._feed, answers, options)
+        self._default = self.signature.computed
+
+    def predict(self, inputs: Batch) -> Batch:
+        """Compute the asked-for outputs.
+
+        Raises
+        ------
+        InvalidInput
+            With the estimator's own words, if it refuses the values.
+        """
+        if not hasattr(self._thread, "ready"):
+            self._prepare_thread()
+        compute = self._compute
+        try:
+            rows = self._feed.gather(inputs.tensors)
+            return Batch({name: compute[name](rows) for name in inputs.outputs or self._default})
+        except ValueError as error:
+            # scikit-learn's word for values that it does not take: unknown categories, negative counts ...
+            raise InvalidInput(
+                f"{type(self.estimator).__name__} does not take these values: {_short(error)}",
+                hint="Compare the values with those that the model was fitted on.",
+            ) from error
+
+    def example(self) -> Batch:
+        """Return the row that the outputs were tried on."""
+        return Batch(self._feed.example(1, self._number))
+
+    def _prepare_thread(self) -> None:
+        """Turn off what a server has checked already; scikit-learn keeps its settings by thread."""
+        import sklearn
+
+        sklearn.set_config(assume_finite=self._assume_finite, skip_parameter_validation=True)
+        self._thread.ready = True
+
+
+def _settle(estimator: Any, options: SklearnOptions) -> tuple[Feed, Answers]:
+    """Return the first feed on which the estimator works, and what it answers."""
+    feeds = feeds_of(estimator, options.datatypes)
+    settled: tuple[Feed, Answers] | None = None
+    for feed in feeds:
+        if isinstance(feed, Matrix) and feed.names and not feed.frame:
+            forget_names(estimator)
+        answers = answers_of(estimator, feed)
+        if answers.tried:
+            return feed, answers
+        settled = settled or (feed, answers)
+    assert settled is not None
+    return settled
+
+
+def _signature(estimator: Any, feed: Feed, answers: Answers, options: SklearnOptions) -> Signature:
+    specs = tuple(output.spec for output in answers.outputs)
+    names = [spec.name for spec in specs]
+    default = tuple(name.strip() for name in options.outputs.split(",") if name.strip()) or (names[0],)
+    unknown = [name for name in default if name not in names]
+    if unknown:
+        raise ModelLoadFailed(
+            f"The option outputs names {unknown[0]!r}; this model answers {', '.join(names)}.",
+            hint="Choose among those, or leave the option out.",
+        )
+    return Signature(
+        feed.specs,
+        specs,
+        default_outputs=default,
+        columnar=feed.columnar,
+        batch_axis=not _depends_on_neighbours(estimator),
+        classes=answers.classes,
+        primary=names[0],
+    )
+
+
+def _depends_on_neighbours(estimator: Any) -> bool:
+    return any(type(part).__name__ in _NOT_ROW_BY_ROW for part in parts(estimator))
+
+
+def _short(error: Exception, length: int = 500) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= length else text[: length - 3] + "..."
