@@ -7,21 +7,8 @@ import socket
 import sys
 from pathlib import Path
 
-import msgspec
-
 from prism_core.protocols import ReplicaSpec
 from prism_core.runtime.main import run
-
-
-def read_spec(path: Path) -> ReplicaSpec:
-    """Read a `ReplicaSpec` from JSON."""
-
-    def to_path(kind: type, value: object) -> Path:
-        if kind is Path:
-            return Path(str(value))
-        raise NotImplementedError
-
-    return msgspec.json.decode(path.read_bytes(), type=ReplicaSpec, dec_hook=to_path)
 
 
 def bind(address: str) -> socket.socket:
@@ -49,7 +36,7 @@ def main() -> int:
     where.add_argument("--listen", help="tcp:HOST:PORT or unix:PATH")
     arguments = parser.parse_args()
     listener = socket.socket(fileno=arguments.fd) if arguments.fd is not None else bind(arguments.listen)
-    return run(read_spec(arguments.spec), listener)
+    return run(ReplicaSpec.from_json(arguments.spec.read_bytes()), listener)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from prism_core.errors import InvalidInput, ModelFailed, NotAcceptable, PrismError, UnsupportedInput
+from prism_core.errors import InternalError, InvalidInput, ModelFailed, NotAcceptable, PrismError, UnsupportedInput
 from prism_core.manifest import Manifest
 from prism_core.protocols import BaseModel
 from prism_core.specs import Answer, Normalizer, Request
@@ -169,14 +169,14 @@ class Session:
                     hint=_did_you_mean(name, self._outputs),
                 )
 
-    def internal(self, who: str) -> ModelFailed:
+    def internal(self, who: str) -> PrismError:
         """Return the error of an exception that is being handled and is ``who``'s fault, not the caller's."""
-        return self._failed(f"{who} of this server failed on the request.")
+        return self._failed(f"{who} of this server failed on the request.", InternalError)
 
-    def _failed(self, message: str) -> ModelFailed:
+    def _failed(self, message: str, kind: type[PrismError] = ModelFailed) -> PrismError:
         error_id = uuid.uuid4().hex[:12]
-        log.exception("model.failed error_id=%s: %s", error_id, message)
-        return ModelFailed(
+        log.exception("%s error_id=%s: %s", kind.code, error_id, message)
+        return kind(
             message,
             hint=f"`prism logs {self.manifest.model}` has the trace under this error_id.",
             details={"error_id": error_id},
