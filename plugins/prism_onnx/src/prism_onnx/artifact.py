@@ -158,17 +158,21 @@ def declared_shape(path: Path, name: str) -> tuple[int | str | None, ...] | None
         for graph in _children(data, _GRAPH, 0, len(data)):
             for value in _children(data, 11, *graph):
                 if _texts(data, 1, *value) == [wanted]:
-                    # ValueInfoProto.type, then TypeProto.tensor_type or .sequence_type.elem_type.tensor_type
-                    types = list(_children(data, 2, *value))
-                    items = [
-                        t for span in types for s in _children(data, 4, *span) for t in _children(data, 1, *s)
-                    ]
-                    tensors = [t for span in (*types, *items) for t in _children(data, 1, *span)]
-                    shapes = [s for span in tensors for s in _children(data, 2, *span)]
-                    return _dimensions(data, *shapes[0]) if shapes else None
+                    return _type_shape(data, *next(_children(data, 2, *value)))
         return None
 
     return _mapped(path, look)
+
+
+def _type_shape(data: mmap.mmap, start: int, stop: int) -> tuple[int | str | None, ...] | None:
+    # A TypeProto is a tensor (1), or the sequence (4) or the option (9) of one.
+    for field in fields(data, start, stop):
+        if field.number == 1:
+            shape = next(_children(data, 2, field.start, field.stop), None)
+            return _dimensions(data, *shape) if shape else None
+        if field.number in (4, 9):
+            return _type_shape(data, *next(_children(data, 1, field.start, field.stop)))
+    return None
 
 
 def _dimensions(data: mmap.mmap, start: int, stop: int) -> tuple[int | str | None, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from prism_core.plugin import ArtifactError, Signature, TensorSpec
 from prism_onnx.artifact import class_labels, declared_shape
+from prism_onnx.narrow import NARROW, Narrow
 
 Convert = Callable[[Any], Any]
 
@@ -21,7 +22,7 @@ _DATATYPES = {
     "uint8": "UINT8", "uint16": "UINT16", "uint32": "UINT32", "uint64": "UINT64",
 }  # fmt: skip
 _TENSOR = re.compile(r"tensor\((\w+)\)")
-_SEQUENCE = re.compile(r"seq\(tensor\((\w+)\)\)")
+_SEQUENCE = re.compile(r"(?:optional\()?seq\(tensor\((\w+)\)\)\)?")
 _MAPS = re.compile(r"seq\(map\(\w+,tensor\((\w+)\)\)\)")
 # Converters number the axes whose names they do not know.
 _NAMELESS = re.compile(r"unk__\d+")
@@ -37,15 +38,20 @@ class Graph:
     ----------
     signature
         Without a batch axis; that is for the caller to find out.
-    readers, writers
-        What the arrays of an input, or the values of an output, must go through; most need nothing.
+    sequences
+        Inputs that are lists of tensors.
+    writers
+        What the values of an output must go through; most need nothing.
+    narrow
+        Inputs and outputs of element types that numpy does not have.
     free_rows
         Whether the first axis of every tensor is free, and as far as it has names the same.
     """
 
     signature: Signature
-    readers: Mapping[str, Convert]
+    sequences: tuple[str, ...]
     writers: Mapping[str, Convert]
+    narrow: Mapping[str, Narrow]
     free_rows: bool
 
 
@@ -57,9 +63,8 @@ def describe(session: Any, path: Path) -> Graph:
     ArtifactError
         If it has a tensor of a kind that cannot be sent or answered.
     """
-    readers: dict[str, Convert] = {}
     writers: dict[str, Convert] = {}
-    inputs = tuple(_input(arg, path, readers) for arg in session.get_inputs())
+    inputs = tuple(_input(arg, path) for arg in session.get_inputs())
     outputs, classes = [], ()
     for arg in session.get_outputs():
         labels = class_labels(path, arg.name) if _MAPS.fullmatch(arg.type) or arg.name in _LABELS else ()
@@ -74,7 +79,8 @@ def describe(session: Any, path: Path) -> Graph:
         classes=classes,
         primary=label,
     )
-    return Graph(signature, readers, writers, _free_rows(session))
+    sequences = tuple(arg.name for arg in session.get_inputs() if _SEQUENCE.fullmatch(arg.type))
+    return Graph(signature, sequences, writers, _narrow(session), _free_rows(session))
 
 
 def with_rows(signature: Signature) -> Signature:
@@ -90,7 +96,7 @@ def with_rows(signature: Signature) -> Signature:
     )
 
 
-def _input(arg: Any, path: Path, readers: dict[str, Convert]) -> TensorSpec:
+def _input(arg: Any, path: Path) -> TensorSpec:
     shape: Sequence[Any] | None = arg.shape
     sequence = _SEQUENCE.fullmatch(arg.type)
     if sequence or not shape:
@@ -102,8 +108,6 @@ def _input(arg: Any, path: Path, readers: dict[str, Convert]) -> TensorSpec:
             f"The model's input {arg.name!r} declares no shape, not even its number of axes.",
             hint="Set the input's shape when converting; free axes may stay free.",
         )
-    if sequence:
-        readers[arg.name] = list
     return TensorSpec(arg.name, datatype, (*((-1,) if sequence else ()), *_sizes(shape)))
 
 
@@ -123,10 +127,19 @@ def _output(arg: Any, labels: tuple[Any, ...], writers: dict[str, Convert]) -> T
 def _datatype(arg: Any, match: re.Match[str] | None, role: str) -> str:
     if match and match[1] in _DATATYPES:
         return _DATATYPES[match[1]]
+    if match and match[1] in NARROW and _TENSOR.fullmatch(arg.type):
+        return NARROW[match[1]].datatype
     raise ArtifactError(
         f"The model's {role} {arg.name!r} is of type {arg.type}, which cannot be served.",
         hint=f"Convert the model so that its {role}s are tensors of {', '.join(sorted(_DATATYPES))}.",
     )
+
+
+def _narrow(session: Any) -> dict[str, Narrow]:
+    found = (
+        (arg.name, _TENSOR.fullmatch(arg.type)) for arg in (*session.get_inputs(), *session.get_outputs())
+    )
+    return {name: NARROW[match[1]] for name, match in found if match and match[1] in NARROW}
 
 
 def _matrix(labels: tuple[Any, ...], dtype: np.dtype[Any]) -> Convert:

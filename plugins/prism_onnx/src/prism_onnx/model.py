@@ -26,8 +26,10 @@ class OnnxModel(BaseModel):
         self.signature = graph.signature
         self._graph = graph
         self._refused = InvalidArgument
-        self._run = session.run
+        self._session = session
+        self._execute = self._execute_narrow if graph.narrow else session.run
         self._example: Mapping[str, Any] | None = None
+        self._names = [spec.name for spec in graph.signature.outputs]
         self._computed = graph.signature.computed
 
     def predict(self, inputs: Batch) -> Batch:
@@ -54,20 +56,37 @@ class OnnxModel(BaseModel):
         return trial
 
     def _compute(self, tensors: Mapping[str, Any], wanted: Sequence[str] = ()) -> Sequence[Any]:
-        readers = self._graph.readers
-        # onnxruntime takes arrays only, not numpy's scalars.
-        feeds = {name: np.asarray(tensor) for name, tensor in tensors.items()}
-        for name, read in readers.items():
-            feeds[name] = read(feeds[name])
         try:
-            values: Sequence[Any] = self._run(wanted or None, feeds)
+            values: Sequence[Any] = self._execute(wanted or self._names, self._feeds(tensors))
         except self._refused as error:
             raise not_computed(error) from error
         writers = self._graph.writers
         if writers:
-            names = wanted or [spec.name for spec in self.signature.outputs]
-            values = [writers[n](v) if n in writers else v for n, v in zip(names, values, strict=True)]
+            values = [
+                writers[n](v) if n in writers else v
+                for n, v in zip(wanted or self._names, values, strict=True)
+            ]
         return values
+
+    def _feeds(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        # onnxruntime takes arrays only, not numpy's scalars.
+        feeds: dict[str, Any] = {
+            name: tensor if isinstance(tensor, list) else np.asarray(tensor)
+            for name, tensor in tensors.items()
+        }
+        for name in self._graph.sequences:
+            feeds[name] = list(feeds[name])
+        return feeds
+
+    def _execute_narrow(self, wanted: Sequence[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
+        from onnxruntime import OrtValue
+
+        narrow = self._graph.narrow
+        values = {
+            n: narrow[n].put(v) if n in narrow else OrtValue.ortvalue_from_numpy(v) for n, v in feeds.items()
+        }
+        answers = self._session.run_with_ort_values(list(wanted), values)
+        return [narrow[n].take(v) if n in narrow else v.numpy() for n, v in zip(wanted, answers, strict=True)]
 
 
 def load(artifact: Artifact, options: OnnxOptions) -> OnnxModel:
