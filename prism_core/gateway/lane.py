@@ -99,10 +99,14 @@ class Lane:
         if not self.clients:
             self._changed.clear()
 
+    def close(self) -> None:
+        """Refuse new calls, and those that still wait for a replica."""
+        self._closed = True
+        self._changed.set()
+
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls and return when none is in flight, or after ``timeout_s``."""
-        self._closed = True
-        self._changed.set()  # whoever waits for a replica hears it now
+        self.close()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
@@ -196,7 +200,9 @@ class Lane:
         timeout_ms = max(0.001, left_s * 1000)
         try:
             async with asyncio.timeout(left_s + GRACE_S):
-                return await client.call(body, head.media_type, head.accept, timeout_ms, head.query, head.style)
+                return await client.call(
+                    body, head.media_type, head.accept, timeout_ms, head.query, head.style
+                )
         except TimeoutError as error:
             raise self._late() from error
 

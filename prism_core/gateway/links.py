@@ -1,0 +1,59 @@
+"""The URL under which the public listener is reached: the chosen link provider, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from prism_core.errors import PrismError
+from prism_core.gateway.extensions import Openings
+from prism_core.plugins import PluginSet
+from prism_core.protocols import Linker, PublicListener
+from prism_core.settings import Settings
+
+# Hosts that mean "every interface"; a URL needs one that can be reached.
+EVERYWHERE = ("", "0.0.0.0", "::")
+
+log = structlog.get_logger("prism.links")
+
+
+@asynccontextmanager
+async def open_linker(settings: Settings, plugins: PluginSet) -> AsyncIterator[Linker]:
+    """Open the link provider that the settings name; what it publishes is withdrawn at the end.
+
+    Raises
+    ------
+    UnknownPlugin, ConfigError
+        If there is none of that name, or it cannot work here.
+    """
+    async with AsyncExitStack() as stack:
+        openings: Openings[Linker] = Openings(
+            plugins.link_providers, "link provider", settings.plugins, stack
+        )
+        linker = await openings.get(settings.link)
+        yield linker
+        try:
+            await linker.withdraw()
+        except Exception:  # a tunnel that cannot be withdrawn must not keep the server from stopping
+            log.exception("link.withdraw_failed")
+
+
+async def publish(linker: Linker, listener: PublicListener) -> str:
+    """Return the base URL that ``linker`` gives, or the listener's own address where it fails."""
+    try:
+        url = await linker.publish(listener)
+    except Exception as error:
+        reason = error.message if isinstance(error, PrismError) else repr(error)
+        url = own_url(listener)
+        log.error("link.failed", error=reason, url=url)
+    else:
+        log.info("link.published", url=url)
+    return url.rstrip("/")
+
+
+def own_url(listener: PublicListener) -> str:
+    """Return the URL of a listener on this machine."""
+    host = "127.0.0.1" if listener.host in EVERYWHERE else listener.host
+    return f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{listener.port}"

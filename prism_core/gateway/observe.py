@@ -1,0 +1,233 @@
+"""Numbers for Prometheus, and call records for observers.
+
+`Metrics.record` is on the way of every prediction, so it only appends. Records are
+aggregated when a few hundred have come or when somebody looks; while nothing arrives,
+nothing runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from itertools import accumulate
+from typing import Any
+
+import attrs
+import structlog
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from prism_core.specs import CallRecord
+
+# Records that are aggregated in one go: about 0.5 ms of the event loop.
+BATCH = 512
+# How long a few records may wait before observers get them.
+HAND_OVER_S = 1.0
+# How long an observer may take for a batch, and how many records may wait for it.
+OBSERVER_S = 10.0
+HELD_RECORDS = 50_000
+
+SECONDS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+    2.5,
+    5.0,
+    10.0,
+)
+ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+log = structlog.get_logger("prism.observe")
+
+Labels = tuple[str, ...]
+
+
+@attrs.define(eq=False)
+class Histogram:
+    """Counts by bucket of one metric and version."""
+
+    bounds: tuple[float, ...]
+    counts: list[int] = attrs.field(init=False)
+    total: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def observe(self, value: float) -> None:
+        """Count ``value``; a bound belongs to the bucket below it, as Prometheus has it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """Return cumulative counts by upper bound."""
+        names = [*(f"{bound:g}" for bound in self.bounds), "+Inf"]
+        return list(zip(names, map(float, accumulate(self.counts)), strict=True))
+
+
+@attrs.define(eq=False)
+class Calls(Collector):
+    """What call records add up to."""
+
+    requests: Tally[Labels] = attrs.field(factory=Tally)
+    cache: Tally[Labels] = attrs.field(factory=Tally)
+    queue: dict[Labels, Histogram] = attrs.field(factory=dict)
+    compute: dict[Labels, Histogram] = attrs.field(factory=dict)
+    batch: dict[Labels, Histogram] = attrs.field(factory=dict)
+
+    def add(self, record: CallRecord) -> None:
+        """Count one record."""
+        version = (record.model, str(record.version))
+        self.requests[*version, record.code] += 1
+        self.cache[*version, record.cache] += 1
+        if record.batch_rows:  # it was computed, not found
+            if version not in self.queue:
+                self.queue[version], self.compute[version] = Histogram(SECONDS), Histogram(SECONDS)
+                self.batch[version] = Histogram(ROWS)
+            self.queue[version].observe(record.queue_s)
+            self.compute[version].observe(record.compute_s)
+            self.batch[version].observe(record.batch_rows)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics for `prometheus_client`."""
+        yield _counter("prism_requests", "Predictions answered.", ("code",), self.requests)
+        yield _counter("prism_cache", "How answers were had.", ("result",), self.cache)
+        yield _histogram("prism_queue_seconds", "Time until the model began.", self.queue)
+        yield _histogram("prism_compute_seconds", "Time in the model.", self.compute)
+        yield _histogram("prism_batch_rows", "Rows of the execution that answered a call.", self.batch)
+
+
+def _counter(name: str, text: str, labels: Sequence[str], tally: Tally[Labels]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=("model", "version", *labels))
+    for values, count in tally.items():
+        family.add_metric(values, count)
+    return family
+
+
+def _histogram(name: str, text: str, histograms: Mapping[Labels, Histogram]) -> Metric:
+    family = HistogramMetricFamily(name, text, labels=("model", "version"))
+    for values, histogram in histograms.items():
+        family.add_metric(values, histogram.buckets(), histogram.total)
+    return family
+
+
+@attrs.frozen(eq=False)
+class ReadyReplicas(Collector):
+    """How many replicas are ready, asked when somebody looks.
+
+    ``count`` yields model, version and number.
+    """
+
+    count: Callable[[], Iterable[tuple[str, int, int]]]
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the gauge for `prometheus_client`."""
+        family = GaugeMetricFamily("prism_replicas_ready", "Replicas ready.", labels=("model", "version"))
+        for model, version, ready in self.count():
+            family.add_metric((model, str(version)), ready)
+        yield family
+
+
+class Metrics:
+    """The gateway's numbers, in a registry of their own. Made by `open_metrics`."""
+
+    def __init__(self, observers: Mapping[str, Any]) -> None:
+        self.registry = CollectorRegistry()
+        self.calls = Calls()
+        self.registry.register(self.calls)
+        self.restarts = Counter(
+            "prism_replica_restarts", "Replicas replaced.", ["model", "version"], registry=self.registry
+        )
+        self.observers = dict(observers)
+        self.muted: dict[str, str] = {}
+        self._pending: list[CallRecord] = []
+        self._held: list[CallRecord] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._arrived = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def record(self, record: CallRecord) -> None:
+        """Take note of an answered call. Must stay quick: it is on the way of every prediction."""
+        pending = self._pending
+        pending.append(record)
+        if len(pending) >= BATCH:
+            self.flush()
+        elif self.observers and self._timer is None:
+            self._timer = self._loop.call_later(HAND_OVER_S, self.flush)
+
+    def flush(self) -> None:
+        """Aggregate what has been recorded, and hand it on to the observers."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        pending, self._pending = self._pending, []
+        for record in pending:
+            self.calls.add(record)
+        if self.observers and pending:
+            self._held = [*self._held, *pending][-HELD_RECORDS:]
+            self._arrived.set()
+
+    def scrape(self) -> tuple[bytes, str]:
+        """Return the metrics as Prometheus reads them, and their media type."""
+        self.flush()
+        return generate_latest(self.registry), "text/plain; version=0.0.4; charset=utf-8"
+
+    def forget(self, model: str, version: int) -> None:
+        """Drop what belongs to a removed version."""
+        self.flush()
+        labels = (model, str(version))
+        for table in (self.calls.queue, self.calls.compute, self.calls.batch):
+            table.pop(labels, None)
+        for tally in (self.calls.requests, self.calls.cache):
+            for key in [key for key in tally if key[:2] == labels]:
+                del tally[key]
+        self.restarts.remove(*labels)
+
+    async def run(self) -> None:
+        """Hand records to the observers until cancelled."""
+        while True:
+            await self._arrived.wait()
+            await self.hand_over()
+
+    async def hand_over(self) -> None:
+        """Give the observers what waits for them."""
+        self._arrived.clear()
+        held, self._held = self._held, []
+        await asyncio.gather(*(self._observe(name, held) for name in tuple(self.observers)))
+
+    async def _observe(self, name: str, records: Sequence[CallRecord]) -> None:
+        try:
+            async with asyncio.timeout(OBSERVER_S):
+                await self.observers[name].observe(records)
+        except Exception as error:
+            self.observers.pop(name, None)
+            self.muted[name] = f"{type(error).__name__}: {error}"
+            log.exception("observer.muted", name=name)
+
+
+@asynccontextmanager
+async def open_metrics(observers: Mapping[str, Any]) -> AsyncIterator[Metrics]:
+    """Run a `Metrics`; observers get what there is before it ends."""
+    metrics = Metrics(observers)
+    task = asyncio.create_task(metrics.run())
+    try:
+        yield metrics
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        metrics.flush()
+        if metrics.observers:
+            await metrics.hand_over()

@@ -1,0 +1,270 @@
+"""The registry's rows: what must survive the process.
+
+SQLite in WAL mode on one writer thread. The SQL is plain and numbered (``$1``), so the
+same text serves PostgreSQL. A version's row is written once, when the version is ready,
+in one transaction with what points to it: there is no half-uploaded version to find.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import msgspec
+
+from prism_core.errors import ConfigError
+from prism_core.gateway.store import Checkpoint, passing
+from prism_core.manifest import Manifest
+from prism_core.protocols import ReplicaHandle
+from prism_core.specs import ModelEvent
+from prism_core.types import Signature
+
+# One entry a schema version; a new one is appended, never edited.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """create table model (
+            name text primary key, last_version integer not null, ceiling integer,
+            created double precision not null)""",
+        """create table version (
+            model text not null references model(name), version integer not null, digest text not null,
+            manifest text not null, signature text not null, wanted integer not null,
+            primary key (model, version))""",
+        """create table alias (
+            model text not null references model(name), alias text not null, version integer not null,
+            primary key (model, alias))""",
+        """create table event (
+            seq bigint primary key, at double precision not null, name text not null, model text not null,
+            version integer not null, facts text not null)""",
+        """create table replica (
+            replica text primary key, backend text not null, pid integer not null,
+            started double precision not null, address text not null)""",
+    ),
+)
+# Enough to see what happened lately; a crash loop must not fill the disk.
+KEPT_EVENTS = 10_000
+
+Statement = tuple[str, Sequence[Any]]
+Result = TypeVar("Result")
+
+
+@attrs.frozen
+class VersionRow:
+    """One version as it is stored. ``wanted``: it is to be served whenever the gateway runs."""
+
+    manifest: Manifest
+    signature: Signature
+    wanted: bool = True
+
+
+@attrs.frozen
+class ModelRow:
+    """One model as it is stored.
+
+    ``last_version`` is the highest number ever given, so none is given twice. ``ceiling``
+    is where a rollback holds ``latest`` down, None for nowhere.
+    """
+
+    name: str
+    last_version: int
+    created: float
+    ceiling: int | None = None
+    versions: tuple[VersionRow, ...] = ()
+    aliases: dict[str, int] = attrs.field(factory=dict)
+
+
+class Records:
+    """An open database. Every method may be called from the event loop; none blocks it."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, writer: ThreadPoolExecutor, checkpoint: Checkpoint
+    ) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._checkpoint = checkpoint
+
+    async def models(self) -> list[ModelRow]:
+        """Return everything that is stored about models."""
+        return await self._run(self._models)
+
+    async def publish(self, row: VersionRow, aliases: Iterable[str] = ()) -> None:
+        """Store a version together with the aliases that now point to it; a ceiling over ``latest`` ends."""
+        manifest = row.manifest
+        name, number = manifest.model, manifest.version
+        model = (
+            "insert into model(name, last_version, ceiling, created) values($1, $2, null, $3)"
+            " on conflict(name) do update set last_version = excluded.last_version, ceiling = null"
+        )
+        version = (
+            "insert into version(model, version, digest, manifest, signature, wanted)"
+            " values($1, $2, $3, $4, $5, $6)"
+        )
+        texts = (manifest.to_json().decode(), msgspec.json.encode(row.signature).decode())
+        await self._write(
+            (model, (name, number, manifest.created)),
+            (version, (name, number, manifest.digest, *texts, int(row.wanted))),
+            *((_SET_ALIAS, (name, alias, number)) for alias in aliases),
+        )
+
+    async def set_wanted(self, model: str, versions: Iterable[int], wanted: bool) -> None:
+        """Store whether ``versions`` are to be served."""
+        sql = "update version set wanted = $3 where model = $1 and version = $2"
+        await self._write(*((sql, (model, version, int(wanted))) for version in versions))
+
+    async def set_ceiling(self, model: str, ceiling: int | None) -> None:
+        """Store where ``latest`` is held down."""
+        await self._write(("update model set ceiling = $2 where name = $1", (model, ceiling)))
+
+    async def set_alias(self, model: str, alias: str, version: int) -> None:
+        """Point ``alias`` to ``version``."""
+        await self._write((_SET_ALIAS, (model, alias, version)))
+
+    async def remove_alias(self, model: str, alias: str) -> None:
+        """Forget ``alias``."""
+        await self._write(("delete from alias where model = $1 and alias = $2", (model, alias)))
+
+    async def remove(self, model: str, versions: Iterable[int], *, whole: bool) -> None:
+        """Forget ``versions``, and with ``whole`` the model itself."""
+        sql = "delete from version where model = $1 and version = $2"
+        statements: list[Statement] = [(sql, (model, version)) for version in versions]
+        if whole:
+            statements.append(("delete from alias where model = $1", (model,)))
+            statements.append(("delete from model where name = $1", (model,)))
+        await self._write(*statements)
+
+    async def replica_started(self, handle: ReplicaHandle) -> None:
+        """Remember a process, so that a later gateway can find it."""
+        sql = (
+            "insert into replica(replica, backend, pid, started, address) values($1,$2,$3,$4,$5)"
+            " on conflict(replica) do update set backend = excluded.backend, pid = excluded.pid,"
+            " started = excluded.started, address = excluded.address"
+        )
+        await self._write((sql, (handle.replica, handle.backend, handle.pid, handle.started, handle.address)))
+
+    async def replica_gone(self, replica: str) -> None:
+        """Forget a process that has ended."""
+        await self._write(("delete from replica where replica = $1", (replica,)))
+
+    async def replicas(self) -> list[ReplicaHandle]:
+        """Return the processes that have been started and not been seen to end."""
+        rows = await self._run(
+            lambda: self._query("select replica, backend, pid, started, address from replica")
+        )
+        return [ReplicaHandle(*row) for row in rows]
+
+    async def add_event(self, event: ModelEvent) -> None:
+        """Store an event; the oldest beyond `KEPT_EVENTS` go."""
+        add = (
+            "insert into event(seq, at, name, model, version, facts)"
+            " select coalesce(max(seq), 0) + 1, $1, $2, $3, $4, $5 from event"
+        )
+        trim = "delete from event where seq <= (select max(seq) from event) - $1"
+        facts = msgspec.json.encode(event.facts).decode()
+        values = (event.at, event.name, event.model, event.version, facts)
+        await self._write((add, values), (trim, (KEPT_EVENTS,)))
+
+    async def events(self, limit: int = 100) -> list[ModelEvent]:
+        """Return the newest events, the oldest of them first."""
+        sql = "select name, model, version, at, facts from event order by seq desc limit $1"
+        rows = await self._run(lambda: self._query(sql, limit))
+        return [ModelEvent(n, m, v, at, msgspec.json.decode(facts)) for n, m, v, at, facts in reversed(rows)]
+
+    async def _write(self, *statements: Statement) -> None:
+        await self._run(lambda: self._transaction(statements))
+
+    async def _run(self, call: Callable[[], Result]) -> Result:
+        # Shielded: a caller that is cancelled must not leave it open whether its row was written.
+        loop = asyncio.get_running_loop()
+        return await asyncio.shield(loop.run_in_executor(self._writer, call))
+
+    def _transaction(self, statements: Iterable[Statement]) -> None:
+        self._connection.execute("begin immediate")
+        try:
+            for sql, values in statements:
+                self._checkpoint("records.statement")
+                self._query(sql, *values)
+            self._checkpoint("records.commit")
+            self._connection.execute("commit")
+        except BaseException:
+            self._connection.execute("rollback")
+            raise
+        self._checkpoint("records.committed")
+
+    def _query(self, sql: str, *values: Any) -> list[Any]:
+        return self._connection.execute(sql, {str(i + 1): value for i, value in enumerate(values)}).fetchall()
+
+    def _models(self) -> list[ModelRow]:
+        return [
+            ModelRow(name, last, created, ceiling, tuple(self._versions(name)), self._aliases(name))
+            for name, last, ceiling, created in self._query(
+                "select name, last_version, ceiling, created from model order by name"
+            )
+        ]
+
+    def _versions(self, model: str) -> Iterable[VersionRow]:
+        sql = "select manifest, signature, wanted from version where model = $1 order by version"
+        for manifest, signature, wanted in self._query(sql, model):
+            decoded = msgspec.json.decode(signature, type=Signature)
+            yield VersionRow(Manifest.from_json(manifest), decoded, bool(wanted))
+
+    def _aliases(self, model: str) -> dict[str, int]:
+        return dict(self._query("select alias, version from alias where model = $1 order by alias", model))
+
+
+_SET_ALIAS = (
+    "insert into alias(model, alias, version) values($1, $2, $3)"
+    " on conflict(model, alias) do update set version = excluded.version"
+)
+
+
+@asynccontextmanager
+async def open_records(path: Path, checkpoint: Checkpoint = passing) -> AsyncIterator[Records]:
+    """Open the database at ``path``, made or migrated as needed.
+
+    Raises
+    ------
+    ConfigError
+        If a newer PRISM has written it.
+    """
+    writer = ThreadPoolExecutor(1, thread_name_prefix="records")
+    loop = asyncio.get_running_loop()
+    connection = await loop.run_in_executor(writer, _connect, path)
+    try:
+        yield Records(connection, writer, checkpoint)
+    finally:
+        await loop.run_in_executor(writer, connection.close)
+        writer.shutdown()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("pragma journal_mode = wal")
+        # An upload is rare and must be durable when it has been answered.
+        connection.execute("pragma synchronous = full")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+    """Bring the schema up to date, each step in a transaction of its own."""
+    (done,) = connection.execute("pragma user_version").fetchone()
+    if done > len(migrations):
+        raise ConfigError(
+            f"A newer PRISM has written the data directory: schema {done}, this one knows {len(migrations)}.",
+            hint="Upgrade PRISM, or choose another --data-dir.",
+        )
+    for number, statements in enumerate(migrations[done:], start=done + 1):
+        connection.execute("begin immediate")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"pragma user_version = {number}")
+        connection.execute("commit")

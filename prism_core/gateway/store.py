@@ -1,0 +1,323 @@
+"""Artifacts by the SHA-256 of their content: same bytes, same digest, one copy.
+
+Content is hashed while it is written to a temporary name in the same directory, then
+fsynced and renamed, so a name in the store always means whole content, whatever was
+killed when. A directory comes as a tar stream and is digested over its sorted content.
+
+Who needs an artifact holds it; the last one to let go removes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import attrs
+
+from prism_core.errors import ArtifactError, ArtifactTooLarge, UnsafeArtifact
+
+# What is collected before a thread writes it: one hand-over a chunk, not one a packet.
+CHUNK_BYTES = 1 << 20
+# More entries than any saved model has; fewer than would exhaust inodes.
+MAX_ENTRIES = 100_000
+INCOMING = "incoming-"
+# The first bytes of what is hashed for a directory: no file has the digest of a directory by accident.
+TREE = b"prism directory 1\n"
+
+Checkpoint = Callable[[str], None]
+
+
+def passing(step: str) -> None:
+    """Do nothing at a checkpoint. Tests pass one that ends the process there."""
+
+
+@attrs.frozen
+class Kept:
+    """An artifact in the store."""
+
+    digest: str
+    size_bytes: int
+    path: Path
+
+
+class Staged:
+    """Bytes on their way into the store: ``await write(chunk)``, then `Store.keep`."""
+
+    def __init__(self, path: Path, file: IO[bytes], max_bytes: int) -> None:
+        self.path = path
+        self.size_bytes = 0
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._max_bytes = max_bytes
+        self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
+
+    async def write(self, chunk: bytes) -> None:
+        """Add bytes.
+
+        Raises
+        ------
+        ArtifactTooLarge
+            As soon as there are more than the server takes.
+        """
+        self.size_bytes += len(chunk)
+        check_size(self.size_bytes, self._max_bytes)
+        self._waiting.append(chunk)
+        self._waiting_bytes += len(chunk)
+        if self._waiting_bytes >= CHUNK_BYTES:
+            await self._flush()
+
+    async def finish(self) -> str:
+        """Make the bytes durable; return their digest."""
+        await self._flush()
+        await asyncio.to_thread(self._sync)
+        return f"sha256:{self._hash.hexdigest()}"
+
+    async def _flush(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
+        await asyncio.to_thread(self._append, data)
+
+    def _append(self, data: bytes) -> None:
+        self._hash.update(data)
+        self._file.write(data)
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+class Store:
+    """The artifacts of one data directory.
+
+    Parameters
+    ----------
+    directory
+        Where they lie; made if needed.
+    max_bytes
+        The largest artifact taken, packed or unpacked.
+    checkpoint
+        Called with the name of each step that a kill may fall behind.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int, checkpoint: Checkpoint = passing) -> None:
+        self.directory = directory
+        self.max_bytes = max_bytes
+        self._checkpoint = checkpoint
+        self._holders: Counter[str] = Counter()
+        self._lock = asyncio.Lock()
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def path(self, digest: str) -> Path:
+        """Return where the artifact with ``digest`` lies, or would."""
+        return self.directory / digest.replace(":", "-")
+
+    @asynccontextmanager
+    async def stage(self) -> AsyncIterator[Staged]:
+        """Open a place for bytes; what has not been kept by the end is gone."""
+        descriptor, name = tempfile.mkstemp(prefix=INCOMING, dir=self.directory)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield Staged(Path(name), file, self.max_bytes)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    async def keep(self, staged: Staged, *, directory: bool = False) -> Kept:
+        """Take staged bytes into the store and hold them once.
+
+        Parameters
+        ----------
+        directory
+            The bytes are a tar of a directory, which is what is stored.
+
+        Raises
+        ------
+        UnsafeArtifact
+            For a tar with links, devices, or names that lead out of it.
+        """
+        digest = await staged.finish()
+        self._checkpoint("store.written")
+        if not directory:
+            return await self._take(staged.path, digest, staged.size_bytes)
+        return await self._keep_made(lambda content: extract(staged.path, content, self.max_bytes))
+
+    async def keep_path(self, path: Path) -> Kept:
+        """Take a copy of a file or directory of this machine and hold it once."""
+        digest, size = await asyncio.to_thread(digest_of, path)
+        check_size(size, self.max_bytes)
+        if self.path(digest).exists():
+            return await self._take(path, digest, size)
+        return await self._keep_made(lambda content: _copy(path, content))
+
+    def hold(self, digest: str) -> None:
+        """Keep the artifact until one more `release`."""
+        self._holders[digest] += 1
+
+    async def release(self, digest: str) -> None:
+        """Let go of the artifact; the last holder's release removes it."""
+        async with self._lock:
+            self._holders[digest] -= 1
+            if self._holders[digest] <= 0:
+                del self._holders[digest]
+                await asyncio.to_thread(_delete, self.path(digest))
+
+    def collect(self, needed: Collection[str]) -> list[str]:
+        """Remove what a killed server left: all but the ``needed`` digests. Return the removed names."""
+        names = {self.path(digest).name for digest in needed}
+        garbage = [entry for entry in self.directory.iterdir() if entry.name not in names]
+        for entry in garbage:
+            _delete(entry)
+        return [entry.name for entry in garbage]
+
+    async def _keep_made(self, make: Callable[[Path], None]) -> Kept:
+        scratch = Path(tempfile.mkdtemp(prefix=INCOMING, dir=self.directory))
+        try:
+            content = scratch / "content"
+            await asyncio.to_thread(make, content)
+            self._checkpoint("store.unpacked")
+            # Digested only now: a file of this machine may change while it is copied.
+            return await self._take(content, *await asyncio.to_thread(digest_of, content))
+        finally:
+            await asyncio.to_thread(_delete, scratch)
+
+    async def _take(self, path: Path, digest: str, size_bytes: int) -> Kept:
+        async with self._lock:
+            self.hold(digest)
+            target = self.path(digest)
+            try:
+                if not target.exists():
+                    await asyncio.to_thread(self._rename, path, target)
+            except BaseException:
+                self._holders[digest] -= 1
+                raise
+            return Kept(digest, size_bytes, target)
+
+    def _rename(self, path: Path, target: Path) -> None:
+        if path.is_file():
+            path.chmod(0o444)
+        path.rename(target)
+        self._checkpoint("store.renamed")
+        sync_directory(self.directory)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
+    for file in [target] if target.is_file() else [p for p in target.rglob("*") if p.is_file()]:
+        _sync_file(file)
+
+
+def extract(archive: Path, target: Path, max_bytes: int) -> None:
+    """Unpack a tar into the new directory ``target``: plain files and directories, nothing else.
+
+    Raises
+    ------
+    UnsafeArtifact
+        For links, devices, and names that are absolute, lead out of ``target`` or come twice.
+    ArtifactTooLarge
+        If the content is larger than ``max_bytes``.
+    ArtifactError
+        If it is not a tar.
+    """
+    total = 0
+    target.mkdir()
+    try:
+        with tarfile.open(archive, "r:*") as tar:
+            for count, member in enumerate(tar):
+                path = target / safe_name(member, count)
+                if member.isdir():
+                    path.mkdir(parents=True, exist_ok=True)
+                    continue
+                total += member.size
+                check_size(total, max_bytes)
+                source = tar.extractfile(member)
+                assert source is not None
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as file:
+                    shutil.copyfileobj(source, file, CHUNK_BYTES)
+                    file.flush()
+                    os.fsync(file.fileno())
+                path.chmod(0o444)
+    except (tarfile.TarError, EOFError) as error:
+        raise ArtifactError(f"The directory did not come as a whole tar stream: {error}.") from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UnsafeArtifact("The tar has the same name twice.", hint="Pack the directory afresh.") from error
+
+
+def safe_name(member: tarfile.TarInfo, count: int = 0) -> PurePosixPath:
+    """Return the relative path of a tar member that may be unpacked; `UnsafeArtifact` for any other."""
+    name = PurePosixPath(member.name)
+    if not (member.isreg() or member.isdir()):
+        raise UnsafeArtifact(
+            f"The directory holds {member.name!r}, which is neither a file nor a directory.",
+            hint="Links and devices are not taken: replace them by the files they mean.",
+        )
+    if name.is_absolute() or ".." in name.parts or "\0" in member.name or "\\" in member.name:
+        raise UnsafeArtifact(f"The tar holds {member.name!r}, which leads out of the directory.")
+    if count >= MAX_ENTRIES:
+        raise UnsafeArtifact(f"The directory has more than {MAX_ENTRIES} entries.")
+    return name
+
+
+def digest_of(path: Path) -> tuple[str, int]:
+    """Return the digest of a file or directory and its size in bytes.
+
+    A directory's digest covers the names and contents of its files in sorted order; times,
+    owners and modes do not matter.
+    """
+    if path.is_file():
+        return f"sha256:{_hash_file(path)}", path.stat().st_size
+    summary, size = hashlib.sha256(TREE), 0
+    files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
+    for name in sorted(files):
+        # A name has no newline's worth of ambiguity: its length stands before it.
+        summary.update(f"{len(name.encode())} {name} {_hash_file(files[name])}\n".encode())
+        size += files[name].stat().st_size
+    return f"sha256:{summary.hexdigest()}", size
+
+
+def check_size(size_bytes: int, max_bytes: int) -> None:
+    """Raise `ArtifactTooLarge` for more than ``max_bytes``."""
+    if size_bytes > max_bytes:
+        raise ArtifactTooLarge(
+            f"The artifact has {size_bytes} bytes or more; this server takes {max_bytes}.",
+            hint="Raise limits.max_artifact in prism.yaml.",
+        )
+
+
+def sync_directory(path: Path) -> None:
+    """Make a rename in ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_file(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,136 @@
+"""What the REST layer and the command line are told of models, and what they ask for.
+
+Plain values that go to JSON as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Any
+
+import attrs
+
+from prism_core.errors import InvalidParameter
+from prism_core.manifest import Batching
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@attrs.frozen
+class UploadRequest:
+    """What comes with the bytes of an upload.
+
+    Parameters
+    ----------
+    name
+        The model's name, "" to take it from ``filename``.
+    filename
+        What the artifact was called, with its suffix.
+    alias
+        An alias that is to point to the new version, "" for none.
+    isolation
+        The isolation backend, "" for the server's default.
+    directory
+        The bytes are a tar of a directory.
+    example
+        A request body, in base64, that the new version must answer before it is published.
+    """
+
+    name: str = ""
+    filename: str = ""
+    loader: str = ""
+    alias: str = ""
+    replicas: int = 1
+    threads: int = 1
+    options: dict[str, Any] = attrs.field(factory=dict)
+    trust: tuple[str, ...] = ()
+    isolation: str = ""
+    timeout_s: float = 30.0
+    memory_estimate_bytes: int = 0
+    memory_limit_bytes: int = 0
+    preload: bool = True
+    batching: Batching = Batching()
+    directory: bool = False
+    example: str | None = None
+    example_media_type: str = "application/json"
+
+    @property
+    def model(self) -> str:
+        """The model's name, checked.
+
+        Raises
+        ------
+        InvalidParameter
+            If it cannot be a model's name.
+        """
+        return check_name(self.name or name_of(self.filename))
+
+
+@attrs.frozen
+class VersionInfo:
+    """One version, as it is shown.
+
+    ``created`` is in Unix seconds. ``replicas`` holds, for each, ``replica``, ``pid``,
+    ``state``, ``memory_bytes`` (None where it was not measured), ``restarts`` and
+    ``started``. ``duplicate`` says that an upload was answered with a version that existed.
+    """
+
+    model: str
+    version: int
+    state: str
+    digest: str
+    size_bytes: int
+    loader: str
+    artifact: str
+    created: float
+    options: dict[str, Any]
+    isolation: str
+    aliases: list[str]
+    signature: dict[str, Any] | None
+    warnings: list[str]
+    error: str
+    url: str
+    replicas: list[dict[str, Any]]
+    duplicate: bool = False
+
+
+@attrs.frozen
+class ModelInfo:
+    """One model, as it is shown.
+
+    ``aliases`` maps alias to version. ``error`` is why a model of the settings could not be
+    brought up.
+    """
+
+    model: str
+    aliases: dict[str, int]
+    versions: list[VersionInfo]
+    url: str
+    error: str = ""
+
+
+def name_of(filename: str) -> str:
+    """Return the model's name that a file's name suggests: ``churn_model.pkl`` is ``churn``."""
+    stem = PurePath(filename).name.lower()
+    stem = stem.rpartition(".")[0] or stem
+    stem = re.sub(r"[^a-z0-9._-]+", "-", stem)
+    shortened = re.sub(r"[_-]model$", "", stem)
+    return (shortened or stem).strip("._-")[:64]
+
+
+def check_name(name: str, kind: str = "model") -> str:
+    """Return ``name`` if it may name a model or an alias.
+
+    Raises
+    ------
+    InvalidParameter
+        If it may not.
+    """
+    if NAME.fullmatch(name):
+        return name
+    raise InvalidParameter(
+        f"{name!r} cannot name a {kind}: lower-case letters, digits, '.', '_' and '-', at most 64, "
+        "a letter or digit first.",
+        hint="Choose one with --name." if kind == "model" else "",
+    )

@@ -1,0 +1,1 @@
+"""Ways to reach the public listener. `lan` is built in; tunnels are plugins."""

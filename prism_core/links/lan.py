@@ -1,0 +1,67 @@
+"""The link of the local network: this machine's own address."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import attrs
+
+from prism_core.hookspecs import hookimpl
+from prism_core.protocols import PublicListener
+from prism_core.specs import LinkProvider
+
+# TEST-NET-2 (RFC 5737): belongs to nobody. A UDP "connection" to it chooses the outward
+# interface and sends nothing.
+OUTWARD = ("198.51.100.1", 9)
+EVERYWHERE = ("", "0.0.0.0", "::")
+
+
+@attrs.frozen
+class LanConfig:
+    """``plugins.lan``. ``host`` replaces the address that is found, for instance by a DNS name."""
+
+    host: str = ""
+
+
+def outward_address() -> str:
+    """Return the IPv4 address of the interface that leads out, 127.0.0.1 without a network."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(OUTWARD)
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+@attrs.frozen
+class LanLinker:
+    """Names the address; there is nothing to open and nothing to withdraw."""
+
+    config: LanConfig = LanConfig()
+    find: Callable[[], str] = outward_address
+
+    async def publish(self, listener: PublicListener) -> str:
+        """Return the base URL in the local network; a specific listener is named as it is."""
+        host = self.config.host or (self.find() if listener.host in EVERYWHERE else listener.host)
+        return f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{listener.port}"
+
+    async def withdraw(self) -> None:
+        """Do nothing."""
+
+    async def health(self) -> str:
+        """Return "": the address is there as long as the machine is."""
+        return ""
+
+
+@asynccontextmanager
+async def open_lan(config: LanConfig) -> AsyncIterator[LanLinker]:
+    """Open the provider."""
+    yield LanLinker(config)
+
+
+@hookimpl
+def prism_link_providers() -> Iterator[LinkProvider]:
+    """Offer the local network."""
+    yield LinkProvider("lan", open=open_lan, config=LanConfig)
