@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import attrs
+import msgspec
 
 from prism_core.types import Batch, Signature
 
@@ -78,6 +79,15 @@ class ReplicaSpec:
     threads: int = 1
     memory_limit_bytes: int = 0
     token: str = ""
+
+    def to_json(self) -> bytes:
+        """Return the spec as JSON, paths as strings."""
+        return msgspec.json.encode(self, enc_hook=str)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> ReplicaSpec:
+        """Read a spec that `to_json` wrote."""
+        return msgspec.json.decode(data, type=cls, dec_hook=lambda kind, value: kind(value))
 
 
 @attrs.frozen

@@ -1,0 +1,294 @@
+"""The gateway's end of the zygotes: one per environment, replaced when it dies or may not fork.
+
+A zygote reports how its children end. Should it die before them they go on serving: a
+pidfd of each tells the gateway that it has ended, only not how, which is exit code -1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable
+
+import attrs
+
+from prism_core.errors import LaunchFailed
+from prism_core.isolation.messages import (
+    MAX_MESSAGE_BYTES,
+    Exited,
+    Fork,
+    Forked,
+    Refused,
+    Threaded,
+    decode_report,
+    encode,
+)
+from prism_core.isolation.variables import replica_variables
+from prism_core.plugins import BUILT_IN
+from prism_core.protocols import ReplicaSpec
+
+UNKNOWN_EXIT = -1
+# A zygote reports an exit within a millisecond; one that is stopped or stuck never does.
+REPORT_S = 1.0
+
+
+@attrs.frozen
+class Started:
+    """A process that exists; ``exited`` will hold its exit code."""
+
+    pid: int
+    exited: asyncio.Future[int]
+
+
+class ZygoteLost(Exception):
+    """The zygote died or did not answer; what it was asked for has not happened."""
+
+
+class NotForkable(Exception):
+    """The zygote has more than one thread, because of this module ("": before any)."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(module)
+        self.module = module
+
+
+class Zygote:
+    """One running zygote, as the gateway sees it.
+
+    Parameters
+    ----------
+    python
+        The interpreter of its environment.
+    on_lost
+        Called once, when the process has ended.
+    """
+
+    def __init__(self, python: str, on_lost: Callable[[Zygote], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._on_lost = on_lost
+        self._ids = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[Started]] = {}
+        self._exits: dict[int, asyncio.Future[int]] = {}
+        self._retired = False
+        self.ended = self._loop.create_future()
+        self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        with contextlib.ExitStack() as opened:
+            opened.callback(self._output.close)
+            self._start(python, opened)
+            opened.pop_all()
+
+    def _start(self, python: str, opened: contextlib.ExitStack) -> None:
+        self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        opened.callback(self._control.close)
+        read_end, self._life = os.pipe()
+        opened.callback(os.close, self._life)
+        try:
+            self._process = subprocess.Popen(
+                [python, "-P", "-m", "prism_core.isolation.zygote", str(theirs.fileno()), str(read_end)],
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=self._output,
+                pass_fds=(theirs.fileno(), read_end),
+                env=replica_variables(os.environ, threads=1),
+                start_new_session=True,
+            )
+        finally:
+            theirs.close()
+            os.close(read_end)
+        self._control.setblocking(False)
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._loop.add_reader(self._control.fileno(), self._read)
+        self._loop.add_reader(self._pidfd, self._died)
+
+    @property
+    def pid(self) -> int:
+        """The zygote's process id."""
+        return self._process.pid
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it wrote, for instance of an ImportError."""
+        size = self._output.seek(0, os.SEEK_END)
+        self._output.seek(max(0, size - 4096))
+        return self._output.read().decode(errors="replace").strip().rpartition("\n")[2]
+
+    async def fork(
+        self, spec: ReplicaSpec, entry: str, warm: tuple[str, ...], descriptors: list[int], timeout_s: float
+    ) -> Started:
+        """Have a replica forked.
+
+        Raises
+        ------
+        ZygoteLost, NotForkable, LaunchFailed
+            It is gone or hangs; it has threads; the system allows no more processes.
+        """
+        request = Fork(next(self._ids), spec.to_json(), entry, warm)
+        answer = self._answers[request.id] = self._loop.create_future()
+        try:
+            socket.send_fds(self._control, [encode(request)], descriptors)
+            return await asyncio.wait_for(answer, timeout_s)
+        except TimeoutError:
+            self.kill()
+            raise ZygoteLost(f"no answer in {timeout_s:g} s") from None
+        except OSError as error:
+            raise ZygoteLost(str(error)) from error
+        finally:
+            self._answers.pop(request.id, None)
+            self._end_if_idle()
+
+    def retire(self) -> None:
+        """Let it end once its last child has, so that no exit code is lost."""
+        self._retired = True
+        self._end_if_idle()
+
+    def kill(self) -> None:
+        """End it now; its children go on."""
+        self._process.kill()
+
+    def _end_if_idle(self) -> None:
+        if self._retired and not self._exits and not self._answers:
+            self.kill()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                data, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE_BYTES, 1)
+            except BlockingIOError:
+                return
+            except OSError:
+                data, descriptors = b"", []
+            if not data:
+                self._loop.remove_reader(self._control.fileno())
+                return
+            self._take(data, descriptors)
+
+    def _take(self, data: bytes, descriptors: list[int]) -> None:
+        message = decode_report(data)
+        if isinstance(message, Exited):
+            self._set_exit(message.pid, message.code)
+            return
+        answer = self._answers.get(message.id)
+        if isinstance(message, Forked):
+            exited = self._watch(message.pid, descriptors[0])
+            if answer and not answer.done():
+                answer.set_result(Started(message.pid, exited))
+        elif answer and not answer.done():
+            answer.set_exception(_error(message))
+
+    def _watch(self, pid: int, pidfd: int) -> asyncio.Future[int]:
+        def ended() -> None:
+            self._loop.remove_reader(pidfd)
+            os.close(pidfd)
+            self._loop.call_later(0.0 if self.ended.done() else REPORT_S, self._set_exit, pid, UNKNOWN_EXIT)
+
+        self._loop.add_reader(pidfd, ended)
+        exited = self._exits[pid] = self._loop.create_future()
+        return exited
+
+    def _set_exit(self, pid: int, code: int) -> None:
+        exited = self._exits.pop(pid, None)
+        if exited and not exited.done():
+            exited.set_result(code)
+        self._end_if_idle()
+
+    def _died(self) -> None:
+        self._read()  # what it reported before
+        self._loop.remove_reader(self._pidfd)
+        self._loop.remove_reader(self._control.fileno())
+        os.close(self._pidfd)
+        os.close(self._life)
+        self._control.close()
+        code = self._process.wait()
+        lost = ZygoteLost(self.last_words or f"exit code {code}")
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(lost)
+        self._output.close()
+        self.ended.set_result(None)
+        self._on_lost(self)
+
+
+def _error(message: Refused | Threaded) -> Exception:
+    if isinstance(message, Threaded):
+        return NotForkable(message.module)
+    return LaunchFailed(
+        f"The system refused another process: {message.reason}.",
+        hint="Stop a model, or raise the limit on processes or memory.",
+    )
+
+
+class Forker:
+    """Starts replicas from zygotes, one for each environment.
+
+    Parameters
+    ----------
+    entry
+        The runtime's ``module:function``.
+    timeout_s
+        How long a zygote may take to warm what is asked for and fork.
+    """
+
+    def __init__(self, entry: str, timeout_s: float) -> None:
+        self._entry = entry
+        self._timeout_s = timeout_s
+        self._zygotes: dict[tuple[str, str], Zygote] = {}
+        self._all: set[Zygote] = set()
+        self._threading: dict[tuple[str, str], set[str]] = {}
+        self._closed = False
+
+    async def start(self, spec: ReplicaSpec, descriptors: list[int]) -> Started:
+        """Fork a replica; the descriptors are life line, log and listener.
+
+        Raises
+        ------
+        NotForkable
+            This environment has threads before anything is imported.
+        ZygoteLost, LaunchFailed
+            The zygote ended or hangs; no more processes are allowed, or the launcher is closed.
+        """
+        key = (spec.environment, spec.python)
+        threading = self._threading.setdefault(key, set())
+        while True:
+            zygote = self._zygotes.get(key) or self._replace(key)
+            warm = tuple(module for module in self._wanted(spec) if module not in threading)
+            try:
+                return await zygote.fork(spec, self._entry, warm, descriptors, self._timeout_s)
+            except NotForkable as error:
+                self._drop(key, zygote)
+                if not error.module:
+                    raise
+                threading.add(error.module)
+            except ZygoteLost:
+                self._drop(key, zygote)
+                raise
+
+    def _wanted(self, spec: ReplicaSpec) -> tuple[str, ...]:
+        return ("numpy", self._entry.partition(":")[0], BUILT_IN["inputs"], "uvloop", *spec.warm)
+
+    def _replace(self, key: tuple[str, str]) -> Zygote:
+        if self._closed:
+            raise LaunchFailed("The isolation backend is closed.")
+        zygote = self._zygotes[key] = Zygote(key[1], lambda lost: self._forget(key, lost))
+        self._all.add(zygote)
+        return zygote
+
+    def _drop(self, key: tuple[str, str], zygote: Zygote) -> None:
+        if self._zygotes.get(key) is zygote:
+            del self._zygotes[key]
+            zygote.retire()
+
+    def _forget(self, key: tuple[str, str], zygote: Zygote) -> None:
+        self._drop(key, zygote)
+        self._all.discard(zygote)
+
+    async def close(self) -> None:
+        """End every zygote, also the retired ones."""
+        self._closed = True
+        for zygote in tuple(self._all):
+            zygote.kill()
+            await zygote.ended

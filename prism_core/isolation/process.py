@@ -1,0 +1,301 @@
+"""The built-in isolation backend ``process``: every replica is a process and a session of its own.
+
+Where fork is safe (Linux, one thread a replica) replicas are forked from a zygote, else a
+fresh interpreter is spawned. Either way a replica is tied to the gateway's life by the
+kernel, writes its output into its own log, and sees none of the gateway's descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import attrs
+import psutil
+
+from prism_core.errors import LaunchFailed
+from prism_core.hookspecs import hookimpl
+from prism_core.isolation.forking import UNKNOWN_EXIT, Forker, NotForkable, Started, ZygoteLost
+from prism_core.isolation.logfile import open_log, read_log
+from prism_core.isolation.variables import replica_variables
+from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec, Usage
+from prism_core.specs import IsolationBackend
+
+NAME = "process"
+RUNTIME = "prism_core.runtime.main:run"
+# How many ended replicas are remembered, for whoever polls late.
+REMEMBERED = 1000
+
+
+@attrs.frozen
+class ProcessConfig:
+    """Configuration of ``plugins.process``.
+
+    Parameters
+    ----------
+    zygote
+        Fork replicas from a warm process where that is safe; false: always a fresh interpreter.
+    launch_s
+        How long warming the frameworks and forking may take.
+    """
+
+    zygote: bool = True
+    launch_s: float = 60.0
+
+
+@hookimpl
+def prism_isolation_backends() -> list[IsolationBackend]:
+    """Offer ``process``."""
+    return [IsolationBackend(NAME, open=open_processes, config=ProcessConfig, available=available)]
+
+
+def available() -> str:
+    """Return "" or why processes cannot be tied to the gateway here."""
+    return (
+        "" if os.name == "posix" else "Passing sockets to processes needs Linux or macOS; use WSL on Windows."
+    )
+
+
+def start_method() -> tuple[str, str]:
+    """Return ``("zygote", "")``, or ``("spawn", reason)`` where a fresh interpreter is started."""
+    if sys.platform != "linux":
+        return "spawn", f"fork is not safe on {sys.platform}; a model starts in seconds, not milliseconds"
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return "spawn", "this kernel has no pidfd (Linux 5.3 or newer has); a model starts in seconds"
+    return "zygote", ""
+
+
+@asynccontextmanager
+async def open_processes(config: ProcessConfig, entry: str = RUNTIME) -> AsyncIterator[Launcher]:
+    """Open the launcher; when it is closed, nothing that it started is left.
+
+    Parameters
+    ----------
+    entry
+        What a replica runs: ``module:function``, called with the spec and the listener.
+    """
+    launcher = ProcessLauncher(config, entry)
+    try:
+        yield launcher
+    finally:
+        await launcher.close()
+
+
+@attrs.define(eq=False)
+class _Replica:
+    handle: ReplicaHandle
+    exited: asyncio.Future[int]
+
+
+class ProcessLauncher:
+    """Starts replicas as processes; implements `Launcher`."""
+
+    def __init__(self, config: ProcessConfig, entry: str = RUNTIME) -> None:
+        self._entry = entry
+        self._forks = config.zygote and start_method()[0] == "zygote"
+        self._unforkable: set[tuple[str, str]] = set()
+        self._forker = Forker(entry, config.launch_s)
+        self._replicas: dict[tuple[int, float], _Replica] = {}
+
+    async def start(self, spec: ReplicaSpec, listener: socket.socket | None) -> ReplicaHandle:
+        """Start a replica; without a listener it gets one on a free port of 127.0.0.1."""
+        bound = listener or socket.create_server(("127.0.0.1", 0))
+        try:
+            log = _open_log(spec)
+            try:
+                started = await self._start(spec, log, bound)
+            finally:
+                os.close(log)
+            return self._remember(spec, started, _address(bound))
+        finally:
+            if listener is None:
+                bound.close()
+
+    async def _start(self, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
+        try:
+            return await self._fork_or_spawn(spec, log, listener)
+        except OSError as error:
+            raise LaunchFailed(
+                f"The interpreter of environment {spec.environment!r} cannot be started: {error.strerror}.",
+                hint="Was its virtual environment removed or moved?",
+            ) from error
+
+    async def _fork_or_spawn(self, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
+        environment = (spec.environment, spec.python)
+        if self._forks and spec.threads == 1 and environment not in self._unforkable:
+            try:
+                return await self._fork(spec, log, listener)
+            except NotForkable:
+                self._unforkable.add(environment)
+        return await _tied(lambda life: self._spawn(spec, life, log, listener))
+
+    async def _fork(self, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
+        def fork(life: int) -> Awaitable[Started]:
+            return self._forker.start(spec, [life, log, listener.fileno()])
+
+        # A zygote may be killed, for instance for memory, while it is asked: a new one is made, once.
+        try:
+            return await _tied(fork)
+        except ZygoteLost:
+            pass
+        try:
+            return await _tied(fork)
+        except ZygoteLost as error:
+            raise LaunchFailed(
+                f"The warm process of environment {spec.environment!r} ended twice: {error}.",
+                hint="Is prism-core installed in that environment? `prism doctor` tells.",
+            ) from error
+
+    async def _spawn(self, spec: ReplicaSpec, life: int, log: int, listener: socket.socket) -> Started:
+        path = spec.directory / "spec.json"
+        path.touch(0o600)  # it may hold the token
+        path.write_bytes(spec.to_json())
+        arguments = [path, "--fd", listener.fileno(), "--life", life, "--entry", self._entry]
+        process = await asyncio.create_subprocess_exec(
+            spec.python,
+            "-P",
+            "-m",
+            "prism_core.isolation.child",
+            *map(str, arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(listener.fileno(), life),
+            env=replica_variables(os.environ, spec.threads),
+            start_new_session=True,
+        )
+        exited = asyncio.ensure_future(process.wait())
+        exited.add_done_callback(lambda _: _kill_group(process.pid))  # what the model itself started
+        return Started(process.pid, exited)
+
+    def _remember(self, spec: ReplicaSpec, started: Started, address: str) -> ReplicaHandle:
+        try:
+            began = psutil.Process(started.pid).create_time()
+        except psutil.Error:
+            began = 0.0
+        handle = ReplicaHandle(spec.replica, NAME, started.pid, began, address)
+        ended = [key for key, replica in self._replicas.items() if replica.exited.done()]
+        for key in ended[:-REMEMBERED]:
+            del self._replicas[key]
+        self._replicas[_key(handle)] = _Replica(handle, started.exited)
+        return handle
+
+    async def poll(self, handle: ReplicaHandle) -> int | None:
+        """Return None while it runs, else its exit code; -1 for one of a gateway that is gone."""
+        replica = self._replicas.get(_key(handle))
+        if replica:
+            return replica.exited.result() if replica.exited.done() else None
+        return None if _process(handle) else UNKNOWN_EXIT
+
+    async def wait(self, handle: ReplicaHandle) -> int:
+        """Return the exit code as soon as it has ended."""
+        replica = self._replicas.get(_key(handle))
+        if replica:
+            return await asyncio.shield(replica.exited)
+        # Of a gateway that was killed: the kernel is ending it as well.
+        while _process(handle):
+            await asyncio.sleep(0.1)  # noqa: ASYNC110 - it is not our child, nobody would set an event
+        return UNKNOWN_EXIT
+
+    async def stop(self, handle: ReplicaHandle, grace_s: float) -> None:
+        """Ask it to drain, kill its process group after ``grace_s``."""
+        if await self.poll(handle) is not None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(handle.pid, signal.SIGTERM)
+        try:
+            await asyncio.wait_for(self.wait(handle), grace_s)
+        except TimeoutError:
+            _kill_group(handle.pid)
+            await self.wait(handle)
+
+    def logs(self, spec_directory: Path, tail: int, follow: bool) -> AsyncIterator[str]:
+        """Yield the last ``tail`` lines of its log, and with ``follow`` those to come."""
+        return read_log(spec_directory, tail, follow)
+
+    async def usage(self, handle: ReplicaHandle) -> Usage | None:
+        """Measure its own memory (pages shared with the zygote do not count) and CPU time."""
+        process = _process(handle)
+        if process is None:
+            return None
+        try:
+            with process.oneshot():
+                times = process.cpu_times()
+                return Usage(_own_memory(process), times.user + times.system)
+        except psutil.NoSuchProcess:
+            return None
+
+    async def close(self) -> None:
+        """Kill what still runs, then the zygotes."""
+        running = [replica for replica in self._replicas.values() if not replica.exited.done()]
+        for replica in running:
+            _kill_group(replica.handle.pid)
+        await asyncio.gather(*(replica.exited for replica in running))
+        await self._forker.close()
+
+
+async def _tied(launch: Callable[[int], Awaitable[Started]]) -> Started:
+    """Launch with a life line of its own.
+
+    Closed on any failure, a cancellation included, it ends what was begun but not yet reported.
+    """
+    read_end, write_end = os.pipe()
+    try:
+        started = await launch(read_end)
+    except BaseException:
+        os.close(write_end)
+        raise
+    finally:
+        os.close(read_end)
+    started.exited.add_done_callback(lambda _: os.close(write_end))
+    return started
+
+
+def _open_log(spec: ReplicaSpec) -> int:
+    try:
+        spec.directory.mkdir(parents=True, exist_ok=True)
+        return open_log(spec.directory)
+    except OSError as error:
+        raise LaunchFailed(
+            f"The log of replica {spec.replica!r} cannot be opened: {error.strerror}.",
+            hint="May the server write into its data directory, and is there space?",
+        ) from error
+
+
+def _kill_group(pid: int) -> None:
+    with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies only
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _address(listener: socket.socket) -> str:
+    name = listener.getsockname()
+    return f"unix:{name}" if listener.family == socket.AF_UNIX else f"tcp:{name[0]}:{name[1]}"
+
+
+def _key(handle: ReplicaHandle) -> tuple[int, float]:
+    return handle.pid, handle.started
+
+
+def _process(handle: ReplicaHandle) -> psutil.Process | None:
+    """Return the replica's process unless it has ended, or another one has its pid now."""
+    try:
+        process = psutil.Process(handle.pid)
+        same = abs(process.create_time() - handle.started) < 1
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.Error:
+        return None
+
+
+def _own_memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_full_info().uss)
+    except psutil.AccessDenied:
+        return int(process.memory_info().rss)

@@ -1,0 +1,197 @@
+"""`IsolationContract`: what every isolation backend must do, as tests to inherit.
+
+    class TestPodman(IsolationContract):
+        transport = "unix"
+
+        def open(self):
+            return open_podman(PodmanConfig())
+
+        def spec(self, directory, replica):
+            return ReplicaSpec(replica, ...)    # of a small model
+
+The replicas run the real runtime, or anything that answers HELLO with READY. Needs pytest-asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import tempfile
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+
+import attrs
+import pytest
+
+from prism_core import wire
+from prism_core.errors import LaunchFailed
+from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec
+
+
+class IsolationContract:
+    """Tests of a `Launcher`. Subclass, and say how it is opened and what it may run.
+
+    ``transport`` is the backend's. ``ready_s`` bounds every wait for a replica.
+    """
+
+    transport = "unix"
+    ready_s = 60.0
+
+    pytestmark = pytest.mark.asyncio
+
+    @abstractmethod
+    def open(self) -> AbstractAsyncContextManager[Launcher]:
+        """Return the launcher, to be entered."""
+
+    @abstractmethod
+    def spec(self, directory: Path, replica: str) -> ReplicaSpec:
+        """Return the spec of a small working replica that writes a line to its log when it begins."""
+
+    def broken(self, spec: ReplicaSpec) -> ReplicaSpec:
+        """Return ``spec``, changed so that it cannot work. Here: its artifact and manifest do not exist."""
+        gone = spec.directory / "gone"
+        return attrs.evolve(spec, artifact=gone, manifest=gone)
+
+    async def test_a_replica_answers_on_its_address(self, tmp_path: Path) -> None:
+        """HELLO is answered with READY, by the process that the handle names."""
+        async with self.open() as launcher, self._started(launcher, tmp_path) as handle:
+            ready = await self._hello(handle)
+
+            assert isinstance(ready, wire.Ready)
+            assert handle.replica == "churn-1-0"
+            assert handle.pid in (0, ready.pid) or self.transport != "unix"
+
+    async def test_a_running_replica_has_no_exit_code(self, tmp_path: Path) -> None:
+        """Poll is None from the start on."""
+        async with self.open() as launcher, self._started(launcher, tmp_path) as handle:
+            assert await launcher.poll(handle) is None
+            await self._hello(handle)
+            assert await launcher.poll(handle) is None
+
+    async def test_stop_ends_it_and_wait_and_poll_agree(self, tmp_path: Path) -> None:
+        """Who waits learns of the end; so does who polls later."""
+        async with self.open() as launcher, self._started(launcher, tmp_path) as handle:
+            await self._hello(handle)
+            waiting = asyncio.create_task(launcher.wait(handle))
+
+            await launcher.stop(handle, grace_s=5)
+
+            code = await asyncio.wait_for(waiting, self.ready_s)
+            assert await launcher.poll(handle) == code
+
+    async def test_stopping_twice_is_fine(self, tmp_path: Path) -> None:
+        """Also at the same time."""
+        async with self.open() as launcher, self._started(launcher, tmp_path) as handle:
+            await asyncio.gather(launcher.stop(handle, 5), launcher.stop(handle, 5))
+            await launcher.stop(handle, grace_s=5)
+
+            assert await launcher.poll(handle) is not None
+
+    async def test_a_broken_spec_fails_with_a_reason(self, tmp_path: Path) -> None:
+        """It is refused at once, or ends by itself with an exit code and a log that says why."""
+        spec = self.broken(self.spec(tmp_path / "churn-1-0", "churn-1-0"))
+        async with self.open() as launcher:
+            with self._listener() as listener:
+                try:
+                    handle = await launcher.start(spec, listener)
+                except LaunchFailed as error:
+                    assert error.message  # noqa: PT017 - both ways are right
+                    return
+                code = await asyncio.wait_for(launcher.wait(handle), self.ready_s)
+
+            assert code != 0
+            assert [line async for line in launcher.logs(spec.directory, 50, follow=False)]
+
+    async def test_a_dead_replica_is_seen(self, tmp_path: Path) -> None:
+        """Killed from outside, it is reported as ended."""
+        async with self.open() as launcher, self._started(launcher, tmp_path) as handle:
+            await self._hello(handle)
+            if not handle.pid:
+                pytest.skip("the replica's process cannot be seen from here")
+            os.kill(handle.pid, signal.SIGKILL)
+
+            assert await asyncio.wait_for(launcher.wait(handle), self.ready_s) != 0
+            assert await launcher.usage(handle) is None
+
+    async def test_the_log_holds_what_it_wrote(self, tmp_path: Path) -> None:
+        """And only as many lines as were asked for."""
+        async with self.open() as launcher, self._started(launcher, tmp_path) as handle:
+            await self._hello(handle)
+            await launcher.stop(handle, grace_s=5)
+            directory = tmp_path / handle.replica
+
+            assert [line async for line in launcher.logs(directory, 50, follow=False)]
+            assert len([line async for line in launcher.logs(directory, 1, follow=False)]) == 1
+
+    async def test_usage_is_measured_while_it_runs(self, tmp_path: Path) -> None:
+        """Memory and CPU time of a live replica; None afterwards."""
+        async with self.open() as launcher, self._started(launcher, tmp_path) as handle:
+            await self._hello(handle)
+            usage = await launcher.usage(handle)
+            await launcher.stop(handle, grace_s=5)
+
+            assert usage is not None
+            assert usage.memory_bytes > 0
+            assert usage.cpu_s >= 0
+            assert await launcher.usage(handle) is None
+
+    async def test_three_start_at_once(self, tmp_path: Path) -> None:
+        """Each is a process of its own, on its own address."""
+        names = ("churn-1-0", "churn-1-1", "digits-1-0")
+        async with self.open() as launcher:
+            started = [self._started(launcher, tmp_path, name) for name in names]
+            async with started[0] as a, started[1] as b, started[2] as c:
+                answers = await asyncio.gather(*map(self._hello, (a, b, c)))
+
+                assert all(isinstance(answer, wire.Ready) for answer in answers)
+                assert len({a.address, b.address, c.address}) == 3
+
+    @asynccontextmanager
+    async def _started(
+        self, launcher: Launcher, directory: Path, replica: str = "churn-1-0"
+    ) -> AsyncIterator[ReplicaHandle]:
+        with self._listener() as listener:
+            handle = await launcher.start(self.spec(directory / replica, replica), listener)
+        try:
+            yield handle
+        finally:
+            await launcher.stop(handle, grace_s=5)
+
+    @contextmanager
+    def _listener(self) -> Iterator[socket.socket | None]:
+        """Listen in a short directory: the address of a Unix socket ends at 107 bytes."""
+        if self.transport != "unix":
+            yield None
+            return
+        directory = tempfile.mkdtemp(prefix="prism-")
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{directory}/s")
+            listener.listen(16)
+            yield listener
+
+    async def _hello(self, handle: ReplicaHandle) -> wire.AnyFrame:
+        async with asyncio.timeout(self.ready_s):
+            return await say_hello(handle.address)
+
+
+async def say_hello(address: str, token: str = "") -> wire.AnyFrame:
+    """Connect to a replica, greet it, and return its answer."""
+    scheme, _, rest = address.partition(":")
+    if scheme == "unix":
+        reader, writer = await asyncio.open_unix_connection(rest)
+    else:
+        host, _, port = rest.rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(wire.encode(wire.Hello(token=token)))
+        receiver = wire.Receiver()
+        while data := await reader.read(65536):
+            for frame, _ in receiver.feed(data):
+                return frame
+        raise ConnectionResetError("The replica closed the connection without an answer.")
+    finally:
+        writer.close()
