@@ -101,6 +101,9 @@ class Survey:
         return (), left
 
     def _leaf(self, kind: str, step: Any, columns: Columns, open_: Columns) -> tuple[Columns, Columns]:
+        members = [one for one in inner(step) if _width(one) in (None, len(columns))] if columns else []
+        if members:
+            return self._branches([(one, columns) for one in members], open_)
         _use(columns)
         if kind in VECTORIZERS:
             _type(columns, "BYTES")
@@ -116,9 +119,6 @@ class Survey:
         if preprocessor is not None:
             self.visit(preprocessor, columns, ())
             return (), open_
-        members = [one for one in inner(step) if _width(one) in (None, len(columns))] if columns else []
-        if members:
-            return self._branches([(one, columns) for one in members], open_)
         return self._numeric(step, columns, open_)
 
     def _numeric(self, step: Any, columns: Columns, open_: Columns) -> tuple[Columns, Columns]:

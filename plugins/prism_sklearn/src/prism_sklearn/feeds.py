@@ -103,7 +103,7 @@ class Table:
 
     def gather(self, tensors: Tensors) -> Any:
         used = [c for c in self.columns if c.used]
-        arrays = {c.name: self._array(c, tensors[c.name].reshape(-1)) for c in used}
+        arrays = {c.name: self.array(c, tensors[c.name].reshape(-1)) for c in used}
         if self.frame:
             import pandas as pd
 
@@ -115,7 +115,8 @@ class Table:
                 table[:, place] = arrays[column.name]
         return table
 
-    def _array(self, column: Column, values: Any) -> Any:
+    def array(self, column: Column, values: Any) -> Any:
+        """Return the values of one column, with what the estimator knows as a missing value."""
         if column.datatype != "BYTES" or not column.nullable:
             return values
         if column.missing is None:
