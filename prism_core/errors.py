@@ -7,8 +7,9 @@
       RequestError     4xx      ModelNotFound 404  InvalidInput 422  MalformedBody 400  UnsupportedInput 415
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
                                 RateLimited 429  LinkExpired 410
+                                InvalidParameter 400  RouteNotFound 404  MethodNotAllowed 405
       ServingError     5xx      Overloaded 503  InsufficientMemory 507  ReplicaLost 502  DeadlineExceeded 504
-                                ModelFailed 500
+                                ModelFailed 500  InternalError 500
 
 The message is one sentence of fact with the offending value and the expectation; the
 hint is the next action; ``details`` are for machines. None of the three ever holds a
@@ -187,6 +188,22 @@ class LinkExpired(RequestError):
     status = 410
 
 
+class InvalidParameter(RequestError):
+    """A query parameter or a header of the request is wrong."""
+
+
+class RouteNotFound(RequestError):
+    """The server has no such route."""
+
+    status = 404
+
+
+class MethodNotAllowed(RequestError):
+    """The route does not take this method; ``details["allow"]`` names those that it does."""
+
+    status = 405
+
+
 class ServingError(PrismError):
     """The server could not answer a good request."""
 
@@ -217,6 +234,12 @@ class DeadlineExceeded(ServingError):
 
 class ModelFailed(ServingError):
     """The model raised, or answered with something that does not fit."""
+
+    status = 500
+
+
+class InternalError(ServingError):
+    """A fault of PRISM itself; the caller sees only an ``error_id``, under which the log has the rest."""
 
     status = 500
 

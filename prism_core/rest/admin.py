@@ -1,0 +1,192 @@
+"""The admin routes: upload and manage. Every request needs the admin token, also one for no route at all.
+
+They are served on a listener of their own, on the loopback address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+import attrs
+import msgspec
+from litestar import delete, get, post, put
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.types import ASGIApp
+
+from prism_core import __version__
+from prism_core.errors import Unauthorized
+from prism_core.gateway.gateway import Gateway
+from prism_core.rest.errors import problem_response
+from prism_core.rest.public import Answer, answer
+from prism_core.rest.streams import Stream, with_heartbeat
+from prism_core.rest.upload import Upload, upload_request
+
+# Shorter than the idle time after which proxies and NATs drop a connection.
+HEARTBEAT_S = 15.0
+
+
+class TokenGuard:
+    """Lets through what carries ``Authorization: Bearer <token>``; 401 for anything else."""
+
+    def __init__(self, app: Any, token: str) -> None:
+        self._app = app
+        self._token = token.encode()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http" and not self._allows(scope):
+            error = Unauthorized(
+                "The admin API needs its token.",
+                hint="Send `Authorization: Bearer TOKEN`; admin-token in the data directory holds it.",
+            )
+            status, headers, body = problem_response(error)
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+            return
+        await self._app(scope, receive, send)
+
+    def _allows(self, scope: Any) -> bool:
+        given = [value for name, value in scope["headers"] if name == b"authorization"]
+        scheme, _, token = (given[0] if len(given) == 1 else b"").partition(b" ")
+        equal = hmac.compare_digest(token.strip(), self._token)
+        return equal and scheme.lower() == b"bearer" and self._token != b""
+
+
+@attrs.frozen
+class _Target:
+    version: int
+
+
+def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHandler]:
+    """Return the handlers of the admin application; endless answers end when ``stopping`` is set."""
+    return [
+        *_upload_routes(gateway),
+        *_look_routes(gateway),
+        *_move_routes(gateway),
+        *_stream_routes(gateway, stopping),
+    ]
+
+
+def _upload_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    @post("/admin/v1/upload")
+    async def upload(spec: FromQuery[str] = "") -> ASGIApp:
+        return Upload(gateway, upload_request(spec))
+
+    return [upload]
+
+
+def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    @get("/admin/v1/models")
+    async def models() -> Answer:
+        return answer({"models": gateway.models()})
+
+    @get("/admin/v1/models/{model:str}")
+    async def model_details(model: FromPath[str]) -> Answer:
+        return answer(gateway.model(model))
+
+    @get("/admin/v1/models/{model:str}/versions/{version:int}")
+    async def version_details(model: FromPath[str], version: FromPath[int]) -> Answer:
+        return answer(await gateway.show(model, version))
+
+    @get("/admin/v1/plugins")
+    async def plugins() -> Answer:
+        return answer(plugin_list(gateway))
+
+    @get("/admin/v1/server")
+    async def server() -> Answer:
+        return answer(
+            {
+                "version": __version__,
+                "pid": os.getpid(),
+                "public": gateway.public_url,
+                "data_dir": str(gateway.settings.data_dir.expanduser().resolve()),
+            }
+        )
+
+    return [models, model_details, version_details, plugins, server]
+
+
+def plugin_list(gateway: Gateway) -> dict[str, Any]:
+    """Return the plugins with what they offer, and those that failed with the reason."""
+    loaded = [
+        {"name": p.name, "version": p.version, "distribution": p.distribution, "offers": p.offers}
+        for p in gateway.plugins.plugins.values()
+    ]
+    failed = [
+        {"name": name, "error": error.message, "hint": error.hint}
+        for name, error in gateway.plugins.failures.items()
+    ]
+    return {"plugins": loaded, "failures": failed}
+
+
+def _move_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    @put("/admin/v1/models/{model:str}/aliases/{alias:str}")
+    async def set_alias(model: FromPath[str], alias: FromPath[str], data: JSONBody[_Target]) -> Answer:
+        await gateway.set_alias(model, alias, data.version)
+        return answer(gateway.model(model))
+
+    @delete("/admin/v1/models/{model:str}/aliases/{alias:str}", status_code=200)
+    async def remove_alias(model: FromPath[str], alias: FromPath[str]) -> Answer:
+        await gateway.remove_alias(model, alias)
+        return answer(gateway.model(model))
+
+    @post("/admin/v1/models/{model:str}/rollback", status_code=200)
+    async def rollback(model: FromPath[str]) -> Answer:
+        return answer(await gateway.rollback(model))
+
+    @post("/admin/v1/models/{model:str}/stop", status_code=200)
+    async def stop(model: FromPath[str], version: FromQuery[int | None] = None) -> Answer:
+        await gateway.stop(model, version)
+        return answer(gateway.model(model))
+
+    @post("/admin/v1/models/{model:str}/start", status_code=200)
+    async def start(model: FromPath[str], version: FromQuery[int | None] = None) -> Answer:
+        await gateway.start(model, version)
+        return answer(gateway.model(model))
+
+    @delete("/admin/v1/models/{model:str}", status_code=200)
+    async def remove(model: FromPath[str]) -> Answer:
+        await gateway.remove(model)
+        return answer({"removed": {"model": model, "version": None}})
+
+    @delete("/admin/v1/models/{model:str}/versions/{version:int}", status_code=200)
+    async def remove_version(model: FromPath[str], version: FromPath[int]) -> Answer:
+        await gateway.remove(model, version)
+        return answer({"removed": {"model": model, "version": version}})
+
+    return [set_alias, remove_alias, rollback, stop, start, remove, remove_version]
+
+
+def _stream_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHandler]:
+    @get("/admin/v1/models/{model:str}/logs")
+    async def logs(
+        model: FromPath[str],
+        version: FromQuery[int | None] = None,
+        tail: FromQuery[int] = 100,
+        follow: FromQuery[bool] = False,
+    ) -> ASGIApp:
+        gateway.version(model, version)  # what is not there is a 404, not an empty stream
+        lines = gateway.logs(model, version, tail=max(tail, 0), follow=follow)
+        return Stream(_text(lines), "text/plain; charset=utf-8", stopping)
+
+    @get("/admin/v1/events")
+    async def events() -> ASGIApp:
+        sent = with_heartbeat(_sse(gateway.events.subscribe()), HEARTBEAT_S, b": still here\n\n")
+        return Stream(sent, "text/event-stream", stopping)
+
+    return [logs, events]
+
+
+async def _text(lines: AsyncIterator[str]) -> AsyncGenerator[bytes, None]:
+    async for line in lines:
+        yield line.rstrip("\n").encode("utf-8", "replace") + b"\n"
+
+
+async def _sse(events: AsyncIterator[Any]) -> AsyncGenerator[bytes, None]:
+    async for event in events:
+        yield b"event: %s\ndata: %s\n\n" % (event.name.encode(), msgspec.json.encode(event, enc_hook=str))

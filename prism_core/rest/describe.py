@@ -1,0 +1,126 @@
+"""What a model page says: facts from the registry, an example request made from the signature.
+
+Everything here is for the public: no path, no option, no process and no error text.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+from typing import Any
+
+import msgspec
+
+from prism_core.gateway.views import ModelInfo, VersionInfo
+from prism_core.types import Signature, TensorSpec
+
+# An example of more numbers than this cannot be read or pasted; a file is named instead.
+MAX_EXAMPLE_VALUES = 256
+
+_SAMPLES: dict[str, Any] = {"BOOL": False, "FP16": 0.0, "FP32": 0.0, "FP64": 0.0, "BYTES": "text"}
+
+
+def describe(model: ModelInfo, version: VersionInfo, url: str) -> dict[str, Any]:
+    """Return the public description of ``version``, which predicts at ``url``."""
+    signature = signature_of(version)
+    return {
+        "name": model.model,
+        "version": version.version,
+        "state": version.state,
+        "ready": version.state == "READY",
+        "loader": version.loader,
+        "created": version.created,
+        "aliases": model.aliases,
+        "versions": [{"version": v.version, "state": v.state, "created": v.created} for v in model.versions],
+        "url": url,
+        "signature": version.signature,
+        "example": example(signature) if signature else None,
+        "curl": curl(signature, url) if signature else None,
+    }
+
+
+def metadata(model: ModelInfo, version: VersionInfo) -> dict[str, Any]:
+    """Return the model's metadata in the words of the Open Inference Protocol."""
+    signature = signature_of(version)
+    return {
+        "name": model.model,
+        "version": version.version,
+        "versions": [str(v.version) for v in model.versions],
+        "platform": version.loader,
+        "inputs": [_tensor(spec) for spec in signature.inputs] if signature else [],
+        "outputs": [_tensor(spec) for spec in signature.outputs] if signature else [],
+        "classes": list(signature.classes) if signature else [],
+        "aliases": model.aliases,
+        "state": version.state,
+    }
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+
+
+def status(model: ModelInfo) -> dict[str, Any]:
+    """Return which versions of a model answer."""
+    return {
+        "name": model.model,
+        "ready": any(v.state == "READY" for v in model.versions),
+        "aliases": model.aliases,
+        "versions": [{"version": v.version, "state": v.state} for v in model.versions],
+    }
+
+
+def signature_of(version: VersionInfo) -> Signature | None:
+    """Return the version's signature, None while no replica has reported one."""
+    return msgspec.convert(version.signature, Signature) if version.signature else None
+
+
+def example(signature: Signature) -> dict[str, Any] | None:
+    """Return a small JSON body that fits ``signature``, None where it would be too large to read."""
+    if sum(_values(spec) for spec in signature.inputs) > MAX_EXAMPLE_VALUES:
+        return None
+    if signature.columnar:
+        return {"input": [{spec.name: _sample(spec) for spec in signature.inputs}]}
+    if len(signature.inputs) > 1 or not signature.batch_axis:
+        return {"inputs": {spec.name: _nested(spec) for spec in signature.inputs}}
+    (spec,) = signature.inputs
+    if spec.columns:
+        return {"input": [dict.fromkeys(spec.columns, _sample(spec))]}
+    return {"input": _nested(spec)}
+
+
+def curl(signature: Signature, url: str) -> str:
+    """Return a command line that works as pasted; where the input is large, with a file to be put there."""
+    body = example(signature)
+    if body is not None:
+        media_type, data = "application/json", shlex.quote(msgspec.json.encode(body).decode())
+        return f"curl -X POST {shlex.quote(url)} -H 'Content-Type: {media_type}' -d {data}"
+    media_type, file = _file(signature)
+    return f"curl -X POST {shlex.quote(url)} -H 'Content-Type: {media_type}' --data-binary @{file}"
+
+
+def _file(signature: Signature) -> tuple[str, str]:
+    if signature.columnar or any(spec.columns for spec in signature.inputs):
+        return "text/csv", "rows.csv"
+    if len(signature.inputs) > 1:
+        return "application/json", "inputs.json"
+    return ("image/png", "image.png") if is_image(signature.inputs[0]) else ("application/x-npy", "rows.npy")
+
+
+def is_image(spec: TensorSpec) -> bool:
+    """Return whether a tensor looks like pictures: rows, two sides, and 1, 3 or 4 channels first or last."""
+    return len(spec.shape) == 4 and bool({1, 3, 4} & {spec.shape[1], spec.shape[-1]})
+
+
+def _values(spec: TensorSpec) -> int:
+    return math.prod(abs(length) for length in spec.shape)
+
+
+def _sample(spec: TensorSpec) -> Any:
+    return spec.categories[0] if spec.categories else _SAMPLES.get(spec.datatype, 0)
+
+
+def _nested(spec: TensorSpec) -> Any:
+    value = _sample(spec)
+    for length in reversed(spec.shape):
+        value = [value] * abs(length)  # -1 is any length: 1
+    return value

@@ -1,0 +1,238 @@
+"""The OpenAPI document, with a typed schema for every model, made from its signature.
+
+Written by hand: routes that the server has are a table, and the schema of a model's rows
+is not something that Python annotations could say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import attrs
+
+from prism_core import __version__
+from prism_core.errors import PrismError, all_errors
+from prism_core.rest.describe import example
+from prism_core.types import Signature, TensorSpec
+
+Schema = dict[str, Any]
+
+_FLOAT: Schema = {"type": "number"}
+_SCHEMAS: dict[str, Schema] = {
+    "BOOL": {"type": "boolean"},
+    **{
+        f"INT{bits}": {"type": "integer", "minimum": -(2 ** (bits - 1)), "maximum": 2 ** (bits - 1) - 1}
+        for bits in (8, 16, 32, 64)
+    },
+    **{f"UINT{bits}": {"type": "integer", "minimum": 0, "maximum": 2**bits - 1} for bits in (8, 16, 32, 64)},
+    "FP16": _FLOAT,
+    "FP32": _FLOAT,
+    "FP64": _FLOAT,
+    "BYTES": {"type": "string"},
+}
+
+
+@attrs.frozen
+class Described:
+    """A model as the document shows it: its name, and the signature of the version that answers."""
+
+    name: str
+    version: int
+    signature: Signature
+
+
+def document(models: Iterable[Described], url: str) -> Schema:
+    """Return the OpenAPI document of a server at ``url`` that serves ``models``."""
+    paths: Schema = {path: _look(path) for path in _LOOKS} | {path: _predict_any(path) for path in _PREDICTS}
+    schemas: Schema = {"Problem": _problem()}
+    for model in models:
+        paths[f"/model/{model.name}/predict"] = {"post": _predict(model)}
+        schemas[f"{model.name}.Request"] = request_schema(model.signature)
+        schemas[f"{model.name}.Response"] = response_schema(model.signature)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "PRISM", "version": __version__, "description": "Models that answer over HTTP."},
+        "servers": [{"url": url}],
+        "paths": paths,
+        "components": {"schemas": schemas, "responses": {"Problem": _problem_response()}},
+    }
+
+
+# --- values and rows --------------------------------------------------------------------
+
+
+def value_schema(spec: TensorSpec) -> Schema:
+    """Return the schema of one value of a tensor; categories are examples: the model decides on others."""
+    schema = dict(_SCHEMAS[spec.datatype])
+    if spec.nullable:
+        schema["type"] = [schema["type"], "null"]
+    if spec.categories:
+        schema["examples"] = list(spec.categories)
+    return schema
+
+
+def array_schema(value: Schema, shape: tuple[int, ...]) -> Schema:
+    """Return the schema of nested arrays of ``shape``, -1 being any length."""
+    for length in reversed(shape):
+        value = {"type": "array", "items": value}
+        if length >= 0:
+            value |= {"minItems": length, "maxItems": length}
+    return value
+
+
+def _record(values: dict[str, Schema]) -> Schema:
+    return {"type": "object", "properties": values, "required": list(values), "additionalProperties": False}
+
+
+def _row_schemas(signature: Signature) -> list[Schema]:
+    """Return the forms of one row: a record where columns have names, an array in order."""
+    if signature.columnar:
+        return [_record({spec.name: value_schema(spec) for spec in signature.inputs}), _mixed_row(signature)]
+    (spec,) = signature.inputs
+    row = array_schema(value_schema(spec), spec.shape[1:])
+    return [_record(dict.fromkeys(spec.columns, value_schema(spec))), row] if spec.columns else [row]
+
+
+def _mixed_row(signature: Signature) -> Schema:
+    values = [value_schema(spec) for spec in signature.inputs]
+    return {"type": "array", "prefixItems": values, "minItems": len(values), "maxItems": len(values)}
+
+
+def request_schema(signature: Signature) -> Schema:
+    """Return the schema of a JSON request: rows under ``input``, or tensors by name under ``inputs``."""
+    tensors = _record({spec.name: array_schema(value_schema(spec), spec.shape) for spec in signature.inputs})
+    forms: list[Schema] = [_body("inputs", tensors)]
+    if signature.batch_axis and (signature.columnar or len(signature.inputs) == 1):
+        forms.insert(0, _body("input", {"type": "array", "items": _any_of(_row_schemas(signature))}))
+    return _any_of(forms)
+
+
+def _body(key: str, schema: Schema) -> Schema:
+    outputs = {"type": "array", "items": {"type": "string"}, "description": "The outputs to compute."}
+    return {"type": "object", "properties": {key: schema, "outputs": outputs}, "required": [key]}
+
+
+def _any_of(schemas: list[Schema]) -> Schema:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": schemas}
+
+
+def response_schema(signature: Signature) -> Schema:
+    """Return the schema of a JSON answer; NaN and infinite numbers are null in it."""
+    outputs = {
+        spec.name: array_schema(value_schema(attrs.evolve(spec, nullable=True)), spec.shape)
+        for spec in signature.outputs
+    }
+    predictions = outputs.pop(signature.predictions)
+    properties: Schema = {
+        "model": {"type": "string"},
+        "version": {"type": "integer"},
+        "predictions": predictions,
+        **outputs,
+    }
+    if signature.classes:
+        properties["classes"] = {"type": "array", "const": list(signature.classes)}
+    properties["warnings"] = {"type": "array", "items": {"type": "string"}}
+    return {"type": "object", "properties": properties, "required": ["model", "version", "predictions"]}
+
+
+# --- routes -----------------------------------------------------------------------------
+
+# path -> summary, media type of the answer
+_LOOKS: dict[str, tuple[str, str]] = {
+    "/model/{reference}": ("Describe a model: versions, aliases, signature, an example", "application/json"),
+    "/model/{model}/versions/{version}": ("Describe one version of a model", "application/json"),
+    "/v1/models/{reference}/metadata": ("Tell a model's tensors", "application/json"),
+    "/v1/models/status": ("Tell which models answer", "application/json"),
+    "/v1/health": ("Tell how the server is", "application/json"),
+    "/health/live": ("Answer while the process lives", "application/json"),
+    "/health/ready": ("Answer 200 while requests are welcome", "application/json"),
+    "/metrics": ("Measurements in the text format of Prometheus", "text/plain"),
+    "/openapi.json": ("This document", "application/json"),
+}
+# Paths that predict for any model; those of the models that answer now have a schema of their own.
+_PREDICTS: dict[str, str] = {
+    "/model/{reference}/predict": "Predict with a model, or with an alias as name@alias",
+    "/model/{model}/versions/{version}/predict": "Predict with one version",
+    "/v1/models/{reference}/predict": "Predict with a model",
+    "/v1/models/{reference}:predict": "Predict in the words of the KServe V1 protocol",
+}
+
+
+def _look(path: str) -> Schema:
+    summary, media_type = _LOOKS[path]
+    responses = {"200": {"description": "The answer.", "content": {media_type: {}}}, **_refusal()}
+    return {"get": {"summary": summary, "parameters": _parameters(path), "responses": responses}}
+
+
+def _predict_any(path: str) -> Schema:
+    body = {"content": {"application/json": {}}, "required": True}
+    responses = {"200": {"description": "The answer.", "content": {"application/json": {}}}, **_refusal()}
+    operation = {"summary": _PREDICTS[path], "parameters": _parameters(path), "requestBody": body}
+    return {"post": operation | {"responses": responses}}
+
+
+def _predict(model: Described) -> Schema:
+    content: Schema = {"schema": {"$ref": f"#/components/schemas/{model.name}.Request"}}
+    sample = example(model.signature)
+    if sample is not None:
+        content["example"] = sample
+    answer = {"schema": {"$ref": f"#/components/schemas/{model.name}.Response"}}
+    return {
+        "post": {
+            "operationId": f"predict_{model.name}",
+            "summary": f"Predict with {model.name}, version {model.version}",
+            "parameters": [_outputs(model.signature)],
+            "requestBody": {"content": {"application/json": content}, "required": True},
+            "responses": {
+                "200": {"description": "The answer.", "content": {"application/json": answer}},
+                **_refusal(),
+            },
+        }
+    }
+
+
+def _outputs(signature: Signature) -> Schema:
+    names = {"type": "string", "enum": [spec.name for spec in signature.outputs]}
+    return {
+        "name": "outputs",
+        "in": "query",
+        "description": f"The outputs to compute, by default {', '.join(signature.computed)}.",
+        "schema": {"type": "array", "items": names},
+        "explode": False,
+    }
+
+
+def _parameters(path: str) -> list[Schema]:
+    names = re.findall(r"\{(\w+)\}", path)
+    kinds = {"version": {"type": "integer", "minimum": 1}}
+    return [
+        {"name": name, "in": "path", "required": True, "schema": kinds.get(name, {"type": "string"})}
+        for name in names
+    ]
+
+
+def _refusal() -> Schema:
+    return {"default": {"$ref": "#/components/responses/Problem"}}
+
+
+def _problem_response() -> Schema:
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {"description": "The request failed; code and hint say why and what to do.", "content": content}
+
+
+def _problem() -> Schema:
+    text = {"type": "string"}
+    properties = {
+        "type": text,
+        "title": text,
+        "status": {"type": "integer"},
+        "code": {"type": "string", "examples": sorted(set(all_errors()) - {PrismError.code})},
+        "detail": text,
+        "hint": text,
+        "details": {"type": "object"},
+        "error_id": {"type": "string", "description": "Under this the server's log has the reason."},
+    }
+    required = [name for name in properties if name != "error_id"]
+    return {"type": "object", "properties": properties, "required": required}

@@ -1,0 +1,157 @@
+"""The public routes: what models there are, how the server is, how it is measured.
+
+Nothing administrative is here. A tunnel or a LAN address reaches these routes only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from litestar import Request, get, post
+from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
+from litestar.response import Response
+
+from prism_core import __version__
+from prism_core.errors import ModelNotFound, RouteNotFound
+from prism_core.gateway.gateway import Gateway
+from prism_core.gateway.views import ModelInfo, VersionInfo
+from prism_core.rest.describe import describe, metadata, signature_of, status
+from prism_core.rest.openapi import Described, document
+from prism_core.rest.predict import reference_of
+
+Answer = Response[bytes]
+Found = tuple[ModelInfo, VersionInfo]
+
+# Answered by `PredictFront`; what is left for the handler here are names that no model can have.
+PREDICT_PATHS = [
+    "/model/{reference:str}/predict",
+    "/model/{reference:str}/versions/{version:str}/predict",
+    "/v1/models/{reference:str}/predict",
+    "/v1/models/{reference:str}",  # with the suffix :predict
+]
+
+
+def answer(value: Any, status_code: int = 200) -> Answer:
+    """Return ``value`` as JSON; attrs classes become objects."""
+    return Response(msgspec.json.encode(value), media_type="application/json", status_code=status_code)
+
+
+def public_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    """Return the handlers of the public application."""
+    return [*_model_routes(gateway), *_v1_routes(gateway), *_server_routes(gateway)]
+
+
+def resolve(gateway: Gateway, name: str, alias: str = "", number: int | None = None) -> Found:
+    """Return the model and the version that a reference means, whatever state it is in.
+
+    Raises
+    ------
+    ModelNotFound
+        If there is none.
+    """
+    model = gateway.model(name)
+    if number is None:
+        newest = max((v.version for v in model.versions), default=None)
+        number = model.aliases.get(alias) if alias else model.aliases.get("latest", newest)
+    for version in model.versions:
+        if version.version == number:
+            return model, version
+    raise gateway.registry.explain(f"{name}@{alias}" if alias else f"{name}/{number or ''}")
+
+
+def _resolve_reference(gateway: Gateway, reference: FromPath[str]) -> Found:
+    name, _, alias = reference.partition("@")
+    return resolve(gateway, name, alias)
+
+
+def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    @get("/model/{reference:str}")
+    async def model_page(reference: FromPath[str]) -> Answer:
+        found = _resolve_reference(gateway, reference)
+        return answer(describe(*found, f"{gateway.public_url}/model/{reference}/predict"))
+
+    @get("/model/{name:str}/versions/{number:int}")
+    async def version_page(name: FromPath[str], number: FromPath[int]) -> Answer:
+        found = resolve(gateway, name, number=number)
+        return answer(describe(*found, f"{gateway.public_url}/model/{name}/versions/{number}/predict"))
+
+    @post(PREDICT_PATHS)
+    async def no_such_model(request: Request[Any, Any, Any]) -> Answer:
+        reference, version = (request.path_params.get(key, "") for key in ("reference", "version"))
+        path = request.scope["path"]
+        if reference_of(path):  # only a needless slash can have led here
+            raise RouteNotFound("There is no such route.", hint=f"Write it as {path}.")
+        if not path.endswith("predict"):
+            raise RouteNotFound("There is no such route.", hint=f"POST /model/{reference}/predict predicts.")
+        name = reference.removesuffix(":predict")
+        raise gateway.registry.explain(f"{name}/{version}" if version else name)
+
+    return [model_page, version_page, no_such_model]
+
+
+def _v1_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    @get("/v1/models")
+    async def model_names() -> Answer:
+        return answer({"models": [model.model for model in gateway.models() if model.versions]})
+
+    @get("/v1/models/{reference:str}")
+    async def model_ready(reference: FromPath[str]) -> Answer:
+        _, version = _resolve_reference(gateway, reference)
+        return answer({"name": reference, "ready": version.state == "READY"})
+
+    @get("/v1/models/{reference:str}/metadata")
+    async def model_metadata(reference: FromPath[str]) -> Answer:
+        return answer(metadata(*_resolve_reference(gateway, reference)))
+
+    @get("/v1/models/status")
+    async def models_status() -> Answer:
+        return answer({"models": [status(model) for model in gateway.models()]})
+
+    return [model_names, model_ready, model_metadata, models_status]
+
+
+def _server_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
+    started = time.monotonic()
+
+    @get("/v1/health")
+    async def health() -> Answer:
+        models = [status(model) for model in gateway.models()]
+        counts = {"ready": sum(model["ready"] for model in models), "total": len(models)}
+        uptime_s = round(time.monotonic() - started, 1)
+        return answer({"status": "ok", "version": __version__, "uptime_s": uptime_s, "models": counts})
+
+    @get("/health/live")
+    async def live() -> Answer:
+        return answer({"status": "live"})
+
+    @get("/health/ready")
+    async def ready() -> Answer:
+        if gateway.settled.is_set():
+            return answer({"status": "ready"})
+        return answer({"status": "starting"}, status_code=503)
+
+    @get("/metrics")
+    async def metrics() -> Answer:
+        text, media_type = gateway.metrics.scrape()
+        return Response(text, headers={"content-type": media_type})
+
+    @get("/openapi.json")
+    async def openapi() -> Answer:
+        return answer(document(_described(gateway), gateway.public_url))
+
+    return [health, live, ready, metrics, openapi]
+
+
+def _described(gateway: Gateway) -> Iterator[Described]:
+    for model in gateway.models():
+        try:
+            _, version = resolve(gateway, model.model)
+        except ModelNotFound:
+            continue
+        signature = signature_of(version)
+        if signature:
+            yield Described(model.model, version.version, signature)
