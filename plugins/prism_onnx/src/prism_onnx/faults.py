@@ -15,7 +15,7 @@ _SOURCE_LINE = re.compile(
     r"\S+\.(?:h|cc|cpp|cu):\d+ "
     r"(?:[^()\n]*::[^()\n]*\((?:[^()]|\([^()]*\))*\)(?: const)?(?: \[with [^\]]*\])? |\w+ )?"
 )
-_PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][\w.\-@+ ]+){2,}")
+_PATH = re.compile(r"(?<![\w.])(?:[A-Za-z]:)?(?:[/\\][\w.\-@+]+){2,}")
 _NODE = re.compile(r"Non-zero status code returned while running (\w+) node\. Name:'[^']*' Status Message: ")
 
 _Rule = tuple[re.Pattern[str], Callable[[re.Match[str]], PrismError]]
@@ -66,6 +66,13 @@ def _no_kernel(match: re.Match[str]) -> PrismError:
     )
 
 
+def _no_type(match: re.Match[str]) -> PrismError:
+    return ModelLoadFailed(
+        f"onnxruntime has no values of type {match[1]}, which the model takes or answers.",
+        hint="Convert the model so that its inputs and outputs are tensors of numbers or strings.",
+    )
+
+
 def _damaged(match: re.Match[str]) -> PrismError:
     return ArtifactError("The file is not a whole ONNX model.", hint="Was it copied completely?")
 
@@ -85,7 +92,11 @@ _RULES: tuple[_Rule, ...] = (
     (re.compile(r"IR version: (\d+), max supported IR version: (\d+)"), _ir_too_new),
     (re.compile(r"No Op registered for (\S+) with domain_version of (\d+)"), _no_operator),
     (re.compile(r"Fatal error: (\S+?)(?:\(-?\d+\))? is not a registered function/op"), _custom_operator),
-    (re.compile(r"Could not find an implementation for (\S+)\((\d+)\) node"), _no_kernel),
+    (
+        re.compile(r"(?:Could not find an implementation|Failed to find kernel) for (\S+)\((\d+)\)"),
+        _no_kernel,
+    ),
+    (re.compile(r"MLDataType for: (\S+) is not currently registered"), _no_type),
     (re.compile(r"Protobuf parsing failed|No graph was found"), _damaged),
     (re.compile(r"External (?:data path.*?|)initializer: (\S+?)\.? "), _external_data),
 )
@@ -98,7 +109,8 @@ def not_loaded(error: Exception, path: Path) -> PrismError:
         match = pattern.search(text)
         if match:
             return explain(match)
-    text = re.sub(r"Load model from .*? failed: ?", "", text.replace(str(path), path.name))
+    text = text.replace(str(path.parent), "").replace(path.name, "the model")
+    text = re.sub(r"Load model from .*? failed: ?", "", text)
     return ModelLoadFailed(
         f"onnxruntime refused the model: {useful(text)}",
         hint="`onnx.checker.check_model` may say more.",
