@@ -81,6 +81,7 @@ class Lane:
         self.signature = signature
         self.clients: tuple[ReplicaClient, ...] = ()
         self.in_flight = 0
+        self.wake: Callable[[], None] | None = None
         self._cache = cache
         self._record = record
         self._closed = False
@@ -213,6 +214,8 @@ class Lane:
                 return clients[0]
             if clients:
                 return min(clients, key=lambda client: client.in_flight)
+            if self.wake:
+                self.wake()
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
                     await self._changed.wait()

@@ -1,0 +1,80 @@
+"""Whether an artifact is let in: inspectors, options, and whether it has been here before."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+import msgspec
+import structlog
+
+from prism_core.errors import ConfigError, UnsafeArtifact
+from prism_core.manifest import Manifest
+from prism_core.plugins import PluginSet
+from prism_core.specs import Artifact, Finding, Loader, Severity
+
+log = structlog.get_logger("prism.deploy")
+
+
+def inspect(plugins: PluginSet, artifact: Artifact, loader: Loader) -> tuple[str, ...]:
+    """Ask every inspector about an artifact; return the warnings.
+
+    Raises
+    ------
+    UnsafeArtifact
+        If one blocks; an inspector that fails blocks too.
+    """
+    findings: list[Finding] = []
+    for implementation in plugins.hooks.prism_inspect_artifact.get_hookimpls():
+        try:
+            # One at a time and not through the hook, so that a failure has a name.
+            arguments = {"artifact": artifact, "loader": loader}
+            findings += implementation.function(*(arguments[name] for name in implementation.argnames)) or ()
+        except Exception as error:
+            log.exception("inspector.failed", plugin=implementation.plugin_name)
+            text = f"Inspector {implementation.plugin_name!r} failed: {type(error).__name__}: {error}"
+            findings.append(Finding(Severity.BLOCK, text, hint="Repair or uninstall the plugin."))
+    blocking = [f for f in findings if f.severity is Severity.BLOCK]
+    if blocking:
+        raise UnsafeArtifact(
+            " ".join(f.message for f in blocking),
+            hint=blocking[0].hint,
+            details={"findings": [attrs.asdict(f) for f in findings]},
+        )
+    return tuple(f.message for f in findings if f.severity is Severity.WARNING)
+
+
+def checked_options(
+    loader: Loader, options: Mapping[str, Any], trust: tuple[str, ...] = ()
+) -> dict[str, Any]:
+    """Return options as the loader's class types them; text from a command line becomes numbers.
+
+    Options that the loader does not know are kept: normalizers have options too. Trusted
+    names become the option ``trust`` of a loader that has one.
+
+    Raises
+    ------
+    ConfigError
+        For a wrong value, or a name that looks like a slip.
+    """
+    known = {field.name for field in attrs.fields(loader.options)}
+    if trust and "trust" in known:
+        options = {**options, "trust": trust}
+    for name in options:
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        if name not in known and close:
+            raise ConfigError(
+                f"Loader {loader.name!r} has no option {name!r}.", hint=f"Did you mean {close[0]!r}?"
+            )
+    try:
+        typed: Any = msgspec.convert(options, loader.options, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"The options of loader {loader.name!r} are wrong: {error}.") from error
+    return {k: msgspec.to_builtins(getattr(typed, k)) if k in known else v for k, v in options.items()}
+
+
+def essence(manifest: Manifest) -> Manifest:
+    """Return what makes two uploads the same: all but the number, the time and what was said about it."""
+    return attrs.evolve(manifest, version=0, created=0.0, artifact="", warnings=(), trust=(), preload=True)

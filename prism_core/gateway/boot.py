@@ -1,0 +1,152 @@
+"""What a gateway brings up by itself: what was served before, and the models of the settings.
+
+In the background, and no failure stops the server: it is logged and shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import structlog
+
+from prism_core.errors import ConfigError, PrismError
+from prism_core.gateway.deploy import Uploads
+from prism_core.gateway.lifecycle import State
+from prism_core.gateway.operate import Operator
+from prism_core.gateway.registry import Version
+from prism_core.gateway.views import UploadRequest
+from prism_core.settings import ModelSettings, Settings
+
+# How many models are brought up at a time.
+ABREAST = 4
+
+log = structlog.get_logger("prism.gateway")
+
+
+@attrs.frozen(eq=False)
+class Boot:
+    """The start of a gateway, as long as it takes.
+
+    Attributes
+    ----------
+    settled
+        Set when everything that is to be served at start is READY or FAILED.
+    problems
+        Models of the settings that could not be brought up: name -> reason.
+    """
+
+    settings: Settings
+    uploads: Uploads
+    settled: asyncio.Event = attrs.field(factory=asyncio.Event)
+    problems: dict[str, str] = attrs.field(factory=dict)
+    _tasks: set[asyncio.Task[None]] = attrs.field(factory=set)
+    _abreast: asyncio.Semaphore = attrs.field(factory=lambda: asyncio.Semaphore(ABREAST))
+
+    @property
+    def operator(self) -> Operator:
+        """What brings versions up."""
+        return self.uploads.operator
+
+    def begin(self) -> None:
+        """Open the lanes of what was served before, and start bringing it up."""
+        wanted = [version for version in self.operator.registry.versions() if version.wanted]
+        for version in wanted:
+            assert version.signature is not None
+            # Requests wait for a version that was served before, instead of getting a 404.
+            version.lane = self.operator.make_lane(version.manifest, version.signature)
+            version.lane.wake = partial(self._wake, version)
+        self.operator.registry.refresh()
+        self._spawn(self._run(wanted))
+
+    async def end(self) -> None:
+        """Break off what is still being brought up."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _wake(self, version: Version) -> None:
+        """Start a version that was not preloaded: somebody waits for it."""
+        if version.state is State.STORED and self.settled.is_set():
+            self._spawn(self._bring_up(version))
+
+    async def _run(self, wanted: list[Version]) -> None:
+        try:
+            newest_first = sorted(wanted, key=lambda v: -v.manifest.created)
+            await asyncio.gather(*(self._bring_up(v) for v in newest_first if v.manifest.preload))
+            for name, model in self.settings.models.items():
+                await self._bring_own(name, model)
+        except Exception:
+            log.exception("gateway.boot_failed")
+        finally:
+            self.settled.set()
+            for version in wanted:
+                if version.lane and version.lane.in_flight:
+                    self._wake(version)
+
+    async def _bring_up(self, version: Version) -> None:
+        async with self.operator.registry.lock(version.manifest.model), self._abreast:
+            if version.state is not State.STORED:
+                return  # a user or another request was quicker
+            try:
+                await self.operator.bring_up(version, attempts=2)
+            except PrismError as error:
+                log.error("model.start_failed", model=version.manifest.model, error=error.message)
+
+    async def _bring_own(self, name: str, model: ModelSettings) -> None:
+        path = Path(model.path).expanduser()
+        try:
+            if not path.exists():
+                raise ConfigError(f"models.{name}.path names {model.path!r}, which does not exist.")
+            await self.uploads.upload(
+                request_of(name, model),
+                lambda: self.operator.store.keep_path(path),
+                lambda step, facts: None,
+                anew=False,
+            )
+        except (PrismError, OSError) as error:
+            self.problems[name] = str(error)
+            log.error("model.preload_failed", model=name, error=str(error))
+
+
+@asynccontextmanager
+async def booting(settings: Settings, uploads: Uploads) -> AsyncIterator[Boot]:
+    """Bring everything up in the background; at the end let what is in flight drain."""
+    boot = Boot(settings, uploads)
+    boot.begin()
+    try:
+        yield boot
+    finally:
+        await boot.end()
+        lanes = {version.lane for version in boot.operator.registry.versions() if version.lane is not None}
+        await asyncio.gather(*(lane.drain(settings.limits.drain_s) for lane in lanes))
+
+
+def request_of(name: str, model: ModelSettings) -> UploadRequest:
+    """Return what uploading a model of the settings asks for."""
+    return UploadRequest(
+        name=name,
+        filename=Path(model.path).name,
+        loader=model.loader,
+        alias=model.alias,
+        replicas=model.replicas,
+        threads=model.threads,
+        options=model.options,
+        trust=model.trust,
+        isolation=model.isolation,
+        timeout_s=model.timeout_s,
+        memory_estimate_bytes=model.memory_estimate,
+        memory_limit_bytes=model.memory_limit,
+        preload=model.preload,
+        batching=model.batching,
+    )

@@ -1,0 +1,254 @@
+"""The use cases that bring stored versions up and down, and point aliases at them.
+
+What must survive the process is written first; then memory changes. All but `Operator.fail`
+are to be called with the model's lock held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from prism_core import wire
+from prism_core.errors import DeployError, IllegalTransition, ModelLoadFailed, PrismError
+from prism_core.gateway.crew import Crew, Place
+from prism_core.gateway.extensions import Openings
+from prism_core.gateway.lane import Lane, signature_of
+from prism_core.gateway.lifecycle import State
+from prism_core.gateway.memory import check_room
+from prism_core.gateway.records import Records
+from prism_core.gateway.registry import LATEST, Model, Registry, Version
+from prism_core.gateway.store import Store
+from prism_core.gateway.supervisor import Supervisor
+from prism_core.gateway.views import check_name
+from prism_core.manifest import Manifest
+from prism_core.plugins import PluginSet
+from prism_core.protocols import Launcher
+from prism_core.settings import Settings
+from prism_core.specs import Artifact, IsolationBackend
+from prism_core.types import Signature
+
+
+@attrs.frozen(eq=False)
+class Operator:
+    """Everything that versions are brought up with.
+
+    ``make_lane`` makes the lane of a manifest and a signature; ``run`` is where sockets lie.
+    """
+
+    settings: Settings
+    plugins: PluginSet
+    store: Store
+    records: Records
+    registry: Registry
+    supervisor: Supervisor
+    launchers: Openings[Launcher]
+    make_lane: Callable[[Manifest, Signature], Lane]
+    data: Path
+    run: Path
+
+    # --- start and stop --------------------------------------------------------------
+
+    async def start(self, version: Version) -> None:
+        """Bring a version up that is not; store that it is wanted. To be called with the model's lock."""
+        if version.state in (State.STOPPED, State.FAILED, State.STORED):
+            await self._start(version)
+
+    async def _start(self, version: Version) -> None:
+        manifest = version.manifest
+        await self.records.set_wanted(manifest.model, [manifest.version], True)
+        version.wanted = True
+        await self.bring_up(version)
+
+    async def bring_up(self, version: Version, *, attempts: int = 1) -> None:
+        """Start a stored version's replicas and put it into service.
+
+        Raises
+        ------
+        PrismError
+            Why it could not; the version is FAILED then.
+        """
+        manifest = version.manifest
+        self.registry.move(version, State.STARTING)
+        version.error = ""
+        await self.supervisor.stop(manifest.model, manifest.version, 0)  # what is left of a failed crew
+        try:
+            place = await self.place(manifest)
+            crew, ready = await self.launch(manifest, place, attempts)
+        except PrismError as error:
+            self.fail(version, error)
+            raise
+        except BaseException:
+            self.fail(version, DeployError("The start was broken off."))
+            raise
+        version.signature = signature_of(ready)
+        lane = version.lane or self.make_lane(manifest, version.signature)
+        crew.serve(lane)
+        self.put_into_service(version, lane, load_ms=round(ready.load_ms, 1))
+
+    async def stop(self, version: Version) -> None:
+        """Take a version out of service and store that. To be called with the model's lock."""
+        manifest = version.manifest
+        await self.records.set_wanted(manifest.model, [manifest.version], False)
+        version.wanted = False
+        await self._take_down(version)
+
+    async def remove(self, model: Model, versions: list[Version]) -> None:
+        """Stop and forget versions; with the last one the model. To be called with the model's lock.
+
+        Raises
+        ------
+        IllegalTransition
+            If an alias points to one of them while others stay; nothing is changed.
+        """
+        numbers = [v.manifest.version for v in versions]
+        whole = len(versions) == len(model.versions)
+        for alias, number in model.named.items():
+            if number in numbers and not whole:
+                raise IllegalTransition(
+                    f"Version {number} of {model.name!r} is what @{alias} means; it cannot be removed.",
+                    hint=f"Point {alias} elsewhere first: prism alias {model.name} {alias} VERSION.",
+                )
+        for version in versions:
+            await self._take_down(version)
+        await self.records.remove(model.name, numbers, whole=whole)
+        for version in versions:
+            self.registry.discard(version)
+            self.registry.tell("model.removed", model.name, version.manifest.version)
+            await self.store.release(version.manifest.digest)
+            await asyncio.to_thread(self.clear_directories, version.manifest)
+
+    async def _take_down(self, version: Version) -> None:
+        manifest = version.manifest
+        if version.state is State.STOPPED:
+            return
+        if version.state in (State.FAILED, State.STORED):
+            await self.supervisor.stop(manifest.model, manifest.version, 0)
+            self.registry.move(version, State.STOPPED)
+            return
+        self.registry.move(version, State.DRAINING)
+        lane, version.lane = version.lane, None
+        self.registry.refresh()
+        if lane:
+            await lane.drain(self.settings.limits.drain_s)
+        await self.supervisor.stop(manifest.model, manifest.version, self.settings.limits.drain_s)
+        self.registry.move(version, State.STOPPED)
+
+    def fail(self, version: Version, error: PrismError) -> None:
+        """Take a version out of service that cannot be kept up."""
+        version.error = error.message
+        lane, version.lane = version.lane, None
+        if lane:
+            lane.close()
+        if version.state in (State.STARTING, State.READY):
+            self.registry.move(version, State.FAILED, error=error.message, code=error.code)
+        self.registry.refresh()
+
+    # --- aliases -------------------------------------------------------------------------
+
+    async def point(self, model: Model, alias: str, version: Version) -> None:
+        """Let ``alias`` lead to ``version``. To be called with the model's lock.
+
+        Raises
+        ------
+        IllegalTransition
+            If the version takes no predictions.
+        """
+        if version.lane is None:
+            raise IllegalTransition(
+                f"Version {version.manifest.version} of {model.name!r} is {version.state}; "
+                "an alias can only lead to a version that is ready.",
+                hint=f"prism start {model.name} --version {version.manifest.version}",
+            )
+        if alias == LATEST:
+            await self._hold(model, version)
+        else:
+            await self._point(model, check_name(alias, "alias"), version)
+
+    async def unpoint(self, model: Model, alias: str) -> None:
+        """Forget an alias; forgetting ``latest`` lets it follow the newest version again."""
+        if alias == LATEST:
+            await self._set_ceiling(model, None)
+            return
+        if alias not in model.named:
+            raise self.registry.explain(f"{model.name}@{alias}")
+        await self.records.remove_alias(model.name, alias)
+        del model.named[alias]
+        self.registry.refresh()
+
+    async def _point(self, model: Model, alias: str, version: Version) -> None:
+        await self.records.set_alias(model.name, alias, version.manifest.version)
+        model.named[alias] = version.manifest.version
+        self.registry.refresh()
+
+    async def _hold(self, model: Model, version: Version) -> None:
+        newest = version.manifest.version == max(model.versions)
+        await self._set_ceiling(model, None if newest else version.manifest.version)
+
+    async def _set_ceiling(self, model: Model, ceiling: int | None) -> None:
+        if ceiling != model.ceiling:
+            await self.records.set_ceiling(model.name, ceiling)
+            model.ceiling = ceiling
+            self.registry.refresh()
+
+    # --- parts -----------------------------------------------------------------------------
+
+    async def place(self, manifest: Manifest) -> Place:
+        """Return where the version's replicas are started; opens the isolation backend if needed.
+
+        Raises
+        ------
+        PluginError
+            If the loader or the backend is not there any more.
+        """
+        loader = self.plugins.choose_loader(Artifact(Path(), manifest.artifact), manifest.loader)
+        launcher = await self.launchers.get(manifest.isolation)
+        backend = self.launchers.records[manifest.isolation]
+        assert isinstance(backend, IsolationBackend)
+        return Place(
+            launcher=launcher,
+            backend=backend.name,
+            transport=backend.transport,
+            artifact=self.store.path(manifest.digest),
+            plugins=self.plugins.runtime_plugins(loader.name),
+            warm=loader.requires,
+            replicas=self.data / "replicas",
+            run=self.run,
+            ready_s=self.settings.limits.ready_s,
+            drain_s=self.settings.limits.drain_s,
+        )
+
+    async def launch(self, manifest: Manifest, place: Place, attempts: int = 1) -> tuple[Crew, wire.Ready]:
+        """Start a version's replicas, if there is memory for them; see `Supervisor.start`."""
+        if self.settings.memory.hard_limit:
+            check_room(manifest, await self.supervisor.measure(), self.settings.memory.hard_limit)
+        while True:
+            attempts -= 1
+            try:
+                return await self.supervisor.start(manifest, place)
+            except PrismError as error:
+                if not attempts or not worth_retrying(error):
+                    raise
+
+    def put_into_service(self, version: Version, lane: Lane, **facts: Any) -> None:
+        """Let predictions come to a version that has started."""
+        if version.state is State.STARTING:  # it may have died and failed meanwhile
+            version.lane = lane
+            self.registry.move(version, State.READY, **facts)
+            self.registry.refresh()
+
+    def clear_directories(self, manifest: Manifest) -> None:
+        """Remove what the version's replicas have left on disk."""
+        for directory in (self.data / "replicas").glob(f"{manifest.model}-{manifest.version}-*"):
+            if directory.name.removeprefix(f"{manifest.model}-{manifest.version}-").isdecimal():
+                shutil.rmtree(directory, ignore_errors=True)
+
+
+def worth_retrying(error: PrismError) -> bool:
+    """Return whether a failed start is worth another attempt: a model that does not load will not."""
+    return isinstance(error, DeployError) and not isinstance(error, ModelLoadFailed)
