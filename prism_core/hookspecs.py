@@ -72,7 +72,9 @@ def prism_isolation_backends() -> Iterable[IsolationBackend]:  # type: ignore[em
 
 @hookspec
 def prism_caches() -> Iterable[CacheBackend]:  # type: ignore[empty-body]
-    """Offer a store for answers; a fault in it is a miss, never an error::
+    """Offer a store for answers; a fault in it is a miss, never an error.
+
+    Called at boot; opened when the gateway starts::
 
         @hookimpl
         def prism_caches():
@@ -82,7 +84,9 @@ def prism_caches() -> Iterable[CacheBackend]:  # type: ignore[empty-body]
 
 @hookspec
 def prism_link_providers() -> Iterable[LinkProvider]:  # type: ignore[empty-body]
-    """Offer a way to make the public listener reachable::
+    """Offer a way to make the public listener reachable.
+
+    Called at boot; the one that ``link`` names is opened when the gateway starts::
 
         @hookimpl
         def prism_link_providers():
@@ -92,7 +96,9 @@ def prism_link_providers() -> Iterable[LinkProvider]:  # type: ignore[empty-body
 
 @hookspec
 def prism_guards() -> Iterable[Guard]:  # type: ignore[empty-body]
-    """Offer a check of a request's head, before its body is read: identity, rate, quota::
+    """Offer a check of a request's head, before its body is read: identity, rate, quota.
+
+    Called at boot; opened when the gateway starts, then asked for every request::
 
         @hookimpl
         def prism_guards():
@@ -102,7 +108,9 @@ def prism_guards() -> Iterable[Guard]:  # type: ignore[empty-body]
 
 @hookspec
 def prism_observers() -> Iterable[Observer]:  # type: ignore[empty-body]
-    """Offer a reader of call records; it gets them in batches, in the background::
+    """Offer a reader of call records; it gets them in batches, in the background.
+
+    Called at boot; opened when the gateway starts::
 
         @hookimpl
         def prism_observers():
@@ -112,7 +120,9 @@ def prism_observers() -> Iterable[Observer]:  # type: ignore[empty-body]
 
 @hookspec
 def prism_frontends() -> Iterable[Frontend]:  # type: ignore[empty-body]
-    """Offer another face of the server: an ASGI application under a path, or a listener of its own::
+    """Offer another face of the server: an ASGI application under a path, or a listener of its own.
+
+    Called at boot; opened when the gateway starts::
 
         @hookimpl
         def prism_frontends():
@@ -122,7 +132,9 @@ def prism_frontends() -> Iterable[Frontend]:  # type: ignore[empty-body]
 
 @hookspec
 def prism_commands() -> Iterable[Command]:  # type: ignore[empty-body]
-    """Offer subcommands of ``prism``; called when the command line starts::
+    """Offer subcommands of ``prism``; each is built only when it is used.
+
+    Called when the command line starts::
 
         @hookimpl
         def prism_commands():
