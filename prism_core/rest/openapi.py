@@ -48,7 +48,7 @@ def document(models: Iterable[Described], url: str) -> Schema:
     paths: Schema = {path: _look(path) for path in _LOOKS} | {path: _predict_any(path) for path in _PREDICTS}
     schemas: Schema = {"Problem": _problem()}
     for model in models:
-        paths[f"/model/{model.name}/predict"] = {"post": _predict(model)}
+        paths[f"/model/{model.name}/predict"] = _predict(model)
         schemas[f"{model.name}.Request"] = request_schema(model.signature)
         schemas[f"{model.name}.Response"] = response_schema(model.signature)
     return {
@@ -101,12 +101,17 @@ def _mixed_row(signature: Signature) -> Schema:
 
 
 def request_schema(signature: Signature) -> Schema:
-    """Return the schema of a JSON request: rows under ``input``, or tensors by name under ``inputs``."""
-    tensors = _record({spec.name: array_schema(value_schema(spec), spec.shape) for spec in signature.inputs})
-    forms: list[Schema] = [_body("inputs", tensors)]
-    if signature.batch_axis and (signature.columnar or len(signature.inputs) == 1):
-        forms.insert(0, _body("input", {"type": "array", "items": _any_of(_row_schemas(signature))}))
-    return _any_of(forms)
+    """Return the schema of a JSON request: rows under ``input``, or tensors by name under ``inputs``.
+
+    The forms that a client will want are told; the server takes more (see the reference).
+    """
+    tensors = {spec.name: array_schema(value_schema(spec), spec.shape) for spec in signature.inputs}
+    by_name = _body("inputs", _record(tensors))
+    if not signature.batch_axis or not (signature.columnar or len(signature.inputs) == 1):
+        return by_name
+    rows = _row_schemas(signature)
+    several: Schema = {"type": "array", "items": _any_of(rows)}
+    return _any_of([_body("input", _any_of([several, *rows])), by_name])
 
 
 def _body(key: str, schema: Schema) -> Schema:
@@ -134,7 +139,7 @@ def response_schema(signature: Signature) -> Schema:
     if signature.classes:
         properties["classes"] = {"type": "array", "const": list(signature.classes)}
     properties["warnings"] = {"type": "array", "items": {"type": "string"}}
-    return {"type": "object", "properties": properties, "required": ["model", "version", "predictions"]}
+    return {"type": "object", "properties": properties, "required": ["model", "version"]}
 
 
 # --- routes -----------------------------------------------------------------------------
@@ -143,6 +148,8 @@ def response_schema(signature: Signature) -> Schema:
 _LOOKS: dict[str, tuple[str, str]] = {
     "/model/{reference}": ("Describe a model: versions, aliases, signature, an example", "application/json"),
     "/model/{model}/versions/{version}": ("Describe one version of a model", "application/json"),
+    "/v1/models": ("Name the models", "application/json"),
+    "/v1/models/{reference}": ("Tell whether a model answers", "application/json"),
     "/v1/models/{reference}/metadata": ("Tell a model's tensors", "application/json"),
     "/v1/models/status": ("Tell which models answer", "application/json"),
     "/v1/health": ("Tell how the server is", "application/json"),
