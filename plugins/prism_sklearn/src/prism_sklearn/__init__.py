@@ -58,6 +58,6 @@ def prism_inspect_artifact(artifact: Artifact, loader: Loader) -> Iterator[Findi
         yield Finding(
             Severity.INFO,
             f"{artifact.name} is a pickle: loading it runs whatever code its author put in.",
-            hint="It is loaded in the model's own isolated process only. Upload files that you trust, or save "
-            "with skops.io.dump(model, 'model.skops'), which lists its types before it loads.",
+            hint="It is loaded in the model's own isolated process only. Upload files that you trust, or "
+            "save with skops.io.dump(model, 'model.skops'), which lists its types before it loads.",
         )

@@ -6,7 +6,6 @@ plausible rows (``example``). Rows have been checked against the specs before th
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -57,15 +56,17 @@ class Matrix:
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that it wants."""
         shape = (-1,) if self.features is None else (-1, self.features)
         return (TensorSpec(self.name, self.datatype, shape, self.nullable, self.names, self.values),)
 
     def gather(self, tensors: Tensors) -> Any:
+        """Return what the estimator takes."""
         values = tensors[self.name]
         if self.datatype != "FP64":
             return values
-        # Cheaper than scikit-learn's own check, which is turned off. A sum may overflow: look twice.
-        if not self.nullable and not math.isfinite(values.sum()) and not np.isfinite(values).all():
+        # Instead of scikit-learn's own check, made again by every step, which is turned off.
+        if not self.nullable and not np.isfinite(values).all():
             raise InvalidInput(
                 "The input holds NaN or infinity, which the model does not take.",
                 hint="Send finite numbers, or fit the model behind an imputer.",
@@ -77,6 +78,7 @@ class Matrix:
         return values
 
     def example(self, rows: int, number: float) -> dict[str, Any]:
+        """Return ``rows`` plausible rows, with ``number`` wherever any would do."""
         anything = self.values[0] if self.values else "a word" if self.datatype == "BYTES" else number
         row = [anything if value is None else value for value in self.fill]
         if not row:
@@ -95,6 +97,7 @@ class Table:
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that it wants."""
         return tuple(
             TensorSpec(c.name, c.datatype, (-1,), c.nullable, categories=c.categories)
             for c in self.columns
@@ -102,6 +105,7 @@ class Table:
         )
 
     def gather(self, tensors: Tensors) -> Any:
+        """Return what the estimator takes."""
         used = [c for c in self.columns if c.used]
         arrays = {c.name: self.array(c, tensors[c.name].reshape(-1)) for c in used}
         if self.frame:
@@ -131,6 +135,8 @@ class Table:
         return values
 
     def example(self, rows: int, number: float) -> dict[str, Any]:
+        """Return ``rows`` plausible rows, with ``number`` wherever any would do."""
+
         def fill(column: Column) -> Any:
             if column.categories:
                 return column.categories[0]
@@ -149,22 +155,25 @@ class Dicts:
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that it wants."""
         return tuple(
             TensorSpec(c.name, c.datatype, (-1,), nullable=True, categories=c.categories)
             for c in self.columns
         )
 
     def gather(self, tensors: Tensors) -> Any:
+        """Return what the estimator takes."""
         names = [c.name for c in self.columns]
         rows = zip(*(tensors[name].reshape(-1).tolist() for name in names), strict=True)
         return [{n: v for n, v in zip(names, row, strict=True) if not is_missing(v)} for row in rows]
 
     def example(self, rows: int, number: float) -> dict[str, Any]:
+        """Return ``rows`` plausible rows, with ``number`` wherever any would do."""
         return Table(self.columns).example(rows, number)
 
 
 def dict_columns(feature_names: Sequence[str], separator: str) -> tuple[Column, ...]:
-    """Return the columns behind a DictVectorizer's feature names: ``city=London`` is text, ``age`` a number."""
+    """Return the columns behind a DictVectorizer's features: ``city=London`` is text, ``age`` a number."""
     columns: dict[str, Column] = {}
     for feature in feature_names:
         name, is_text, value = feature.partition(separator)

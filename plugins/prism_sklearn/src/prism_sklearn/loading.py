@@ -162,7 +162,7 @@ def _missing_name(error: AttributeError, artifact: Artifact) -> ModelLoadFailed:
     where = "a script or notebook" if module == "__main__" else f"the module {module!r}"
     return ModelLoadFailed(
         f"{artifact.name!r} uses {name!r} from {where}, which is not here.",
-        hint=f"Put {name!r} into a module of an installed package, import it from there, and save the model again.",
+        hint=f"Put {name!r} into a module of an installed package, import it from there, and save it again.",
         details={"module": module, "name": name},
     )
 
@@ -232,9 +232,9 @@ def _worth_telling(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
         warning = one.message
         if isinstance(warning, InconsistentVersionWarning):
             then, now = warning.original_sklearn_version, warning.current_sklearn_version
+            text = f"The model was trained with scikit-learn {then}, this server runs {now}: answers may "
             told[
-                f"The model was trained with scikit-learn {then}, this server runs {now}; its answers may differ. "
-                f"Train again with {now}, or install scikit-learn=={then} for the server."
+                text + f"differ. Train again with {now}, or install scikit-learn=={then} for the server."
             ] = None
         elif not issubclass(one.category, DeprecationWarning | FutureWarning | ResourceWarning):
             others[f"{one.category.__name__}: {' '.join(str(warning).split())}"] = None

@@ -156,7 +156,7 @@ def _described(name: str, compute: Compute, answer: Any, labels: Sequence[Any]) 
 
 
 def _per_target(name: str, compute: Compute, answer: list[Any], labels: Sequence[Any]) -> list[Output]:
-    """Describe probabilities of several targets: one tensor if they share their classes, else one a target."""
+    """Describe probabilities of several targets: one tensor if they share classes, else one a target."""
     known: list[list[Any]] = [list(one) for one in labels] if labels and not _plain(labels) else []
     if all(one.shape == answer[0].shape for one in answer) and all(one == known[0] for one in known):
         columns = tuple(str(label) for label in known[0]) if known else ()
@@ -192,7 +192,7 @@ def _unanswering(estimator: Any) -> ModelLoadFailed:
     if hasattr(estimator, "fit_predict") or hasattr(estimator, "labels_"):
         return ModelLoadFailed(
             f"{kind} labels the rows that it was fitted on and has no predict for new ones.",
-            hint="Serve a clusterer with predict (KMeans, Birch, MeanShift), or a classifier fitted on its labels.",
+            hint="Serve a clusterer with predict (KMeans, MeanShift), or a classifier fitted on its labels.",
         )
     if hasattr(estimator, "fit_transform"):
         return ModelLoadFailed(

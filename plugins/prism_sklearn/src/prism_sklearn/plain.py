@@ -42,12 +42,15 @@ class Branches:
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
+        """The inputs that it wants."""
         return self.table.specs
 
     def example(self, rows: int, number: float) -> dict[str, Any]:
+        """Return ``rows`` plausible rows, with ``number`` wherever any would do."""
         return self.table.example(rows, number)
 
     def gather(self, tensors: Tensors) -> Any:
+        """Return what the estimator takes."""
         blocks = [branch.transform(self._array(branch, tensors)) for branch in self.branches]
         if self.sparse:
             from scipy import sparse

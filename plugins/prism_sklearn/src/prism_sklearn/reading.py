@@ -79,7 +79,7 @@ def first_step(estimator: Any) -> Any:
 def _check_content(vectorizer: Any) -> None:
     if vectorizer.input != "content":
         raise ModelLoadFailed(
-            f"{type(vectorizer).__name__}(input={vectorizer.input!r}) reads files by name, which a server must not.",
+            f"{type(vectorizer).__name__}(input={vectorizer.input!r}) reads files by their names.",
             hint="Fit it with input='content' on the texts themselves.",
         )
 

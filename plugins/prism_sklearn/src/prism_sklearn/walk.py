@@ -49,9 +49,9 @@ def of_sklearn(value: Any) -> bool:
 
 
 def set_n_jobs(root: Any, n_jobs: int) -> None:
-    """Let every estimator inside ``root`` use ``n_jobs`` workers."""
+    """Let every estimator inside ``root`` use ``n_jobs`` workers; None, their default, is one."""
     for part in parts(root):
-        if "n_jobs" in vars(part):
+        if "n_jobs" in vars(part) and (part.n_jobs or 1) != n_jobs:
             part.n_jobs = n_jobs
 
 
