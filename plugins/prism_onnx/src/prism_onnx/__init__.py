@@ -29,7 +29,7 @@ def prism_loaders() -> Iterator[Loader]:
         suffixes=(".onnx",),
         recognises=recognises,
         load=_load,
-        requires=("onnxruntime",),
+        requires=("onnxruntime", "prism_onnx.warm"),
         options=OnnxOptions,
     )
 
