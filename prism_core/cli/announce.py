@@ -1,0 +1,81 @@
+"""What follows an upload: the link, a curl line that works as pasted, a QR code."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from prism_core.cli.media import media_type_of
+from prism_core.cli.output import warn
+
+# The link may be a tunnel that is not up yet; a curl line is not worth more waiting.
+PAGE_S = 3.0
+
+RESULT_KEYS = ("model", "version", "digest", "url", "signature", "warnings")
+
+
+def result(version: dict[str, Any]) -> dict[str, Any]:
+    """Return what ``prism upload --json`` prints."""
+    return {key: version[key] for key in RESULT_KEYS}
+
+
+def announce(version: dict[str, Any], example: Path | None, public: str) -> None:
+    """Print a new version's link and how to use it."""
+    if version.get("duplicate"):
+        click.echo(f"These bytes are already version {version['version']} of {version['model']}.")
+    else:
+        click.secho("Model deployed successfully.", fg="green", bold=True)
+    for warning in version["warnings"]:
+        warn(warning)
+    url = version["url"]
+    click.echo(f"Public endpoint: {click.style(url, bold=True)}\n")
+    line = curl_with(url, example) if example else curl_line(url, public)
+    if line:
+        click.echo(f"{line}\n")
+    if sys.stdout.isatty():
+        click.echo(qr_code(page_of(url)))
+
+
+def page_of(url: str) -> str:
+    """Return the model's page, which a phone can open, from its predict URL."""
+    return url.removesuffix("/predict")
+
+
+def curl_with(url: str, example: Path) -> str:
+    """Return the curl line that sends the example which was uploaded with the model."""
+    header = shlex.quote(f"Content-Type: {media_type_of(example)}")
+    return f"curl -X POST {shlex.quote(url)} -H {header} --data-binary @{shlex.quote(str(example))}"
+
+
+def curl_line(url: str, public: str) -> str:
+    """Return the curl line of the model's own page, "" where no page answers.
+
+    The server makes it, with an example row of the signature; it is asked under the link,
+    and where that does not work from here, under the listener's own address.
+    """
+    import httpx
+
+    path = page_of(url).partition("/model/")[2]
+    for page in dict.fromkeys((page_of(url), f"{public.rstrip('/')}/model/{path}")):
+        try:
+            found = httpx.get(page, timeout=PAGE_S, headers={"Accept": "application/json"}, trust_env=False)
+            line: str = found.json()["curl"] or ""
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
+            continue
+        return line
+    return ""
+
+
+def qr_code(url: str) -> str:
+    """Return ``url`` as a QR code made of characters."""
+    import io
+
+    import segno
+
+    drawn = io.StringIO()
+    segno.make(url, error="m").terminal(drawn, compact=True)
+    return drawn.getvalue()

@@ -1,0 +1,149 @@
+"""``prism serve``: run a server in the foreground."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import rich_click as click
+
+from prism_core import __version__
+from prism_core.cli.client import running_server
+from prism_core.cli.options import Common, command
+from prism_core.cli.output import warn, write_json
+from prism_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from prism_core.settings import Settings
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_PORT = click.IntRange(0, 65535)
+
+_OPTIONS = (
+    click.option(
+        "--host", metavar="ADDR", help="Address of the public listener.  [default: 0.0.0.0, all interfaces]"
+    ),
+    click.option("--port", metavar="N", type=_PORT, help="Public port, 0 for a free one.  [default: 8000]"),
+    click.option(
+        "--admin-port",
+        metavar="N",
+        type=_PORT,
+        help="Port of the admin API on 127.0.0.1, 0 for a free one.  [default: 8001]",
+    ),
+    click.option(
+        "--config",
+        type=click.Path(dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="Settings file.  [default: ./prism.yaml, where there is one]",
+    ),
+    click.option(
+        "--plugins", metavar="A,B", help="Load exactly these installed plugins; one that fails is fatal."
+    ),
+    click.option("--no-plugins", is_flag=True, help="Load no installed plugin."),
+    click.option(
+        "--isolation", metavar="NAME", help="Where models run; see `prism doctor`.  [default: process]"
+    ),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="What is logged on stderr.  [default: info]",
+    ),
+)
+
+
+def serve_options(function: Function) -> Function:
+    """Add what `prism serve` and `prism share` ask about a server."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+EXAMPLES = """
+prism serve
+prism serve --port 0 --admin-port 0 --data-dir ./data
+prism serve --config prism.yaml --plugins sklearn,onnx
+PRISM_PORT=9000 prism serve --json
+"""
+
+
+@command("serve", examples=EXAMPLES)
+@serve_options
+def serve(**flags: Any) -> None:
+    """Run the server until Ctrl-C.
+
+    Two listeners: a public one that predicts and nothing else, and the admin one on this
+    machine, with a token. Models, versions and the token lie in the data directory; what was
+    served before is served again.
+
+    Settings come from prism.yaml, then PRISM_* variables, then these options.
+    """
+    common = Common.of()
+    settings = settings_of(common, **flags)
+    refuse_second(settings.data_dir)
+    run(settings, common, write_json if common.json else banner)
+
+
+def settings_of(
+    common: Common, *, config: Path | None, plugins: str | None, no_plugins: bool, **flags: Any
+) -> Settings:
+    """Return the settings that the options, the environment and the file make."""
+    from prism_core.settings_file import load_settings
+
+    if plugins and no_plugins:
+        raise click.UsageError("Give --plugins or --no-plugins, not both.")
+    given = {key: value for key, value in flags.items() if value is not None}
+    if common.data_dir:
+        given["data_dir"] = str(common.data_dir)
+    if no_plugins:
+        given["load"] = []
+    elif plugins is not None:
+        given["load"] = [name.strip() for name in plugins.split(",") if name.strip()]
+    return load_settings(config, os.environ, given)
+
+
+def refuse_second(data_dir: Path) -> None:
+    """Raise `ConfigError` if a server already runs for ``data_dir``."""
+    facts = running_server(data_dir)
+    if facts:
+        raise ConfigError(
+            f"A server already runs for {str(data_dir)!r}: pid {facts['pid']}, {facts['public']}.",
+            hint="Upload to it with `prism upload FILE`, or give another directory with --data-dir.",
+        )
+
+
+def run(settings: Settings, common: Common, ready: Callable[[dict[str, Any]], None]) -> None:
+    """Load the plugins and serve until a signal comes."""
+    from prism_core import logs
+    from prism_core.plugins import load_plugins
+    from prism_core.rest.serve import run as serve_until_signal
+
+    logs.configure(settings.log_level, json=True if common.json else None)
+    plugins = load_plugins(settings.load)
+    for error in plugins.failures.values():
+        warn(f"{error.message} {error.hint}")
+    serve_until_signal(settings, plugins, ready)
+
+
+def banner(facts: dict[str, Any]) -> None:
+    """Tell a person where the server is and what to do next."""
+    click.echo(
+        f"{click.style('PRISM', bold=True)} {__version__} is ready.\n\n"
+        f"  public  {click.style(facts['public'], bold=True)}   predictions, for whoever has the link\n"
+        f"  admin   {facts['admin']}   uploads, with the token in the data directory\n"
+        f"  data    {facts['data_dir']}\n\n"
+        f"  Next    {click.style(upload_line(facts), fg='cyan')}\n"
+        "  Ctrl-C stops the server; what it serves comes back with the next start.\n"
+    )
+    sys.stdout.flush()
+
+
+def upload_line(facts: dict[str, Any]) -> str:
+    """Return the command that uploads to this server."""
+    from prism_core.settings_file import default_data_dir
+
+    default = Path(facts["data_dir"]) == default_data_dir().resolve()
+    return "prism upload FILE" if default else f"prism upload FILE --data-dir {facts['data_dir']}"

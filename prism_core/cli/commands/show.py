@@ -1,0 +1,87 @@
+"""``prism show``: one version, its signature, its replicas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rich_click as click
+
+from prism_core.cli.client import admin
+from prism_core.cli.models import model_argument, version_option
+from prism_core.cli.options import Common, command
+from prism_core.cli.output import ago, escaped, memory_text, state_text, write_json, write_table
+from prism_core.sizes import format_bytes
+
+EXAMPLES = """
+prism show churn
+prism show churn/2 --json
+"""
+
+
+@command("show", examples=EXAMPLES)
+@model_argument
+@version_option
+def show(model: str, version: int | None) -> None:
+    """Show a version: state, signature, replicas and memory.
+
+    MODEL is churn (its latest version), churn/3 or churn@champion.
+    """
+    with admin() as client:
+        found = client.version(*client.resolve(model, version))
+    if Common.of().json:
+        write_json(found)
+    else:
+        write_table(("", ""), _facts(found))
+        _write_signature(found["signature"])
+        _write_replicas(found["replicas"])
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        ("model", f"[bold]{escaped(found['model'])}[/] version {found['version']}"),
+        ("state", state_text(found["state"])),
+        ("aliases", escaped(", ".join(found["aliases"]))),
+        ("artifact", escaped(f"{found['artifact']}, {format_bytes(found['size_bytes'])}")),
+        ("digest", escaped(found["digest"])),
+        ("loader", escaped(found["loader"])),
+        ("options", escaped(", ".join(f"{key}={value}" for key, value in found["options"].items()))),
+        ("isolation", escaped(found["isolation"])),
+        ("created", ago(found["created"])),
+        ("url", escaped(found["url"])),
+        ("error", f"[red]{escaped(found['error'])}[/]" if found["error"] else ""),
+        *(("warning", f"[yellow]{escaped(warning)}[/]") for warning in found["warnings"]),
+    ]
+    return [(f"[dim]{name}[/]", text) for name, text in facts if text]
+
+
+def _write_signature(signature: dict[str, Any] | None) -> None:
+    if not signature:
+        return
+    rows = [("input", spec) for spec in signature["inputs"]] + [
+        ("output", spec) for spec in signature["outputs"]
+    ]
+    write_table(("", "NAME", "TYPE", "SHAPE", "VALUES"), [(side, *_tensor(spec)) for side, spec in rows])
+    if signature.get("classes"):
+        click.echo(f"classes: {', '.join(map(str, signature['classes']))}\n")
+
+
+def _tensor(spec: dict[str, Any]) -> tuple[str, ...]:
+    shape = " x ".join("any" if length == -1 else str(length) for length in spec["shape"])
+    values = ", ".join(map(str, spec.get("categories") or spec.get("columns") or ()))
+    nullable = " or null" if spec.get("nullable") else ""
+    return escaped(spec["name"]), f"{spec['datatype']}{nullable}", shape, escaped(values)
+
+
+def _write_replicas(replicas: list[dict[str, Any]]) -> None:
+    if replicas:
+        write_table(("REPLICA", "PID", "STATE", "MEMORY", "RESTARTS"), [_replica(r) for r in replicas])
+
+
+def _replica(replica: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        escaped(replica["replica"]),
+        str(replica["pid"]),
+        state_text(str(replica["state"])),
+        memory_text(replica.get("memory_bytes")),
+        str(replica.get("restarts", 0)),
+    )

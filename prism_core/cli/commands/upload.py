@@ -1,0 +1,125 @@
+"""``prism upload``: from a file to a link."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import rich_click as click
+
+from prism_core.cli.announce import announce, result
+from prism_core.cli.artifacts import located
+from prism_core.cli.client import admin
+from prism_core.cli.media import media_type_of
+from prism_core.cli.options import Common, command
+from prism_core.cli.output import write_json
+from prism_core.cli.progress import progress_of
+from prism_core.cli.sending import send
+from prism_core.sizes import parse_bytes
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Size(click.ParamType[int]):
+    """A size such as 512MB."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return bytes."""
+        try:
+            return value if isinstance(value, int) else parse_bytes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _option(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> dict[str, Any]:
+    from prism_core.settings_file import yaml_value
+
+    options = {}
+    for text in values:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE.")
+        options[key.strip()] = yaml_value(value, f"--option {key}")
+    return options
+
+
+_OPTIONS = (
+    click.option("--name", default="", help="The model's name; else the file's: churn_model.pkl is churn."),
+    click.option("--loader", default="", help="The loader; else the one that knows the content."),
+    click.option("--alias", default="", help="Point this alias at the new version too."),
+    click.option(
+        "--example",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="A request body (.json .csv .npy .png ...) that must work before it is published.",
+    ),
+    click.option(
+        "--option",
+        "options",
+        multiple=True,
+        metavar="KEY=VALUE",
+        callback=_option,
+        help="An option of the loader; may be repeated.",
+    ),
+    click.option("--replicas", metavar="N", type=click.IntRange(1), help="How many processes serve it."),
+    click.option("--threads", metavar="N", type=click.IntRange(1), help="How many threads each may use."),
+    click.option(
+        "--trust", multiple=True, metavar="NAME", help="Admit this name in a pickle; may be repeated."
+    ),
+    click.option("--isolation", default="", metavar="NAME", help="Where replicas run; see `prism doctor`."),
+    click.option(
+        "--memory-limit", "memory_limit_bytes", type=Size(), help="Most memory of a replica: 512MB, 2GB."
+    ),
+)
+
+
+def upload_options(function: Function) -> Function:
+    """Add what `prism upload` and `prism share` ask about a model."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return click.argument("artifact", metavar="FILE|DIR|URI")(function)
+
+
+EXAMPLES = """
+prism upload churn_model.pkl
+prism upload model.onnx --name digits --option threads=2 --replicas 2
+prism upload churn_model.pkl --alias champion --example rows.json
+"""
+
+
+@command("upload", examples=EXAMPLES)
+@upload_options
+def upload(artifact: str, **options: Any) -> None:
+    """Upload a model and print its link.
+
+    FILE is what you trained (.pkl .joblib .skops .onnx ...), DIR a model of several files.
+    The previous version serves until the new one is ready. The same bytes with the same
+    options are the version that exists.
+    """
+    common = Common.of()
+    version, public = uploaded(common, artifact, options)
+    if common.json:
+        write_json(result(version))
+    else:
+        announce(version, options["example"], public)
+
+
+def uploaded(common: Common, artifact: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Upload ``artifact`` to the server that the options mean; return the version and the public URL."""
+    with located(artifact) as source, admin(common) as client:
+        with progress_of(source.name, source.size_bytes, quiet=common.json) as progress:
+            version = send(client, source, request_of(**options), progress)
+        return version, str(client.server()["public"])
+
+
+def request_of(*, example: Path | None, **given: Any) -> dict[str, Any]:
+    """Return the upload request, with nothing in it that was not said."""
+    request = {key: value for key, value in given.items() if value}
+    if example:
+        request["example"] = base64.b64encode(example.read_bytes()).decode()
+        request["example_media_type"] = media_type_of(example)
+    return request

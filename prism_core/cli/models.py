@@ -1,0 +1,56 @@
+"""Arguments that name a model, with completion from the running server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import rich_click as click
+
+from prism_core.cli.client import AdminClient, admin, model_path, parse_reference
+from prism_core.cli.options import Common
+from prism_core.cli.output import write_json
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def complete_models(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of models that begin with ``incomplete``; none while no server answers."""
+    try:
+        with admin(Common.of(ctx)) as client:
+            return [m["model"] for m in client.models() if m["model"].startswith(incomplete)]
+    except Exception:  # a shell's Tab key is no place for errors
+        return []
+
+
+def model_argument(function: Function) -> Function:
+    """Add the argument MODEL: ``churn``, ``churn/3`` or ``churn@champion``."""
+    return click.argument("model", shell_complete=complete_models)(function)
+
+
+def version_option(function: Function) -> Function:
+    """Add ``--version N``, the same as MODEL/N."""
+    return click.option(
+        "--version", type=click.IntRange(1), metavar="N", help="The version; the same as MODEL/N."
+    )(function)
+
+
+def moved(verb: str, done: str, reference: str | None, version: int | None, all_models: bool) -> None:
+    """Stop or start one model, or all, and say so."""
+    if bool(reference) == all_models:
+        raise click.UsageError("Give a MODEL, or --all.")
+    with admin() as client:
+        references = [m["model"] for m in client.models()] if all_models else [reference or ""]
+        found = [_move(client, verb, one, version) for one in references]
+    if Common.of().json:
+        write_json(found if all_models else found[0])
+    else:
+        for one in references:
+            click.echo(f"{one} is {done}.")
+
+
+def _move(client: AdminClient, verb: str, reference: str, version: int | None) -> Any:
+    name, asked, alias = parse_reference(reference)
+    if alias:
+        name, asked = client.resolve(reference)
+    return client.call("POST", f"{model_path(name)}/{verb}", query={"version": version or asked})
