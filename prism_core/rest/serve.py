@@ -22,10 +22,12 @@ import structlog
 import uvicorn
 
 from prism_core import __version__
+from prism_core.errors import Overloaded
 from prism_core.gateway.gateway import Gateway, open_gateway
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
 from prism_core.rest.app import admin_app, public_app
+from prism_core.rest.errors import problem_response
 from prism_core.rest.listen import BACKLOG, address_of, listen
 from prism_core.settings import Settings
 
@@ -151,7 +153,7 @@ async def _accepting(
 
 def _server(app: Any) -> uvicorn.Server:
     config = uvicorn.Config(
-        app,
+        LastResort(app),
         http="httptools",
         ws="none",
         lifespan="off",
@@ -167,6 +169,27 @@ def _server(app: Any) -> uvicorn.Server:
     server.lifespan = config.lifespan_class(config)
     server.servers = []
     return server
+
+
+class LastResort:
+    """Turns what an application lets escape into a problem document, unless its answer has begun."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        try:
+            await self._app(scope, receive, send)
+            return
+        except asyncio.CancelledError:
+            failure: Exception = Overloaded("The server is stopping.", details={"retry_after_s": 5})
+        except Exception as error:
+            failure = error
+        status, headers, body = problem_response(failure)
+        with suppress(RuntimeError):  # uvicorn's word for an answer that has begun; it closes the connection
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
 
 
 async def _tick(servers: Sequence[uvicorn.Server]) -> None:
