@@ -1,0 +1,123 @@
+"""Collect everything that is wrong with a request, then say it once.
+
+A person who repairs a CSV of a thousand rows wants all bad cells in one answer, so
+readers go on after a fault and call `Faults.check` at their end.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from prism_core.plugin import InvalidInput, Signature, TensorSpec
+
+# Enough to repair a file by; beyond it only the number of faults is told.
+REPORTED = 100
+# A value is quoted in an answer up to this length: bodies are large, messages are not.
+QUOTED = 60
+
+
+class Faults:
+    """The faults of one request, in the order of their discovery."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self.count = 0
+        self._hint = ""
+
+    def add(self, row: int, column: str | int, expected: str, got: str, hint: str = "") -> None:
+        """Note that the value at ``row`` and ``column`` ("" for the row itself) does not fit."""
+        self.count += 1
+        self._hint = self._hint or hint
+        if len(self.entries) < REPORTED:
+            self.entries.append({"row": row, "column": column, "expected": expected, "got": got})
+
+    def check(self) -> None:
+        """Return if nothing is wrong.
+
+        Raises
+        ------
+        InvalidInput
+            Naming the first fault; ``details["errors"]`` lists them.
+        """
+        if not self.count:
+            return
+        details: dict[str, Any] = {"errors": self.entries, "count": self.count}
+        if self.count > len(self.entries):
+            details["not_shown"] = self.count - len(self.entries)
+        raise InvalidInput(
+            self._message(), hint=self._hint or "`details` lists every fault.", details=details
+        )
+
+    def _message(self) -> str:
+        first = self.entries[0]
+        place = f"Row {first['row']}" + (f", column {first['column']!r}" if first["column"] != "" else "")
+        more = f" ({self.count} faults in all)" if self.count > 1 else ""
+        return f"{place}: expected {first['expected']}, got {first['got']}{more}."
+
+
+def quote(value: Any) -> str:
+    """Return ``value`` as a short text for a message, whatever it is."""
+    if isinstance(value, list | tuple):
+        return f"a list of {len(value)}"
+    if isinstance(value, dict):
+        return "an object"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, str | bytes):
+        value = value[: QUOTED + 1]
+    text = repr(value.item() if isinstance(value, np.generic) else value)
+    return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
+
+
+def expected(spec: TensorSpec) -> str:
+    """Return what a value of ``spec`` must be, for instance ``FP64 or null``."""
+    return f"{spec.datatype} or null" if spec.nullable else spec.datatype
+
+
+def did_you_mean(name: Any, known: Iterable[str]) -> str:
+    """Return a hint with the closest of ``known``, or ""."""
+    close = difflib.get_close_matches(str(name)[:QUOTED], list(known), n=1)
+    return f"Did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: Iterable[str], limit: int = 20) -> str:
+    """Return names for a message, the first ``limit`` of them."""
+    names = [str(name) for name in names]
+    more = f", ... ({len(names)} in all)" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
+
+
+def check_names(got: Iterable[Any], known: Iterable[str], faults: Faults, row: int = 0) -> None:
+    """Note every name of ``known`` that is missing in ``got``, and every one that is too much."""
+    got, known = list(got), list(known)
+    present, wanted = set(got), set(known)
+    unknown = [name for name in got if name not in wanted]
+    for name in unknown:
+        hint = did_you_mean(name, known) or f"The model takes {listed(known)}."
+        faults.add(row, str(name)[:QUOTED], "a name that the model knows", "an unknown name", hint)
+    for name in known:
+        if name not in present:
+            faults.add(row, name, "a value", "nothing", f"The model takes {listed(known)}.")
+
+
+def only_input(signature: Signature, what: str) -> TensorSpec:
+    """Return the one input of ``signature``; ``what`` is said to carry one tensor only.
+
+    Raises
+    ------
+    InvalidInput
+        If there are several.
+    """
+    if len(signature.inputs) == 1:
+        return signature.inputs[0]
+    names = [spec.name for spec in signature.inputs]
+    raise InvalidInput(
+        f"{what} holds one tensor, the model takes {len(names)}: {listed(names)}.",
+        hint='Send JSON {"inputs": {"name": ...}} or application/vnd.prism.tensors, which name them.',
+    )

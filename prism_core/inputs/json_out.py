@@ -1,0 +1,93 @@
+"""``application/json``, on its way out: ``{"model", "version", "predictions", ...}``.
+
+orjson writes arrays without making Python objects of their elements, and a float32 with
+its own shortest digits (0.1, not 0.10000000149). NaN and infinities become null, and
+``"warnings"`` says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+import orjson
+
+from prism_core.plugin import Answer, ModelFailed
+
+# An output that is called like one of these stands in "outputs" instead.
+RESERVED = frozenset({"model", "version", "predictions", "classes", "warnings", "outputs"})
+
+_PLAIN = orjson.OPT_SERIALIZE_NUMPY
+_ODD_KEYS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+def encode(answer: Answer) -> bytes:
+    """Return the JSON body of an answer."""
+    tensors = answer.outputs.tensors
+    document = _v1(answer) if answer.style == "v1" else _prism(answer)
+    body = _dump(document)
+    # Only a body that holds "null" can hide a NaN: looking for it is far cheaper than np.isfinite.
+    if b"null" in body and (hidden := [name for name, tensor in tensors.items() if _has_non_finite(tensor)]):
+        document["warnings"] = [f"NaN or Infinity in {name!r} was written as null." for name in hidden]
+        return _dump(document)
+    return body
+
+
+def _prism(answer: Answer) -> dict[str, Any]:
+    document: dict[str, Any] = {"model": answer.model, "version": answer.version}
+    primary = answer.signature.predictions
+    for name, tensor in answer.outputs.tensors.items():
+        if name == primary:
+            document["predictions"] = tensor
+        elif name in RESERVED:
+            document.setdefault("outputs", {})[name] = tensor
+        else:
+            document[name] = tensor
+    if answer.signature.classes and "probabilities" in answer.outputs.tensors:
+        document["classes"] = answer.signature.classes
+    return document
+
+
+def _v1(answer: Answer) -> dict[str, Any]:
+    tensors = answer.outputs.tensors
+    primary = answer.signature.predictions
+    return {"predictions": tensors[primary] if primary in tensors else next(iter(tensors.values()))}
+
+
+def _dump(document: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document, default=plain, option=_PLAIN)
+    except TypeError:  # for instance a map output, whose keys are integers
+        pass
+    try:
+        return orjson.dumps(document, default=plain, option=_ODD_KEYS)
+    except TypeError as error:
+        raise ModelFailed(
+            f"The model's answer cannot be written as JSON: {error}.",
+            hint="Ask for other outputs with ?outputs=, or for application/vnd.prism.tensors.",
+        ) from None
+
+
+def plain(value: Any) -> Any:
+    """Return what orjson cannot write in a form that it can."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind in "biuf" and value.ndim and not value.flags.c_contiguous:
+            return np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
+        return value.tolist() if value.dtype.kind in "biufUOM" else value.astype(np.float64).tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"a value of type {type(value).__name__}")
+
+
+def _has_non_finite(value: Any) -> bool:
+    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        return value.dtype.kind == "f" and not np.isfinite(value).all()
+    if isinstance(value, dict):
+        return any(map(_has_non_finite, value.values()))
+    if isinstance(value, list | tuple | np.ndarray):
+        return any(map(_has_non_finite, value))
+    return isinstance(value, float | np.floating) and not math.isfinite(value)
