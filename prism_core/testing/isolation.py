@@ -1,5 +1,7 @@
 """`IsolationContract`: what every isolation backend must do, as tests to inherit.
 
+For example::
+
     class TestPodman(IsolationContract):
         transport = "unix"
 
