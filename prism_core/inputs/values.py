@@ -122,13 +122,9 @@ def array_of(value: Any, spec: TensorSpec, shape: tuple[int, ...], faults: Fault
             return array
     except MISFITS:
         pass
-    before = faults.count
-    plain = _Walk(spec, shape, faults, place).value(value, ())
-    return (
-        None
-        if faults.count > before
-        else np.array(plain, dtype=spec.dtype).reshape(_lengths(plain, len(shape)))
-    )
+    walk = _Walk(spec, shape, faults, place)
+    plain = walk.value(value, ())
+    return None if walk.failed else np.array(plain, dtype=spec.dtype).reshape(_lengths(plain, len(shape)))
 
 
 def has_shape(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> bool:
@@ -153,11 +149,13 @@ class _Walk:
         self.spec, self.faults, self.place = spec, faults, place
         # An axis of free length is as long as the first list that was seen on it.
         self.lengths = [None if size < 0 else size for size in shape]
+        self.failed = False  # also by what is absent, which somebody else has reported already
 
     def value(self, value: Any, index: tuple[int, ...]) -> Any:
         if len(index) == len(self.lengths):
             return self.scalar(value, index)
         if not isinstance(value, list | tuple):
+            self.failed = True
             if value is not ABSENT:
                 self.fault(index, "a list", quote(value))
             return None
@@ -168,6 +166,7 @@ class _Walk:
         try:
             return scalar(value, self.spec)
         except Misfit as misfit:
+            self.failed = True
             if value is not ABSENT:
                 why = f" ({misfit})" if misfit.args else ""
                 self.fault(index, expected(self.spec), quote(value) + why)
@@ -180,6 +179,7 @@ class _Walk:
         elif length != known:
             what = "rows" if not index else "values"
             row = index[0] if index else 0
+            self.failed = True
             self.faults.add(row, "", f"{known} {what}", f"{length} {what}")
 
     def fault(self, index: tuple[int, ...], wanted: str, got: str) -> None:
