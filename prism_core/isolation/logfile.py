@@ -48,13 +48,16 @@ def _last_lines(path: Path, tail: int, whole: bool) -> tuple[list[str], int, int
         return [], 0, 0
     with file:
         start = end = file.seek(0, os.SEEK_END)
-        data = b""
+        blocks: list[bytes] = []
+        line_ends = 0
         # One more line end than lines: the line before the first one must be over.
-        while start > 0 and data.count(b"\n") <= tail and end - start < MAX_LOG_BYTES:
+        while start > 0 and line_ends <= tail and end - start < MAX_LOG_BYTES:
             step = min(_BLOCK_BYTES, start)
             start -= step
             file.seek(start)
-            data = file.read(step) + data
+            blocks.append(file.read(step))
+            line_ends += blocks[-1].count(b"\n")
+        data = b"".join(reversed(blocks))
         if whole:
             kept = data.rfind(b"\n") + 1
             end -= len(data) - kept

@@ -201,8 +201,8 @@ class ProcessLauncher:
         if replica:
             return await asyncio.shield(replica.exited)
         # Of a gateway that was killed: the kernel is ending it as well.
-        while _process(handle):
-            await asyncio.sleep(0.1)  # noqa: ASYNC110 - it is not our child, nobody would set an event
+        while _process(handle):  # noqa: ASYNC110 - nobody would set an event: it is not our child
+            await asyncio.sleep(0.1)
         return UNKNOWN_EXIT
 
     async def stop(self, handle: ReplicaHandle, grace_s: float) -> None:
@@ -214,7 +214,7 @@ class ProcessLauncher:
         try:
             await asyncio.wait_for(self.wait(handle), grace_s)
         except TimeoutError:
-            _kill_group(handle.pid)
+            _kill(handle.pid)
             await self.wait(handle)
 
     def logs(self, spec_directory: Path, tail: int, follow: bool) -> AsyncIterator[str]:
@@ -237,7 +237,7 @@ class ProcessLauncher:
         """Kill what still runs, then the zygotes."""
         running = [replica for replica in self._replicas.values() if not replica.exited.done()]
         for replica in running:
-            _kill_group(replica.handle.pid)
+            _kill(replica.handle.pid)
         await asyncio.gather(*(replica.exited for replica in running))
         await self._forker.close()
 
@@ -273,6 +273,13 @@ def _open_log(spec: ReplicaSpec) -> int:
 def _kill_group(pid: int) -> None:
     with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies only
         os.killpg(pid, signal.SIGKILL)
+
+
+def _kill(pid: int) -> None:
+    _kill_group(pid)
+    # One that was forked a moment ago leads no group yet.
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _address(listener: socket.socket) -> str:

@@ -1,0 +1,266 @@
+"""What a replica's process has and has not, however it was started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from contextlib import ExitStack
+
+import attrs
+import numpy as np
+import pytest
+
+from prism_core.errors import LaunchFailed
+from prism_core.isolation.logfile import MAX_LOG_BYTES
+from prism_core.protocols import ReplicaHandle
+
+
+@pytest.fixture(params=[True, False], ids=["forked", "spawned"])
+def forked(request) -> bool:
+    return request.param
+
+
+@pytest.fixture
+async def scene(make_scene, forked):
+    return await make_scene(zygote=forked)
+
+
+async def test_a_replica_leads_a_session_in_its_own_directory(scene):
+    handle = await scene.start()
+
+    facts = await scene.ask(handle)
+
+    assert facts["pid"] == facts["session"] == facts["group"] == handle.pid
+    assert facts["cwd"] == str(scene.directory / "toy-1-0")
+
+
+async def test_it_sees_no_descriptor_but_its_own(scene):
+    """Three streams, the listener, the life line; then the listing's own and the connection."""
+    others = [await scene.start(f"toy-1-{n}") for n in range(3)]
+
+    facts = [await scene.ask(handle) for handle in others]
+
+    assert [len(each["descriptors"]) for each in facts] == [7, 7, 7]
+
+
+async def test_it_has_one_thread(scene):
+    """Its tie to the gateway's life costs none."""
+    assert (await scene.ask(await scene.start()))["tasks"] == 1
+
+
+async def test_numeric_libraries_are_limited_before_import(scene):
+    variables = (await scene.ask(await scene.start()))["variables"]
+
+    assert variables["OMP_NUM_THREADS"] == variables["OPENBLAS_NUM_THREADS"] == "1"
+
+
+async def test_more_threads_mean_a_fresh_interpreter(scene):
+    facts = await scene.ask(await scene.start(threads=2))
+
+    assert facts["variables"]["OMP_NUM_THREADS"] == "2"
+    assert facts["parent"] == os.getpid()
+
+
+async def test_the_gateways_settings_are_not_passed_on(make_scene, forked, monkeypatch):
+    monkeypatch.setenv("PRISM_SECRET", "hush")
+    scene = await make_scene(zygote=forked)
+
+    assert "PRISM_SECRET" not in (await scene.ask(await scene.start()))["variables"]
+
+
+async def test_siblings_draw_different_random_numbers(scene):
+    draws = [(await scene.ask(await scene.start(f"toy-1-{n}")))["random"] for n in range(2)]
+
+    assert draws[0][0] != draws[1][0]
+    assert draws[0][1] != draws[1][1]
+
+
+async def test_the_gateways_own_random_state_is_left_alone(scene):
+    random.seed(1), np.random.seed(1)
+    await scene.ask(await scene.start())
+
+    assert random.random() == random.Random(1).random()
+    assert np.random.random() == np.random.RandomState(1).random_sample()
+
+
+async def test_output_is_its_log(scene):
+    handle = await scene.start()
+    await scene.ask(handle)
+
+    assert await scene.log() == ["toy is up"]
+
+
+async def test_a_trace_is_in_the_log(make_scene, forked):
+    scene = await make_scene("raise_error", zygote=forked)
+    handle = await scene.start()
+
+    assert await scene.ended(handle) == 1
+    assert (await scene.log())[-1] == "RuntimeError: the toy is broken"
+
+
+async def test_an_entry_that_does_not_exist_is_in_the_log(make_scene, forked):
+    scene = await make_scene("nothing", zygote=forked)
+
+    assert await scene.ended(await scene.start()) == 1
+    assert "nothing" in (await scene.log())[-1]
+
+
+@pytest.mark.parametrize("code", [0, 3, 255])
+async def test_the_exit_code_is_reported(make_scene, forked, code):
+    scene = await make_scene("leave", zygote=forked)
+    handle = await scene.start(f"toy-{code}")
+
+    assert await scene.ended(handle) == code
+    assert await scene.launcher.poll(handle) == code
+
+
+async def test_a_signal_is_a_negative_code(make_scene, forked):
+    scene = await make_scene("crash", zygote=forked)
+
+    assert await scene.ended(await scene.start()) == -signal.SIGSEGV
+
+
+async def test_stop_kills_what_does_not_listen_and_all_it_started(make_scene, forked, gone):
+    scene = await make_scene("stubborn", zygote=forked)
+    handle = await scene.start()
+    async with asyncio.timeout(30):
+        family = int((await scene.tell(handle))[0])
+
+    await scene.launcher.stop(handle, grace_s=0.1)
+
+    assert await scene.launcher.poll(handle) == -signal.SIGKILL
+    assert gone(family, 2)
+
+
+async def test_one_that_has_only_just_begun_can_be_killed(scene):
+    """It may not lead its group yet."""
+    await scene.launcher.stop(await scene.start("toy-0-0"), 5)  # the zygote is warm now
+    for n in range(20):
+        handle = await scene.start(f"toy-1-{n}")
+        async with asyncio.timeout(5):
+            await scene.launcher.stop(handle, grace_s=0)
+
+
+async def test_a_grandchild_does_not_outlive_its_replica(make_scene, forked, gone):
+    scene = await make_scene("stubborn", zygote=forked)
+    handle = await scene.start()
+    family = int((await scene.tell(handle))[0])
+
+    os.kill(handle.pid, signal.SIGKILL)
+
+    assert await scene.ended(handle) == -signal.SIGKILL
+    assert gone(family, 2)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux only")
+async def test_one_huge_allocation_is_a_memory_error(make_scene, forked):
+    scene = await make_scene("hungry", zygote=forked)
+
+    handle = await scene.start(memory_limit_bytes=50 << 20)
+
+    assert await scene.ended(handle) == 7
+    assert await scene.log() == ["MemoryError"]
+
+
+async def test_without_a_listener_it_gets_one(scene):
+    handle = await scene.launcher.start(scene.spec(), None)
+
+    assert handle.address.startswith("tcp:127.0.0.1:")
+    assert (await scene.ask(handle))["pid"] == handle.pid
+
+
+async def test_the_listener_stays_the_callers(scene):
+    listener = scene.listen()
+    for n in range(2):
+        handle = await scene.launcher.start(scene.spec(f"toy-1-{n}"), listener)
+        assert (await scene.ask(handle))["spec"] == f"toy-1-{n}"
+        await scene.launcher.stop(handle, 5)
+
+
+async def test_a_large_log_is_put_aside(scene):
+    directory = scene.directory / "toy-1-0"
+    directory.mkdir()
+    with (directory / "log").open("wb") as log:
+        log.truncate(MAX_LOG_BYTES + 1)
+    await scene.ask(await scene.start())
+
+    assert await scene.log() == ["toy is up"]
+    assert (directory / "log.1").stat().st_size == MAX_LOG_BYTES + 1
+
+
+async def test_usage_counts_what_is_its_own(scene, forked):
+    handle = await scene.start()
+    await scene.ask(handle)
+
+    usage = await scene.launcher.usage(handle)
+
+    assert usage.memory_bytes < (15 << 20 if forked else 100 << 20)
+
+
+async def test_an_interpreter_that_is_gone_is_named_by_its_environment(scene):
+    with pytest.raises(LaunchFailed, match="environment 'toy'"):
+        await scene.start(python="/nowhere/python")
+
+
+async def test_a_directory_that_cannot_be_made_is_refused(scene):
+    (scene.directory / "file").touch()
+    spec = attrs.evolve(scene.spec(), directory=scene.directory / "file" / "x")
+    with pytest.raises(LaunchFailed, match="log of replica 'toy-1-0'"):
+        await scene.launcher.start(spec, scene.listen())
+
+
+async def test_a_failed_or_ended_start_leaves_no_descriptor(scene):
+    warm = await scene.start()
+    await scene.launcher.stop(warm, 5)
+    before = len(os.listdir("/dev/fd"))
+
+    with ExitStack() as stack:
+        handle = await scene.launcher.start(scene.spec(), stack.enter_context(scene.listen()))
+        await scene.launcher.stop(handle, 5)
+    with pytest.raises(LaunchFailed), scene.listen() as listener:
+        await scene.launcher.start(scene.spec(python="/nowhere/python"), listener)
+
+    assert len(os.listdir("/dev/fd")) <= before
+
+
+async def test_a_handle_of_another_gateway_is_polled_by_pid_and_start_time(scene):
+    handle = await scene.start()
+    stranger = attrs.evolve(handle, started=handle.started - 100)
+    dead = ReplicaHandle("old-1-0", "process", 2**22 - 1, 1.0, "unix:/nowhere")
+
+    assert await scene.launcher.poll(stranger) == -1
+    assert await scene.launcher.poll(dead) == -1
+    assert await scene.launcher.wait(dead) == -1
+    await scene.launcher.stop(stranger, 5)
+    assert await scene.launcher.poll(handle) is None
+
+
+async def test_another_launcher_can_stop_it(scene, make_scene):
+    handle = await scene.start()
+    await scene.ask(handle)
+    other = await make_scene()
+
+    assert await other.launcher.poll(handle) is None
+    await other.launcher.stop(handle, 5)
+
+    assert await scene.ended(handle) == 0
+
+
+async def test_closing_the_launcher_leaves_nothing(make_scene, gone, tmp_path, forked):
+    from contextlib import AsyncExitStack
+
+    from prism_core.isolation.process import ProcessConfig, open_processes
+
+    async with AsyncExitStack() as stack:
+        opened = open_processes(ProcessConfig(zygote=forked), entry="toy_runtime:run")
+        launcher = await stack.enter_async_context(opened)
+        scene = await make_scene()
+        scene.launcher = launcher
+        handle = await scene.start()
+        parent = (await scene.ask(handle))["parent"]
+
+    assert gone(handle.pid, 0)
+    assert parent == os.getpid() or gone(parent, 0)

@@ -1,0 +1,5 @@
+"""Takes long to import: a zygote that warms it hangs."""
+
+import time
+
+time.sleep(600)

@@ -1,0 +1,69 @@
+"""What is decided before any process exists."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from prism_core.isolation import process
+from prism_core.isolation.child import find_entry
+from prism_core.isolation.messages import (
+    Exited,
+    Fork,
+    Forked,
+    Threaded,
+    decode_report,
+    decode_request,
+    encode,
+)
+from prism_core.isolation.variables import THREAD_VARIABLES, replica_variables
+from prism_core.plugins import load_plugins
+
+
+def test_process_is_offered_as_a_plugin():
+    backends = load_plugins((), built_in=("process",)).isolation_backends
+
+    assert backends["process"].transport == "unix"
+    assert backends["process"].config is process.ProcessConfig
+    assert backends["process"].available() == process.available()
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_elsewhere_than_on_linux_a_fresh_interpreter_is_started(monkeypatch, platform):
+    monkeypatch.setattr(sys, "platform", platform)
+
+    method, reason = process.start_method()
+
+    assert method == "spawn"
+    assert platform in reason
+
+
+def test_threads_are_set_for_every_library():
+    variables = replica_variables({"OMP_NUM_THREADS": "64", "PATH": "/bin"}, threads=3)
+
+    assert {variables[name] for name in THREAD_VARIABLES} == {"3"}
+    assert variables["PATH"] == "/bin"
+
+
+def test_a_replica_does_not_report_to_a_framework_vendor():
+    assert replica_variables({}, threads=1)["ORT_DISABLE_TELEMETRY"] == "1"
+
+
+def test_the_gateways_settings_stay_with_it():
+    assert "PRISM_TOKEN" not in replica_variables({"PRISM_TOKEN": "hush"}, threads=1)
+
+
+@pytest.mark.parametrize("message", [Forked(1, 2), Threaded(1, "numpy"), Exited(7, -9)])
+def test_reports_survive_the_way(message):
+    assert decode_report(encode(message)) == message
+
+
+def test_requests_survive_the_way():
+    request = Fork(1, b"{}", "a:b", ("numpy",))
+
+    assert decode_request(encode(request)) == request
+
+
+def test_an_entry_is_found_by_name():
+    assert find_entry("prism_core.isolation.child:find_entry") is find_entry
