@@ -2,6 +2,7 @@
 
 Without a header (``?header=false``) the columns are the model's, in its order. A model whose
 columns have no names takes any header, and needs none when the first line is all numbers.
+Blank lines are skipped: in a lone column a missing value is written ``""``.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         With every row and column that does not fit; rows count from 0, without the header.
     """
     lines = _lines(decode(body, request).removeprefix("\ufeff"))
-    specs = _specs(signature, len(lines[0]))
-    header, rows = _split(lines, specs, request)
+    specs, named = _specs(signature, len(lines[0]))
+    header, rows = _split(lines, named, request)
     faults = Faults()
     columns = _columns(header, rows, specs, faults)
     arrays = {
@@ -64,31 +65,27 @@ def _lines(text: str) -> list[list[str]]:
     return lines
 
 
-def _specs(signature: Signature, width: int) -> dict[str, TensorSpec]:
-    """Return the model's columns by name, numbered where they have none."""
+def _specs(signature: Signature, width: int) -> tuple[dict[str, TensorSpec], bool]:
+    """Return the model's columns, and whether they have names; otherwise they are numbered."""
     if signature.columnar:
-        return {spec.name: spec for spec in signature.inputs}
+        return {spec.name: spec for spec in signature.inputs}, True
     spec = only_input(signature, "text/csv")
     if len(spec.shape) == 1:
-        return {spec.name: spec}
+        return {spec.name: spec}, False
     if len(spec.shape) != 2:
         raise InvalidInput(
             f"Input {spec.name!r} of shape {spec.shape} is not a table.", hint="Send JSON or .npy."
         )
     known = spec.shape[1] if spec.shape[1] >= 0 else width
-    return dict.fromkeys(spec.columns or map(str, range(known)), spec)
+    return dict.fromkeys(spec.columns or map(str, range(known)), spec), bool(spec.columns)
 
 
-def _split(
-    lines: list[list[str]], specs: dict[str, TensorSpec], request: Request
-) -> tuple[list[str] | None, list[list[str]]]:
+def _split(lines: list[list[str]], named: bool, request: Request) -> tuple[list[str] | None, list[list[str]]]:
     """Return the header, None where columns go by their places, and the other lines."""
-    unnamed = list(specs) == [str(at) for at in range(len(specs))]
-    default = not (unnamed and all(REAL.fullmatch(cell.strip()) for cell in lines[0]))
-    if not flag(request, "header", default=default):
+    numbers = all(REAL.fullmatch(cell.strip()) for cell in lines[0])
+    if not flag(request, "header", default=named or not numbers):
         return None, lines
-    header = [cell.strip() for cell in lines[0]]
-    return None if unnamed else header, lines[1:]
+    return [cell.strip() for cell in lines[0]] if named else None, lines[1:]
 
 
 def _columns(

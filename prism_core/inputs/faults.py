@@ -77,7 +77,8 @@ def quote(value: Any) -> str:
 
 def expected(spec: TensorSpec) -> str:
     """Return what a value of ``spec`` must be, for instance ``FP64 or null``."""
-    return f"{spec.datatype} or null" if spec.nullable else spec.datatype
+    # There is no missing integer or bool: neither type has a value for it.
+    return f"{spec.datatype} or null" if spec.nullable and spec.dtype.kind in "fO" else spec.datatype
 
 
 def did_you_mean(name: Any, known: Iterable[str]) -> str:
@@ -100,7 +101,7 @@ def check_names(got: Iterable[Any], known: Iterable[str], faults: Faults, row: i
     unknown = [name for name in got if name not in wanted]
     for name in unknown:
         hint = did_you_mean(name, known) or f"The model takes {listed(known)}."
-        faults.add(row, str(name)[:QUOTED], "a name that the model knows", "an unknown name", hint)
+        faults.add(row, str(name)[:QUOTED], f"one of {listed(known, 5)}", "an unknown name", hint)
     for name in known:
         if name not in present:
             faults.add(row, name, "a value", "nothing", f"The model takes {listed(known)}.")

@@ -220,7 +220,7 @@ def _note(bad: Array, array: Array, spec: TensorSpec, faults: Faults, place: Pla
 
 def _strings(array: Array, spec: TensorSpec, faults: Faults, place: Place) -> Array:
     if array.dtype.kind == "U":
-        return array.astype(object)
+        array = _text(array, spec)
     if array.dtype.kind != "O":
         faults.add(*place((0,)), expected(spec), f"an array of {array.dtype}")
         return array
@@ -228,3 +228,13 @@ def _strings(array: Array, spec: TensorSpec, faults: Faults, place: Place) -> Ar
         if not isinstance(value, str) and not (value is None and spec.nullable):
             faults.add(*place(at), expected(spec), quote(value))
     return array
+
+
+def _text(array: Array, spec: TensorSpec) -> Array:
+    """Return an array of fixed-width text as strings; its raw bytes may be no text at all."""
+    try:
+        strings = array.astype(object)
+        "".join(strings.flat).encode()
+    except (ValueError, SystemError):
+        raise InvalidInput(f"Input {spec.name!r} holds text that is not Unicode.") from None
+    return strings

@@ -225,6 +225,10 @@ class _Options:
         if not all(numbers["std"]):
             raise ConfigError("options.image.std holds a 0; values are divided by it.")
         channels, scale = numbers["channels"], numbers["scale"]
+        if channels and channels[0] not in MODES:
+            raise ConfigError(f"options.image.channels is {quote(channels[0])}; it may be 1, 3 or 4.")
+        if not all(1 <= one <= MAX_PIXELS for one in numbers["size"]) or len(numbers["size"]) > 2:
+            raise ConfigError("options.image.size must be one or two positive numbers, [height, width].")
         return cls(
             layout,
             tuple(int(one) for one in numbers["size"]),

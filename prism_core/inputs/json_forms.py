@@ -46,7 +46,8 @@ def _names_tensors(value: Any, signature: Signature) -> bool:
     if not isinstance(value, dict) or "b64" in value:
         return False
     spec = signature.inputs[0]
-    return len(signature.inputs) > 1 or not spec.columns or spec.name in value
+    named = spec.name in value and spec.name not in spec.columns
+    return len(signature.inputs) > 1 or not spec.columns or named
 
 
 def _unnamed(value: Any, signature: Signature, faults: Faults, options: Any) -> dict[str, Any]:
@@ -170,7 +171,9 @@ def _rows(rows: list[Any], names: Sequence[str], faults: Faults) -> dict[str, Se
 
 
 def _tensor(value: Any, spec: TensorSpec, signature: Signature, faults: Faults, options: Any) -> Any:
-    if _is_image(value) and may_be_image(spec, signature.batch_axis):
+    # In a matrix a string is far more likely a number in quotes than a picture.
+    as_image = _is_image(value) if len(spec.shape) > 2 else _is_image(value, strings=False)
+    if as_image and may_be_image(spec, signature.batch_axis):
         return decode_base64(value, spec, signature.batch_axis, options, faults)
     if signature.batch_axis:
         value = _with_batch_axis(value, spec)
@@ -200,8 +203,10 @@ def _are_records(value: Any) -> bool:
     return isinstance(value, list) and any(isinstance(row, dict) for row in value) and not _is_image(value)
 
 
-def _is_image(value: Any) -> bool:
-    """Whether ``value`` is a base64 string or ``{"b64": ...}``, or a list of them."""
+def _is_image(value: Any, *, strings: bool = True) -> bool:
+    """Whether ``value`` is ``{"b64": ...}`` or a base64 string, or a list of them."""
     if isinstance(value, list):
-        return bool(value) and all(_is_image(one) and not isinstance(one, list) for one in value)
-    return isinstance(value, str) or (isinstance(value, dict) and value.keys() == {"b64"})
+        return bool(value) and all(
+            not isinstance(one, list) and _is_image(one, strings=strings) for one in value
+        )
+    return (strings and isinstance(value, str)) or (isinstance(value, dict) and value.keys() == {"b64"})

@@ -46,7 +46,7 @@ def read(body: memoryview, signature: Signature) -> Batch | None:
             value = document.instances
         elif document.instances is not UNSET:
             return None
-        found = tensors(value)
+        found = None if value is UNSET else tensors(value)
     except MISFITS:
         return None
     return None if found is None else Batch(found, document.outputs, document.parameters or {})
@@ -103,6 +103,10 @@ def _one_type(rows: list[Any]) -> Any:
     return kinds.pop() if len(kinds) == 1 else None
 
 
+def _all_scalars(row: list[Any]) -> bool:
+    return all(type(one) in (str, int, float, bool, type(None)) for one in row)
+
+
 # --- columns: records, rows, and the values of a lone column ---------------------------------
 
 
@@ -128,19 +132,27 @@ def _table(specs: tuple[TensorSpec, ...]) -> Quick:
     lone = len(specs) == 1
     any_row = record | row | _kind(specs[0]) if lone else record | row
     groups = tuple(_groups(specs, record))
-    names = tuple(spec.name for spec in specs)
+    layout = [(spec.name, spec.dtype, len(spec.shape)) for spec in specs]
+    pick = attrgetter(*(f"f{at}" for at in range(len(specs))))
+
+    def one_row(row: Any, kind: Any) -> Tensors:
+        values = pick(row) if kind is record else row
+        if lone and kind is not tuple:
+            values = (values,)
+        pairs = zip(layout, values, strict=True)
+        return {name: np.array(value, dtype, ndmin=rank) for (name, dtype, rank), value in pairs}
 
     def tensors(value: Any) -> Tensors | None:
         rows = value if type(value) is list else [value]
         kind = _one_type(rows)
         if kind is None or (kind not in (record, tuple) and not lone):
             return None
-        if len(groups) == 1:
-            return groups[0].columns(rows, kind)
+        if len(rows) == 1:
+            return one_row(rows[0], kind)
         found: Tensors = {}
         for group in groups:
             found.update(group.columns(rows, kind))
-        return {name: found[name] for name in names}
+        return {name: found[name] for name, _, _ in layout}
 
     top = list[any_row] | record  # type: ignore[valid-type]
     return Quick(top | _kind(specs[0]) if lone else top, tensors)
@@ -176,7 +188,7 @@ def _matrix(spec: TensorSpec) -> Quick:
             array = np.array(value, dtype=dtype)
         elif record is not None and first is record:
             array = np.array(list(map(pick, value)), dtype=dtype)
-        elif width != 1 and type(value[0]) is not record:  # one row, without its brackets
+        elif width != 1 and _all_scalars(value):  # one row, without its brackets
             array = np.array([value], dtype=dtype)
         else:
             return None

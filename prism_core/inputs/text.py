@@ -30,8 +30,13 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
             hint="Send its values as JSON; GET /model/NAME shows the full signature.",
         )
     text = decode(body, request)
-    rows = text.splitlines() if flag(request, "lines", default=False) else [text]
+    rows = _lines(text) if flag(request, "lines", default=False) else [text]
     return fit({spec.name: np.array(rows, dtype=object)}, signature)
+
+
+def _lines(text: str) -> list[str]:
+    # Not str.splitlines: that also ends a line at a form feed, which is text.
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
 
 
 def decode(body: memoryview, request: Request) -> str:

@@ -124,7 +124,9 @@ def array_of(value: Any, spec: TensorSpec, shape: tuple[int, ...], faults: Fault
         pass
     walk = _Walk(spec, shape, faults, place)
     plain = walk.value(value, ())
-    return None if walk.failed else np.array(plain, dtype=spec.dtype).reshape(_lengths(plain, len(shape)))
+    if walk.failed:
+        return None
+    return np.array(plain, dtype=spec.dtype).reshape([length or 0 for length in walk.lengths])
 
 
 def has_shape(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> bool:
@@ -132,14 +134,6 @@ def has_shape(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> bool:
     if array.ndim != len(shape):
         return False
     return all(want in (-1, got) for want, got in zip(shape, array.shape, strict=True))
-
-
-def _lengths(value: Any, rank: int) -> tuple[int, ...]:
-    lengths: list[int] = []
-    for _ in range(rank):
-        lengths.append(len(value) if isinstance(value, list) else 0)
-        value = value[0] if lengths[-1] else None
-    return tuple(lengths)
 
 
 class _Walk:
