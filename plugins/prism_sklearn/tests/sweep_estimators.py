@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -19,6 +19,10 @@ EXCEPTIONS = {
     "MultiLabelBinarizer": "takes sets of labels of any length",
     "PatchExtractor": "answers several patches for one image, so rows do not stay rows",
 }
+# Methods that are no output, though the estimator has them: the first is drawn anew at each call.
+UNANSWERED = {("BernoulliRBM", "scores")}
+# What an estimator must have one of to be counted; `METHODS` of the plugin says how they are called.
+JUDGED = ("predictions", "transformed", "decision")
 # Those that have nothing to answer a request with: they describe or label the rows that they were fitted on.
 SILENT = [
     "AgglomerativeClustering",
@@ -176,9 +180,9 @@ def names() -> list[str]:
     return [name for name, _ in all_estimators()]
 
 
-def answering() -> list[str]:
-    """Return those that have predict, transform or decision_function."""
-    return [name for name in names() if name not in SILENT]
+def served() -> list[str]:
+    """Return those that have an answer to give and are no exception."""
+    return [name for name in names() if name not in SILENT and name not in EXCEPTIONS]
 
 
 def case(name: str) -> Case:
@@ -257,8 +261,3 @@ def _direct(name: str, rows: Any) -> Any:
     if name in _CATEGORIES:
         return np.array(rows, dtype=object)
     return np.array(rows)
-
-
-def cases(wanted: Sequence[str]) -> Iterator[Case]:
-    """Fit one after the other."""
-    return (case(name) for name in wanted)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 from prism_core.plugin import BaseModel, Batch, InvalidInput, ModelLoadFailed, Signature
-from prism_sklearn.feeds import Feed, Matrix, Table, Tensors
+from prism_sklearn.feeds import Feed, Matrix, Table
 from prism_sklearn.forests import shorten_forests
 from prism_sklearn.options import SklearnOptions
-from prism_sklearn.outputs import Answers, Output, answers_of
-from prism_sklearn.plain import same, trials, without_frames
+from prism_sklearn.outputs import Answers, answers_of
+from prism_sklearn.plain import without_frames
 from prism_sklearn.reading import feeds_of
 from prism_sklearn.walk import forget_names, parts, set_n_jobs
 
@@ -45,7 +43,7 @@ class SklearnModel(BaseModel):
         set_n_jobs(estimator, options.n_jobs)
         shorten_forests(estimator)
         self._thread = threading.local()
-        self._feed, answers = _shorter(estimator, *_settle(estimator, options))
+        self._feed, answers = _settle(estimator, options)
         self._number = answers.number
         # Without its own check of finiteness a feed needs scikit-learn's.
         self._assume_finite = isinstance(self._feed, Matrix)
@@ -88,41 +86,17 @@ class SklearnModel(BaseModel):
 
 def _settle(estimator: Any, options: SklearnOptions) -> tuple[Feed, Answers]:
     """Return the first feed on which the estimator works, and what it answers."""
-    feeds = feeds_of(estimator, options.datatypes)
     settled: tuple[Feed, Answers] | None = None
-    for feed in feeds:
+    for feed in feeds_of(estimator, options.datatypes):
         if isinstance(feed, Matrix) and feed.names and not feed.frame:
             forget_names(estimator)
-        answers = answers_of(estimator, feed)
-        if answers.tried:
-            return feed, answers
-        settled = settled or (feed, answers)
+        shorter = without_frames(estimator, feed) if isinstance(feed, Table) else None
+        found = (shorter[1], answers_of(*shorter)) if shorter else (feed, answers_of(estimator, feed))
+        if found[1].tried:
+            return found
+        settled = settled or found
     assert settled is not None
     return settled
-
-
-def _shorter(estimator: Any, feed: Feed, answers: Answers) -> tuple[Feed, Answers]:
-    """Return the way around data frames, if there is one and it gives the same answers."""
-    found = without_frames(estimator, feed) if isinstance(feed, Table) and answers.tried else None
-    if found is None:
-        return feed, answers
-    rest, branches = found
-    shorter = answers_of(rest, branches)
-    if [output.spec for output in shorter.outputs] != [output.spec for output in answers.outputs]:
-        return feed, answers
-    pairs = zip(answers.outputs, shorter.outputs, strict=True)
-    rows = trials(branches.table)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        agree = all(same(_through(feed, one), _through(branches, other), rows) for one, other in pairs)
-    if not agree:
-        return feed, answers
-    forget_names(estimator)
-    return branches, shorter
-
-
-def _through(feed: Feed, output: Output) -> Callable[[Tensors], Any]:
-    return lambda tensors: output.compute(feed.gather(tensors))
 
 
 def _signature(estimator: Any, feed: Feed, answers: Answers, options: SklearnOptions) -> Signature:

@@ -2,11 +2,12 @@
 
 A ColumnTransformer spends 2 ms a call on picking columns out of a data frame, whatever the
 rows. `Branches` hands each of its transformers an array of its own columns instead. It is
-taken only where `same` finds both ways to agree on trial rows.
+taken only where both ways give the same numbers on trial rows.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from prism_core.plugin import TensorSpec
 from prism_sklearn.columns import VECTORIZERS, Column
 from prism_sklearn.feeds import Table, Tensors
-from prism_sklearn.walk import of_sklearn, parts
+from prism_sklearn.walk import forget_names, of_sklearn, parts
 
 
 @attrs.frozen
@@ -74,8 +75,8 @@ def without_frames(estimator: Any, table: Table) -> tuple[Any, Branches] | None:
     Returns
     -------
     tuple or None
-        The rest of the pipeline and its feed; None where the shape is another one, or where a
-        transformer might look at the frame.
+        The rest of the pipeline and its feed; None where the shape is another one, where a
+        transformer might look at the frame, or where trial rows come out differently.
     """
     pipeline = getattr(estimator, "best_estimator_", estimator)
     steps = getattr(pipeline, "steps", None)
@@ -84,13 +85,22 @@ def without_frames(estimator: Any, table: Table) -> tuple[Any, Branches] | None:
     picker = steps[0][1]
     if type(picker).__name__ != "ColumnTransformer" or picker.transformer_weights or _tells_names(pipeline):
         return None
-    branches = []
+    branches = Branches(table, _branches(picker, table), bool(picker.sparse_output_))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if not _agree(branches, lambda rows: picker.transform(table.gather(rows))):
+            return None
+    forget_names(pipeline)
+    return (steps[1][1] if len(steps) == 2 else type(pipeline)(steps[1:])), branches
+
+
+def _branches(picker: Any, table: Table) -> tuple[Branch, ...]:
+    found = []
     for name, transformer, _ in picker.transformers_:
         indices = picker._transformer_to_input_indices.get(name, ())
         if len(indices) and not (isinstance(transformer, str) and transformer == "drop"):
-            branches.append(_branch(transformer, [table.columns[i] for i in indices]))
-    rest = steps[1][1] if len(steps) == 2 else type(pipeline)(steps[1:])
-    return rest, Branches(table, tuple(branches), bool(picker.sparse_output_))
+            found.append(_branch(transformer, [table.columns[i] for i in indices]))
+    return tuple(found)
 
 
 def _tells_names(pipeline: Any) -> bool:
@@ -124,7 +134,16 @@ def _branch(transformer: Any, columns: Sequence[Column]) -> Branch:
     return Branch(transform, tuple(columns), dtype)
 
 
-def trials(table: Table) -> list[dict[str, Any]]:
+def _agree(branches: Branches, original: Callable[[Tensors], Any]) -> bool:
+    """Tell whether both ways give equal numbers, or both refuse, on all trial rows, and do not refuse all."""
+    outcomes = [
+        (_outcome(branches.gather, rows), _outcome(original, rows)) for rows in _trials(branches.table)
+    ]
+    equal = all(a is b is None or (a is not None and b is not None and _equal(a, b)) for a, b in outcomes)
+    return equal and outcomes[0][0] is not None
+
+
+def _trials(table: Table) -> list[dict[str, Any]]:
     """Return trial rows: ordinary ones, one with every missing value, one with unknown categories."""
     ordinary = table.example(4, 0.0)
     for place, column in enumerate(c for c in table.columns if c.used):
@@ -143,21 +162,14 @@ def trials(table: Table) -> list[dict[str, Any]]:
     return [ordinary, missing, unknown]
 
 
-def same(one: Callable[[Tensors], Any], other: Callable[[Tensors], Any], rows: Sequence[Tensors]) -> bool:
-    """Tell whether both give equal answers, or both refuse, on all of ``rows``."""
-    return all(_equal(_outcome(one, some), _outcome(other, some)) for some in rows)
-
-
 def _outcome(compute: Callable[[Tensors], Any], rows: Tensors) -> Any:
     try:
-        return compute(rows)
+        block = compute(rows)
     except ValueError:
         return None
+    return block.toarray() if hasattr(block, "toarray") else np.asarray(block)
 
 
 def _equal(one: Any, other: Any) -> bool:
-    if one is None or other is None:
-        return one is None and other is None
-    if np.asarray(one).dtype.kind == "f":
-        return bool(np.allclose(one, other, rtol=1e-12, atol=1e-14, equal_nan=True))
-    return bool(np.array_equal(one, other))
+    numbers = one.dtype.kind in "fc" and other.dtype.kind in "fc"
+    return bool(np.array_equal(one, other, equal_nan=numbers)) and one.dtype == other.dtype
