@@ -72,7 +72,10 @@ def checked_options(
         typed: Any = msgspec.convert(options, loader.options, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"The options of loader {loader.name!r} are wrong: {error}.") from error
-    return {k: msgspec.to_builtins(getattr(typed, k)) if k in known else v for k, v in options.items()}
+    chosen = {name: getattr(typed, name) if name in known else value for name, value in options.items()}
+    # As JSON gives them back: a version must look the same before and after it was stored.
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chosen))
+    return plain
 
 
 def essence(manifest: Manifest) -> Manifest:

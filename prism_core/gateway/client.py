@@ -89,7 +89,9 @@ class ReplicaClient(asyncio.Protocol):
         self._last_id += 1
         return self._last_id
 
-    async def _ask(self, call_id: int, frame: wire.Frame, body: bytes = b"") -> tuple[wire.AnyFrame, memoryview]:
+    async def _ask(
+        self, call_id: int, frame: wire.Frame, body: bytes = b""
+    ) -> tuple[wire.AnyFrame, memoryview]:
         if self.lost:
             raise _gone()
         future: asyncio.Future[tuple[wire.AnyFrame, memoryview]] = self._loop.create_future()
@@ -205,5 +207,6 @@ def _as_error(frame: wire.AnyFrame) -> PrismError:
 
 def _gone() -> ReplicaLost:
     return ReplicaLost(
-        "The replica went away with the request in flight.", hint="`prism logs` shows its last words; try again."
+        "The replica went away with the request in flight.",
+        hint="`prism logs` shows its last words; try again.",
     )

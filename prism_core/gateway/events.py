@@ -60,7 +60,7 @@ class Events:
                 self._queue.task_done()
 
     async def _deliver(self, event: ModelEvent) -> None:
-        log.info(event.name, model=event.model, version=event.version, **event.facts)
+        log.info(event.name, **(dict(event.facts) | {"model": event.model, "version": event.version}))
         try:
             await self._store(event)
         except Exception:

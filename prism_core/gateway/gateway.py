@@ -148,16 +148,16 @@ class Gateway:
         """Yield the last lines of what a version's replicas wrote, and with ``follow`` those to come."""
         found = self.registry.version(model, version)
         manifest = found.manifest
-        place = await self.operator.place(manifest)
+        launcher = await self.operator.launchers.get(manifest.isolation)
         names = [f"{manifest.model}-{manifest.version}-{i}" for i in range(max(1, manifest.replicas))]
-        directories = [path for path in (place.replicas / name for name in names) if path.is_dir()]
+        directories = [path for path in (self.operator.data / "replicas" / n for n in names) if path.is_dir()]
         if follow and len(directories) > 1:
-            streams = [place.launcher.logs(path, tail, True) for path in directories]
+            streams = [launcher.logs(path, tail, True) for path in directories]
             async for line in merged(streams):
                 yield line
             return
         for path in directories:
-            async for line in place.launcher.logs(path, tail, follow):
+            async for line in launcher.logs(path, tail, follow):
                 yield line
 
     # --- change ----------------------------------------------------------------------

@@ -153,7 +153,10 @@ async def test_an_error_is_shared_but_never_kept():
     await asyncio.sleep(0)
     gate.set()
 
-    assert [type(e) for e in await asyncio.gather(*tasks, return_exceptions=True)] == [ModelFailed, ModelFailed]
+    assert [type(e) for e in await asyncio.gather(*tasks, return_exceptions=True)] == [
+        ModelFailed,
+        ModelFailed,
+    ]
     assert (await cache.answer(b"key", kept))[1] == "miss"
 
 
