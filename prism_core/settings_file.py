@@ -96,6 +96,8 @@ def parse_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Key, str]]:
         raise ConfigError(f"{source}: {error}.") from error
     finally:
         loader.dispose()
+    if data is None:
+        return {}, {}
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: expected a mapping of keys such as `port: 8000`.")
     return data, lines

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import attrs
 
 from prism_core.cli.options import Common
-from prism_core.errors import ModelNotFound, PrismError, Unauthorized, error_from_code
+from prism_core.errors import ModelNotFound, PrismError, RouteNotFound, Unauthorized, error_from_code
 
 if TYPE_CHECKING:
     import httpx
@@ -108,7 +108,7 @@ def _token(data_dir: Path) -> str:
 class AdminClient:
     """One connection to the admin API; errors of the server are raised as what they were there."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, transport: httpx.BaseTransport | None = None) -> None:
         import httpx
 
         self.address = address
@@ -118,6 +118,7 @@ class AdminClient:
             timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
             # A proxy of the environment has no business between this machine and itself.
             trust_env=not address.local,
+            transport=transport,
         )
 
     def close(self) -> None:
@@ -242,8 +243,15 @@ def _connecting(address: Address) -> Iterator[None]:
 
 
 def _raise_for(response: httpx.Response) -> None:
-    if response.is_error:
-        raise problem_of(response)
+    if not response.is_error:
+        return
+    error = problem_of(response)
+    # The server speaks of headers and routes; here it is options that were wrong.
+    if isinstance(error, Unauthorized):
+        error.hint = "Give the token with --token or PRISM_TOKEN; it is in admin-token of the data directory."
+    elif isinstance(error, RouteNotFound):
+        error.hint = "--server takes the admin URL, not the public one; `prism serve` prints both."
+    raise error
 
 
 def problem_of(response: httpx.Response) -> PrismError:

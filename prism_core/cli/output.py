@@ -12,6 +12,9 @@ import rich_click as click
 
 from prism_core.sizes import format_bytes
 
+# Wider than any table; a table is as wide as its cells.
+MAX_WIDTH = 10_000
+
 COLOURS = {"READY": "green", "STARTING": "yellow", "DRAINING": "yellow", "FAILED": "red"}
 
 
@@ -21,21 +24,25 @@ def write_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Write a table without borders; cells may hold rich markup, cut nowhere when piped."""
+def write_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, fold: bool = False) -> None:
+    """Write a table; cells may hold rich markup.
+
+    Lines are as long as they are, so that a URL can be copied; with ``fold`` cells are
+    folded to the width of the terminal.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_header=any(columns))
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = max(console.width, console.measure(table).maximum)
-    console.print(table)
+    if not (fold and console.is_terminal):
+        console = Console(highlight=False, width=MAX_WIDTH)
+    console.print(table, soft_wrap=True)
 
 
 def escaped(text: object) -> str:

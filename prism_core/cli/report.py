@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import rich_click as click
 from click.exceptions import Exit
@@ -17,6 +18,8 @@ from prism_core.errors import PluginConflict, PluginLoadError, PrismError
 
 # More problems than this are counted, not listed; --json has them all.
 MAX_LISTED = 20
+# The end of a replica's log says why it died.
+MAX_LOG_LINES = 12
 
 
 @contextmanager
@@ -71,6 +74,8 @@ def tell(error: PrismError, common: Common) -> None:
     click.echo(error.message, err=True)
     for line in _listed(error):
         click.echo(f"  {line}", err=True)
+    for line in error.details.get("log", ())[-MAX_LOG_LINES:]:
+        click.secho(f"  | {line}", dim=True, err=True)
     if error.hint:
         click.secho(f"  {error.hint}", fg="cyan", err=True)
 
@@ -88,5 +93,12 @@ def _listed(error: PrismError) -> list[str]:
 def _line(problem: object) -> str:
     if not isinstance(problem, dict):
         return str(problem)
-    text = problem.get("text") or problem.get("message") or json.dumps(problem, default=str)
-    return f"{text} {problem.get('hint', '')}".rstrip()
+    text = problem.get("text") or problem.get("message")
+    if not text and "expected" in problem:
+        text = f"{_place(problem)}expected {problem['expected']}, got {problem.get('got', 'something else')}"
+    return f"{text or json.dumps(problem, default=str)} {problem.get('hint', '')}".rstrip()
+
+
+def _place(problem: dict[str, Any]) -> str:
+    parts = [f"{key} {problem[key]}" for key in ("input", "row", "column") if problem.get(key) is not None]
+    return f"{', '.join(parts)}: " if parts else ""

@@ -52,7 +52,7 @@ def _write(checks: Iterable[Check], works: bool) -> None:
         last = check.group
         text = escaped(check.detail) + (f"\n[cyan]{escaped(check.hint)}[/]" if check.hint else "")
         rows.append((group, escaped(check.name), SIGNS[check.state], text))
-    write_table(("", "", "", ""), rows)
+    write_table(("", "", "", ""), rows, fold=True)
     if works:
         click.secho("This machine can serve models.", fg="green")
     else:

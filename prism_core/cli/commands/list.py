@@ -6,7 +6,7 @@ from typing import Any
 
 import rich_click as click
 
-from prism_core.cli.client import admin
+from prism_core.cli.client import AdminClient, admin
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import escaped, replicas_text, state_text, write_json, write_table
 
@@ -26,12 +26,19 @@ def list_models(all_versions: bool) -> None:
     """List the models that a server holds."""
     with admin() as client:
         models = client.models()
+        for model in models:
+            model["versions"] = [_measured(client, version) for version in model["versions"]]
     if Common.of().json:
         write_json(models)
     elif not models:
         click.echo("There are no models yet. Upload one: prism upload FILE")
     else:
         write_table(COLUMNS, [row for model in models for row in _rows(model, all_versions)])
+
+
+def _measured(client: AdminClient, version: dict[str, Any]) -> dict[str, Any]:
+    """Return the version with its replicas' memory, which only a look at the single version measures."""
+    return client.version(version["model"], version["version"]) if version["replicas"] else version
 
 
 def _rows(model: dict[str, Any], all_versions: bool) -> list[tuple[str, ...]]:

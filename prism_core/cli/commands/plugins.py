@@ -49,7 +49,7 @@ def plugins() -> None:
         (f"[bold]{escaped(name)}[/]", "", f"[red]{escaped(error.message)}[/]\n[cyan]{escaped(error.hint)}[/]")
         for name, error in found.failures.items()
     ]
-    write_table(("PLUGIN", "VERSION", "OFFERS"), rows)
+    write_table(("PLUGIN", "VERSION", "OFFERS"), rows, fold=True)
 
 
 def _facts(found: PluginSet) -> dict[str, Any]:

@@ -56,7 +56,8 @@ def predict(
     body, found = _body(file, text)
     url = model if "://" in model else _url(model, version)
     headers = {"Content-Type": media_type or found, "Accept": accept}
-    response = _post(url, body, headers, {"outputs": outputs} if outputs else {})
+    query = {"outputs": outputs} if outputs else {}
+    response = _post(url, body, headers, query, shared="://" in model)
     write_answer(response, as_json=Common.of().json)
 
 
@@ -94,7 +95,8 @@ def _url(reference: str, version: int | None) -> str:
     return f"{public}/model/{path}/predict"
 
 
-def _post(url: str, body: bytes, headers: dict[str, str], query: dict[str, str]) -> Any:
+def _post(url: str, body: bytes, headers: dict[str, str], query: dict[str, str], *, shared: bool) -> Any:
+    """Send a request; only a ``shared`` link of somebody else may need the environment's proxy."""
     import httpx
 
     from prism_core.cli.client import CONNECT_S, READ_S, ServerNotFound
@@ -103,7 +105,7 @@ def _post(url: str, body: bytes, headers: dict[str, str], query: dict[str, str])
         timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
         # `params=` would drop the query that a shared link may carry.
         target = httpx.URL(url).copy_merge_params(query)
-        response = httpx.post(target, content=body, headers=headers, timeout=timeout, trust_env=False)
+        response = httpx.post(target, content=body, headers=headers, timeout=timeout, trust_env=shared)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerNotFound(f"No server answers at {url}: {error}.") from error
     if response.is_error:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 
 import rich_click as click
+from click.exceptions import Exit
 
+from prism_core.cli import EXIT_FAILED
 from prism_core.cli.client import admin, model_path, parse_reference
 from prism_core.cli.models import model_argument, version_option
 from prism_core.cli.options import Common, command
@@ -34,7 +36,8 @@ def remove(model: str, version: int | None, yes: bool) -> None:
         what = f"version {asked} of {name}" if asked else f"{name} with all its versions"
         if not yes and not Common.of().json and sys.stdin.isatty():
             client.version(name, asked) if asked else client.model(name)  # do not ask about what is not there
-            click.confirm(f"Remove {what}?", abort=True)
+            if not click.confirm(f"Remove {what}?"):
+                raise Exit(EXIT_FAILED)
         path = f"{model_path(name)}/versions/{asked}" if asked else model_path(name)
         found = client.call("DELETE", path)
     if Common.of().json:

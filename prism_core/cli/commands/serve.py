@@ -45,9 +45,6 @@ _OPTIONS = (
     ),
     click.option("--no-plugins", is_flag=True, help="Load no installed plugin."),
     click.option(
-        "--isolation", metavar="NAME", help="Where models run; see `prism doctor`.  [default: process]"
-    ),
-    click.option(
         "--log-level",
         type=click.Choice(["debug", "info", "warning", "error"]),
         help="What is logged on stderr.  [default: info]",
@@ -56,7 +53,7 @@ _OPTIONS = (
 
 
 def serve_options(function: Function) -> Function:
-    """Add what `prism serve` and `prism share` ask about a server."""
+    """Add what `prism serve` and `prism share` both ask about a server."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -72,6 +69,7 @@ PRISM_PORT=9000 prism serve --json
 
 @command("serve", examples=EXAMPLES)
 @serve_options
+@click.option("--isolation", metavar="NAME", help="Where models run; see `prism doctor`.  [default: process]")
 def serve(**flags: Any) -> None:
     """Run the server until Ctrl-C.
 
