@@ -31,7 +31,9 @@ def train(directory: Path) -> None:
     joblib.dump(LogisticRegression(max_iter=1000).fit(scaled, y), directory / "logistic.pkl")
     joblib.dump(RandomForestClassifier(100, random_state=0).fit(scaled, y), directory / "forest.pkl")
     digits, labels = load_digits(return_X_y=True)
-    mlp = make_pipeline(StandardScaler(), MLPClassifier((128, 64), max_iter=300, random_state=0)).fit(digits, labels)
+    mlp = make_pipeline(StandardScaler(), MLPClassifier((128, 64), max_iter=300, random_state=0)).fit(
+        digits, labels
+    )
     graph = to_onnx(mlp, digits[:1].astype(np.float32), options={"zipmap": False})
     (directory / "mlp.onnx").write_bytes(graph.SerializeToString())
     rows = {

@@ -88,7 +88,9 @@ SERVERS: dict[str, Callable[[Path, str], contextlib.AbstractContextManager[str]]
 }
 
 
-def load(url: str, bodies: Path, connections: int, seconds: float, *, no_store: bool = True) -> dict[str, float]:
+def load(
+    url: str, bodies: Path, connections: int, seconds: float, *, no_store: bool = True
+) -> dict[str, float]:
     """Load ``url`` with wrk and return requests/s, p50 and p99 in ms, and errors."""
     environment = {**os.environ, "BODIES": str(bodies)} | ({"NO_STORE": "1"} if no_store else {})
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "load.lua"), url]
@@ -132,7 +134,9 @@ def measure(directory: Path, rounds: int, seconds: float) -> dict[str, Any]:
                     for connections in CONNECTIONS:
                         key = (model, name, str(connections))
                         runs.setdefault(key, []).append(load(url, bodies, connections, seconds))
-                        print(f"round {number + 1} {model} {name} c={connections}: {runs[key][-1]}", flush=True)
+                        print(
+                            f"round {number + 1} {model} {name} c={connections}: {runs[key][-1]}", flush=True
+                        )
                     if name == "PRISM":
                         key = (model, "PRISM, cached", "64")
                         runs.setdefault(key, []).append(load(url, bodies, 64, seconds, no_store=False))
@@ -163,7 +167,8 @@ def machine() -> dict[str, str]:
 def table(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| model | server | p50 ms, c=1 | p99 ms, c=1 | req/s, c=1 | req/s, c=16 | p50 / p99 ms, c=64 | req/s, c=64 |",
+        "| model | server | p50 ms, c=1 | p99 ms, c=1 | req/s, c=1 | req/s, c=16 "
+        "| p50 / p99 ms, c=64 | req/s, c=64 |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for model, servers in results.items():
@@ -194,7 +199,9 @@ def main() -> None:
     arguments.out.write_text(json.dumps(document, indent=1) + "\n")
     print(table(results))
     for model, servers in results.items():
-        print(f"{model}: {servers['PRISM']['64']['rps'] / servers['FastAPI']['64']['rps']:.1f} x FastAPI at 64")
+        print(
+            f"{model}: {servers['PRISM']['64']['rps'] / servers['FastAPI']['64']['rps']:.1f} x FastAPI at 64"
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     PrismError                  code, status, message, hint, details
       PluginError               PluginLoadError  PluginConflict  UnknownPlugin  ConfigError
       ArtifactError    422      UnknownFormat  UnsafeArtifact  ArtifactTooLarge(413)
-      DeployError      500      LaunchFailed  ModelLoadFailed  NotReadyInTime  EnvironmentFailed  IllegalTransition(409)
+      DeployError      500      LaunchFailed  ModelLoadFailed(422)  NotReadyInTime(504)  EnvironmentFailed
+                                IllegalTransition(409)
       RequestError     4xx      ModelNotFound 404  InvalidInput 422  MalformedBody 400  UnsupportedInput 415
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
                                 RateLimited 429  LinkExpired 410
@@ -255,6 +256,8 @@ def all_errors() -> dict[str, type[PrismError]]:
     return found
 
 
-def error_from_code(code: str, message: str, hint: str = "", details: Mapping[str, Any] | None = None) -> PrismError:
+def error_from_code(
+    code: str, message: str, hint: str = "", details: Mapping[str, Any] | None = None
+) -> PrismError:
     """Rebuild an error that came over the wire; an unknown code becomes a plain `PrismError`."""
     return all_errors().get(code, PrismError)(message, hint=hint, details=details)

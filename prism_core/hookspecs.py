@@ -167,7 +167,7 @@ def prism_inspect_artifact(artifact: Artifact, loader: Loader) -> Iterable[Findi
 
 @hookspec
 def prism_lifespan(gateway: Any) -> AbstractAsyncContextManager[None]:  # type: ignore[empty-body]
-    """Return an async context manager that is entered when the gateway has started and left before it stops."""
+    """Return an async context manager: entered when the gateway has started, left before it stops."""
 
 
 @hookspec

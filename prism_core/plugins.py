@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar
@@ -133,7 +134,7 @@ class PluginSet:
         return self.owners[hook, record]
 
     def runtime_plugins(self, loader: str) -> tuple[str, ...]:
-        """Return the plugins that a runtime of ``loader`` needs: its own, and those with media types or set-up."""
+        """Return the plugins that a runtime of ``loader`` needs: its own, and those with media types."""
         owner = self.owner("prism_loaders", loader)
         inside = ("prism_normalizers", "prism_runtime_startup")
         helpers = (n for n, p in self.plugins.items() if any(p.offers.get(hook) for hook in inside))
@@ -204,19 +205,23 @@ def load_plugins(
         manager.set_blocked(name)
     loading = _Loading(manager)
     for name in built_in:
-        loading.add(name, lambda name=name: (importlib.import_module(BUILT_IN[name]), __version__, "prism-core"))
+        loading.add(name, partial(_load_built_in, name))
     installed = {point.name: point for point in entry_points(group=GROUP)}
     for name in installed if names is None else names:
         if name in BUILT_IN and name not in installed:
             continue
         try:
             point = find(installed, name, "plugin")
-            loading.add(name, lambda point=point: _load(point))
+            loading.add(name, partial(_load, point))
         except PluginError as error:
             if names is not None:
                 raise
             loading.failures[name] = error
     return loading.finish()
+
+
+def _load_built_in(name: str) -> tuple[Any, str, str]:
+    return importlib.import_module(BUILT_IN[name]), __version__, "prism-core"
 
 
 def _load(point: EntryPoint) -> tuple[Any, str, str]:
@@ -288,5 +293,5 @@ def _refuse_async(name: str, module: Any) -> None:
         if attribute.startswith("prism_") and iscoroutinefunction(getattr(module, attribute)):
             raise PluginLoadError(
                 f"Hook {attribute} of plugin {name!r} is `async def`; hooks are plain functions.",
-                hint="Make it a plain `def` that yields a record, and do the asynchronous work in what it opens.",
+                hint="Make it a plain `def` that yields a record; what the record opens may be asynchronous.",
             )

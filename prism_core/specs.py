@@ -174,7 +174,7 @@ class Extension(Generic[Opened]):
 
 @attrs.frozen
 class IsolationBackend(Extension[Launcher]):
-    """Opens a `Launcher`. ``transport`` is "unix" when it takes the gateway's listening socket, else "tcp"."""
+    """Opens a `Launcher`. ``transport``: "unix" if it takes the gateway's listening socket, else "tcp"."""
 
     transport: str = "unix"
 
@@ -184,11 +184,9 @@ class CacheBackend(Extension[Cache]):
     """Opens a `Cache`."""
 
 
-
 @attrs.frozen
 class LinkProvider(Extension[Linker]):
     """Opens a `Linker`."""
-
 
 
 @attrs.frozen
@@ -204,7 +202,7 @@ class Call:
 
 @attrs.frozen
 class Guard(Extension[Any]):
-    """Opens an object with ``check(call: Call) -> None`` that raises a `RequestError` to refuse. Plain, quick, no I/O."""
+    """Opens an object whose plain, quick ``check(call: Call)`` raises a `RequestError` to refuse."""
 
 
 @attrs.frozen

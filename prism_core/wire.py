@@ -27,7 +27,7 @@ class WireError(Exception):
     """The peer does not speak the protocol; the connection is to be closed."""
 
 
-class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class Frame(msgspec.Struct, array_like=True, gc=False):
     """Base of all kinds."""
 
 
@@ -172,6 +172,7 @@ class Receiver:
 
 def _header(data: memoryview) -> AnyFrame:
     try:
-        return _decode(data)
+        frame: AnyFrame = _decode(data)
     except msgspec.MsgspecError as error:
         raise WireError(f"A frame's header cannot be read: {error}") from error
+    return frame

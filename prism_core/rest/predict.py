@@ -213,8 +213,7 @@ def _seconds(value: bytes) -> float:
         seconds = 0.0
     if not 0 < seconds < 86_400:
         raise MalformedBody(
-            "X-Prism-Timeout is not a number of seconds between 0 and 86400.", hint="For instance X-Prism-Timeout: 2.5"
+            "X-Prism-Timeout is not a number of seconds between 0 and 86400.",
+            hint="For instance X-Prism-Timeout: 2.5",
         )
     return seconds
-
-

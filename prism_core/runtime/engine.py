@@ -219,7 +219,9 @@ def _join(pieces: list[Batch]) -> Batch:
     joined = {}
     for name, first in pieces[0].tensors.items():
         all_of = [piece.tensors[name] for piece in pieces]
-        joined[name] = np.concatenate(all_of) if isinstance(first, np.ndarray) else [x for p in all_of for x in p]
+        joined[name] = (
+            np.concatenate(all_of) if isinstance(first, np.ndarray) else [x for p in all_of for x in p]
+        )
     return Batch(joined)
 
 

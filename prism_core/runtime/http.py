@@ -135,9 +135,10 @@ class HttpConnection(asyncio.Protocol):
         self._send(error.status, "application/problem+json", orjson.dumps(facts), close=close)
 
     def _send(self, status: int, media_type: str, body: bytes, *, close: bool = False) -> None:
+        keep = "close" if close else "keep-alive"
         head = (
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {media_type}\r\n"
-            f"content-length: {len(body)}\r\n{'connection: close' if close else 'connection: keep-alive'}\r\n\r\n"
+            f"content-length: {len(body)}\r\nconnection: {keep}\r\n\r\n"
         )
         self._transport.write(head.encode("latin-1") + body)
         self._answering = False

@@ -75,7 +75,9 @@ async def _serve(spec: ReplicaSpec, listener: socket.socket) -> int:
     gc.collect()
     gc.freeze()
     manifest = session.manifest
-    log.info("model.ready model=%s version=%s load_ms=%.1f", manifest.model, manifest.version, service.load_ms)
+    log.info(
+        "model.ready model=%s version=%s load_ms=%.1f", manifest.model, manifest.version, service.load_ms
+    )
     await serve(service, listener, DRAIN_S)
     return 0
 

@@ -59,7 +59,9 @@ class Service:
     def hello(self, hello: wire.Hello) -> wire.Frame:
         """Return what a HELLO is answered with."""
         if not hmac.compare_digest(hello.token.encode(), self.token.encode()):
-            return error_frame(0, Unauthorized("The runtime's token is wrong.", hint="Only its gateway may connect."))
+            return error_frame(
+                0, Unauthorized("The runtime's token is wrong.", hint="Only its gateway may connect.")
+            )
         if self.engine is None:
             assert self.failure is not None
             self.reported.set()
@@ -190,7 +192,9 @@ class FrameConnection(asyncio.Protocol):
 
     def _stats(self, call_id: int) -> wire.Stats:
         engine = cast(Engine, self._service.engine)
-        return wire.Stats(call_id, engine.queue.waiting_rows, engine.executions, engine.rows, engine.largest_batch)
+        return wire.Stats(
+            call_id, engine.queue.waiting_rows, engine.executions, engine.rows, engine.largest_batch
+        )
 
     def _send(self, frame: wire.Frame, body: bytes = b"") -> None:
         if not self._out:

@@ -15,7 +15,14 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from prism_core.errors import InternalError, InvalidInput, ModelFailed, NotAcceptable, PrismError, UnsupportedInput
+from prism_core.errors import (
+    InternalError,
+    InvalidInput,
+    ModelFailed,
+    NotAcceptable,
+    PrismError,
+    UnsupportedInput,
+)
 from prism_core.manifest import Manifest
 from prism_core.protocols import BaseModel
 from prism_core.specs import Answer, Normalizer, Request
@@ -59,7 +66,9 @@ class Session:
             With everything that is wrong, at once.
         """
         head = (media_type, query)
-        reader = self._readers.get(head) or self._remember(self._readers, head, self._reader(media_type, query))
+        reader = self._readers.get(head) or self._remember(
+            self._readers, head, self._reader(media_type, query)
+        )
         normalizer, request, outputs = reader
         assert normalizer.normalize is not None
         batch = normalizer.normalize(body, self.signature, request)

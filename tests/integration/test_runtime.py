@@ -13,7 +13,14 @@ import httpx
 import pytest
 
 from prism_core import wire
-from prism_core.errors import DeadlineExceeded, InvalidInput, ModelFailed, ModelLoadFailed, ReplicaLost, Unauthorized
+from prism_core.errors import (
+    DeadlineExceeded,
+    InvalidInput,
+    ModelFailed,
+    ModelLoadFailed,
+    ReplicaLost,
+    Unauthorized,
+)
 from prism_core.gateway.cache import AnswerCache, MemoryCache
 from prism_core.gateway.client import connect
 from prism_core.gateway.lane import Head, Lane, signature_of
@@ -23,7 +30,9 @@ from prism_core.runtime.server import Service, serve
 from prism_core.runtime.session import Session
 from prism_core.specs import Normalizer
 
-_toys = importlib.util.spec_from_file_location("toys", Path(__file__).parent.parent / "unit/runtime/conftest.py")
+_toys = importlib.util.spec_from_file_location(
+    "toys", Path(__file__).parent.parent / "unit/runtime/conftest.py"
+)
 toys = importlib.util.module_from_spec(_toys)
 _toys.loader.exec_module(toys)
 
@@ -237,7 +246,11 @@ async def test_drain_answers_what_is_in_flight(tmp_path):
 
 async def test_garbage_ends_the_connection_and_nothing_else(replica):
     client = await replica.connect()
-    for garbage in (b"\x00\x00\x00\x00", wire.PREFIX.pack(5, 0) + b"\xc1\xc1\xc1\xc1\xc1", wire.encode(wire.Call(1))):
+    for garbage in (
+        b"\x00\x00\x00\x00",
+        wire.PREFIX.pack(5, 0) + b"\xc1\xc1\xc1\xc1\xc1",
+        wire.encode(wire.Call(1)),
+    ):
         reader, writer = await asyncio.open_unix_connection(str(replica.path))
         writer.write(garbage + b"\0" * 8)
         assert await reader.read() == b""

@@ -24,7 +24,7 @@ def predict():
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory) -> Path:
-    """A directory with ``line.pkl`` (y = 2 a + 3 b), ``line10.pkl`` (ten times that), ``sign.pkl``, ``random.pkl``."""
+    """A directory with ``line.pkl`` (y = 2 a + 3 b), ``line10.pkl`` (ten times that) and others."""
     directory = tmp_path_factory.mktemp("models")
     x = np.array([[0.0, 0], [1, 0], [0, 1], [2, 5]])
     joblib.dump(LinearRegression().fit(x, x @ [2, 3]), directory / "line.pkl")

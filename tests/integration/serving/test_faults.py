@@ -32,7 +32,9 @@ async def test_a_killed_replica_costs_no_answer(make_server, models):
     async with httpx.AsyncClient(timeout=30) as client:
 
         async def ask(number):
-            answer = await client.post(url, json={"input": [[number, 0]]}, headers={"cache-control": "no-store"})
+            answer = await client.post(
+                url, json={"input": [[number, 0]]}, headers={"cache-control": "no-store"}
+            )
             return answer.status_code, answer.json().get("predictions")
 
         answers = []

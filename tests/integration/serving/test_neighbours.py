@@ -20,7 +20,7 @@ async def ask(client, url, row):
 
 
 async def test_the_honest_one_gets_its_own_answer(url):
-    """One honest caller, one whose row is too short, one with text in a number column; all at once, 50 times."""
+    """One honest caller, one whose row is too short, one with text in a number column, at once."""
     async with httpx.AsyncClient(timeout=30) as client:
         for number in range(50):
             honest, short, text = await asyncio.gather(

@@ -65,7 +65,13 @@ class Exchange:
 
     def __init__(self, app, path="/model/churn/predict", body=b"{}", headers=(), chunks=None, method="POST"):
         self.app, self.sent = app, []
-        self.scope = {"type": "http", "method": method, "path": path, "query_string": b"a=1", "headers": list(headers)}
+        self.scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": b"a=1",
+            "headers": list(headers),
+        }
         chunks = [body] if chunks is None else chunks
         self.inbox = asyncio.Queue()
         for at, chunk in enumerate(chunks):
@@ -164,7 +170,10 @@ async def test_a_large_body_is_refused(front, service, headers, chunks):
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(InvalidInput("bad", details={"errors": [1]}), 422), (Overloaded("full", details={"retry_after_s": 1.2}), 503)],
+    [
+        (InvalidInput("bad", details={"errors": [1]}), 422),
+        (Overloaded("full", details={"retry_after_s": 1.2}), 503),
+    ],
 )
 async def test_errors_are_problems(front, service, error, status):
     service.error = error

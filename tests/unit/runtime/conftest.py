@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from prism_core.manifest import Batching, Manifest
-from prism_core.plugin import Answer, BaseModel, Batch, InvalidInput, MalformedBody, Normalizer, Signature, TensorSpec
+from prism_core.plugin import (
+    Answer,
+    BaseModel,
+    Batch,
+    InvalidInput,
+    MalformedBody,
+    Normalizer,
+    Signature,
+    TensorSpec,
+)
 from prism_core.runtime.session import Session
 
 DOUBLER = Signature(
@@ -57,7 +66,9 @@ def write(answer: Answer) -> bytes:
 
 @pytest.fixture
 def manifest() -> Manifest:
-    return Manifest("doubler", 1, "toy", "toy", "d.toy", "sha256:0", 1, 0.0, batching=Batching(latency_slo_ms=0))
+    return Manifest(
+        "doubler", 1, "toy", "toy", "d.toy", "sha256:0", 1, 0.0, batching=Batching(latency_slo_ms=0)
+    )
 
 
 @pytest.fixture

@@ -33,7 +33,10 @@ class Caller:
     def values(self):
         assert all(len(answers) <= 1 for answers in self.answers.values())
         return [
-            [a.outputs if isinstance(a.outputs, Exception) else a.outputs["predictions"].tolist() for a in answers]
+            [
+                a.outputs if isinstance(a.outputs, Exception) else a.outputs["predictions"].tolist()
+                for a in answers
+            ]
             for answers in self.answers.values()
         ]
 
