@@ -13,7 +13,14 @@ from urllib.parse import quote, urlsplit
 import attrs
 
 from prism_core.cli.options import Common
-from prism_core.errors import ModelNotFound, PrismError, RouteNotFound, Unauthorized, error_from_code
+from prism_core.errors import (
+    ConfigError,
+    ModelNotFound,
+    PrismError,
+    RouteNotFound,
+    Unauthorized,
+    error_from_code,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -86,12 +93,16 @@ def find_server(common: Common) -> Address:
 def _named(common: Common) -> Address:
     url = common.server if "://" in common.server else f"http://{common.server}"
     url = url.rstrip("/")
-    local = urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
+    try:
+        host, port = urlsplit(url).hostname, urlsplit(url).port
+    except ValueError as error:
+        raise ConfigError(f"--server {url!r} is no URL: {error}.") from error
+    local = host in ("127.0.0.1", "localhost", "::1")
     token = common.token
     if not token and local:
         data_dir = data_dir_of(common)
         facts = running_server(data_dir)
-        token = _token(data_dir) if facts and urlsplit(facts["admin"]).port == urlsplit(url).port else ""
+        token = _token(data_dir) if facts and urlsplit(facts["admin"]).port == port else ""
     return Address(url, token, local)
 
 
