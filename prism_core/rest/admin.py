@@ -24,7 +24,7 @@ from prism_core.gateway.gateway import Gateway
 from prism_core.rest.errors import problem_response
 from prism_core.rest.public import Answer, answer
 from prism_core.rest.streams import Stream, with_heartbeat
-from prism_core.rest.upload import Upload, upload_request
+from prism_core.rest.upload import Upload
 
 # Shorter than the idle time after which proxies and NATs drop a connection.
 HEARTBEAT_S = 15.0
@@ -74,8 +74,8 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
 
 def _upload_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @post("/admin/v1/upload")
-    async def upload(spec: FromQuery[str] = "") -> ASGIApp:
-        return Upload(gateway, upload_request(spec))
+    async def upload(spec: FromQuery[str] = "", spec_bytes: FromQuery[int] = 0) -> ASGIApp:
+        return Upload(gateway, spec, spec_bytes)
 
     return [upload]
 

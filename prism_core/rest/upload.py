@@ -8,14 +8,14 @@ leaves, before or after, leaves nothing behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import attrs
 import msgspec
 import structlog
 
-from prism_core.errors import ArtifactTooLarge, InvalidParameter
+from prism_core.errors import ArtifactTooLarge, InvalidParameter, PayloadTooLarge
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.store import Staged
 from prism_core.gateway.views import UploadRequest
@@ -27,8 +27,49 @@ log = structlog.get_logger(__name__)
 LINES = "application/x-ndjson"
 
 
-def upload_request(spec: str) -> UploadRequest:
-    """Read the ``spec`` parameter.
+# An upload request with its example; an artifact may be far larger.
+MAX_SPEC_BYTES = 32 << 20
+
+
+class ClientGone(Exception):
+    """The client left before it had sent everything."""
+
+
+class Body:
+    """A request's body, read as it comes."""
+
+    def __init__(self, receive: Any) -> None:
+        self._receive = receive
+        self._ahead = b""
+        self._more = True
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Yield what is left; `ClientGone` if it does not come to its end."""
+        while self._ahead or self._more:
+            chunk, self._ahead = self._ahead or await self._next(), b""
+            yield chunk
+
+    async def take(self, size: int) -> bytes:
+        """Return the first ``size`` bytes of what is left, fewer where there are not as many."""
+        taken = bytearray()
+        async for chunk in self.chunks():
+            taken += chunk
+            if len(taken) >= size:
+                break
+        self._ahead = bytes(taken[size:])
+        return bytes(taken[:size])
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._more = message.get("more_body", False)
+        body: bytes = message.get("body", b"")
+        return body
+
+
+def upload_request(spec: str | bytes) -> UploadRequest:
+    """Read what comes with the bytes of an upload.
 
     Raises
     ------
@@ -48,60 +89,67 @@ def upload_request(spec: str) -> UploadRequest:
 
 @attrs.frozen(eq=False)
 class Upload:
-    """An ASGI application that takes one upload."""
+    """An ASGI application that takes one upload.
+
+    Parameters
+    ----------
+    spec
+        The upload request as JSON, "" where it stands in the body.
+    spec_bytes
+        How many bytes at the body's beginning are the upload request: an example may be
+        longer than any URL.
+    """
 
     gateway: Gateway
-    request: UploadRequest
+    spec: str = ""
+    spec_bytes: int = 0
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Stage the body, deploy it, report."""
+        self._check_length(scope)
+        body = Body(receive)
+        try:
+            request = upload_request(await body.take(self.spec_bytes) if self.spec_bytes else self.spec)
+            async with self.gateway.stage(request.model) as staged:
+                async for chunk in body.chunks():
+                    await staged.write(chunk)
+                await start(send, LINES)
+                await self._deploy(request, staged, receive, send)
+                await finish(send)
+        except ClientGone:
+            log.info("upload.cut")
+
+    def _check_length(self, scope: Any) -> None:
         limit = self.gateway.settings.limits.max_artifact
-        length = int(dict(scope["headers"]).get(b"content-length", b"0"))
+        length = int(dict(scope["headers"]).get(b"content-length", b"0")) - self.spec_bytes
+        if not 0 <= self.spec_bytes <= MAX_SPEC_BYTES:
+            raise PayloadTooLarge(f"An upload request has at most {MAX_SPEC_BYTES} bytes.")
         if length > limit:
             raise ArtifactTooLarge(
                 f"The artifact has {length} bytes; this server takes {limit}.",
                 hint="Raise limits.max_artifact in prism.yaml.",
             )
-        async with self.gateway.stage(self.request.filename or self.request.name) as staged:
-            if await receive_body(receive, staged):
-                await start(send, LINES)
-                await self._deploy(staged, receive, send)
-                await finish(send)
-            else:
-                log.info("upload.cut", filename=self.request.filename)
 
-    async def _deploy(self, staged: Staged, receive: Any, send: Any) -> None:
+    async def _deploy(self, request: UploadRequest, staged: Staged, receive: Any, send: Any) -> None:
         lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         async with asyncio.TaskGroup() as group:
-            work = group.create_task(self._work(staged, lines))
+            work = group.create_task(self._work(request, staged, lines))
             watch = group.create_task(_cancel_when_gone(receive, work))
             while (line := await lines.get()) is not None:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
             watch.cancel()
 
-    async def _work(self, staged: Staged, lines: asyncio.Queue[bytes | None]) -> None:
+    async def _work(self, request: UploadRequest, staged: Staged, lines: asyncio.Queue[bytes | None]) -> None:
         def progress(step: str, facts: Mapping[str, Any]) -> None:
             lines.put_nowait(_line({"event": "step", "step": step, **facts}))
 
         try:
-            version = await self.gateway.upload(self.request, staged, progress)
+            version = await self.gateway.upload(request, staged, progress)
             lines.put_nowait(_line({"event": "done", "version": version}))
         except Exception as error:  # the status is sent: every failure is the stream's last line
             lines.put_nowait(_line({"event": "error", "error": problem(error)}))
         finally:
             lines.put_nowait(None)
-
-
-async def receive_body(receive: Any, staged: Staged) -> bool:
-    """Write a request's body to ``staged`` as it comes; False if the client left before its end."""
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return False
-        if chunk := message.get("body"):
-            await staged.write(chunk)
-        if not message.get("more_body"):
-            return True
 
 
 async def _cancel_when_gone(receive: Any, work: asyncio.Task[None]) -> None:

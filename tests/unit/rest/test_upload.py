@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from itertools import pairwise
 from urllib.parse import quote
 
 import pytest
@@ -83,6 +84,30 @@ async def test_a_wrong_request_is_refused_before_its_bytes_come(wire, gateway, s
     document = json.loads(request.content)
     assert (request.status, document["code"]) == (400, "invalid_parameter")
     assert said in document["detail"]
+    assert left_behind(gateway) == []
+
+
+@pytest.mark.parametrize("pieces", [[12], [1], [40], [5, 30], [1000]])
+async def test_a_request_too_long_for_a_url_stands_before_the_bytes(wire, gateway, pieces):
+    """However the two are cut into messages."""
+    spec = json.dumps({"filename": "churn_model.pkl", "example": "e" * 20}).encode()
+    whole, cut = spec + b"bytes", [0, *pieces]
+    request = wire("POST", ROUTE, f"spec_bytes={len(spec)}")
+    for start, stop in pairwise(cut):
+        request.body(whole[start:stop])
+    request.body(whole[cut[-1] :], more=False)
+    await request.task
+
+    assert lines_of(request.content)[0] == {"event": "step", "step": "store", "size_bytes": 5}
+
+
+@pytest.mark.parametrize(("spec_bytes", "status"), [(-1, 413), (1 << 30, 413), (3, 400)])
+async def test_a_wrong_length_of_the_request(wire, gateway, spec_bytes, status):
+    request = wire("POST", ROUTE, f"spec_bytes={spec_bytes}")
+    request.body(b'{"filename": "a.pkl"}', more=False)
+    await request.task
+
+    assert request.status == status
     assert left_behind(gateway) == []
 
 
