@@ -61,9 +61,13 @@ Record = TypeVar("Record")
 
 @attrs.frozen
 class LoadedPlugin:
-    """One plugin: where it came from and what it offers, by hook."""
+    """One plugin: where it came from and what it offers, by hook.
+
+    ``reference`` is ``name=module``: who has it need not scan what is installed.
+    """
 
     name: str
+    reference: str
     version: str
     distribution: str
     module: Any = attrs.field(repr=False)
@@ -134,11 +138,12 @@ class PluginSet:
         return self.owners[hook, record]
 
     def runtime_plugins(self, loader: str) -> tuple[str, ...]:
-        """Return the plugins that a runtime of ``loader`` needs: its own, and those with media types."""
+        """Return references of the plugins that a runtime of ``loader`` needs."""
         owner = self.owner("prism_loaders", loader)
         inside = ("prism_normalizers", "prism_runtime_startup")
         helpers = (n for n, p in self.plugins.items() if any(p.offers.get(hook) for hook in inside))
-        return tuple(dict.fromkeys(n for n in (owner, *helpers) if n not in BUILT_IN))
+        needed = dict.fromkeys(n for n in (owner, *helpers) if n not in BUILT_IN)
+        return tuple(self.plugins[name].reference for name in needed)
 
     def choose_loader(self, artifact: Artifact, name: str = "") -> Loader:
         """Return the loader called ``name``, or the one that recognises the artifact best.
@@ -187,8 +192,9 @@ def load_plugins(
     Parameters
     ----------
     names
-        Entry-point names to load, exactly these: one that is missing or fails raises.
-        None: all that are installed, a failing one being reported in `PluginSet.failures`.
+        Entry-point names to load, exactly these: one that is missing or fails raises. A name
+        may be a reference ``name=module``. None: all that are installed, a failing one being
+        reported in `PluginSet.failures`.
     built_in
         Which of the core's own plugins to load.
     blocked
@@ -206,27 +212,39 @@ def load_plugins(
     loading = _Loading(manager)
     for name in built_in:
         loading.add(name, partial(_load_built_in, name))
-    installed = {point.name: point for point in entry_points(group=GROUP)}
-    for name in installed if names is None else names:
-        if name in BUILT_IN and name not in installed:
-            continue
+    for point in _chosen(names):
         try:
-            point = find(installed, name, "plugin")
-            loading.add(name, partial(_load, point))
+            loading.add(point.name, partial(_load, point))
         except PluginError as error:
             if names is not None:
                 raise
-            loading.failures[name] = error
+            loading.failures[point.name] = error
     return loading.finish()
 
 
-def _load_built_in(name: str) -> tuple[Any, str, str]:
-    return importlib.import_module(BUILT_IN[name]), __version__, "prism-core"
+def _chosen(names: Sequence[str] | None) -> Iterable[EntryPoint]:
+    if names is not None and all("=" in name for name in names):  # a scan takes 30 ms
+        for name, _, module in (name.partition("=") for name in names):
+            yield EntryPoint(name, module, GROUP)
+        return
+    installed = {point.name: point for point in entry_points(group=GROUP)}
+    if names is None:
+        yield from installed.values()
+        return
+    for name in names:
+        if name not in BUILT_IN or name in installed:
+            yield find(installed, name, "plugin")
 
 
-def _load(point: EntryPoint) -> tuple[Any, str, str]:
-    module = point.load()
-    return module, point.dist.version if point.dist else "", point.dist.name if point.dist else ""
+def _load_built_in(name: str) -> tuple[Any, str, str, str]:
+    module = BUILT_IN[name]
+    return importlib.import_module(module), f"{name}={module}", __version__, "prism-core"
+
+
+def _load(point: EntryPoint) -> tuple[Any, str, str, str]:
+    module, distribution = point.load(), point.dist
+    known = (distribution.version, distribution.name) if distribution else ("", "")
+    return module, f"{point.name}={point.value}", *known
 
 
 class _Loading:
@@ -237,12 +255,12 @@ class _Loading:
         self.records: dict[str, dict[str, Any]] = {hook: {} for hook in _KINDS}
         self.owners: dict[tuple[str, str], str] = {}
 
-    def add(self, name: str, load: Callable[[], tuple[Any, str, str]]) -> None:
+    def add(self, name: str, load: Callable[[], tuple[Any, str, str, str]]) -> None:
         """Load, register and index one plugin; on failure leave no trace of it."""
         if self.manager.is_blocked(name):
             return
         try:
-            module, version, distribution = load()
+            module, reference, version, distribution = load()
             _refuse_async(name, module)
             self.manager.register(module, name)
             self.manager.check_pending()
@@ -263,7 +281,7 @@ class _Loading:
         for hook in ("prism_inspect_artifact", "prism_fetch_artifact", "prism_runtime_startup"):
             if hasattr(module, hook):
                 shown[hook] = (hook,)
-        self.plugins[name] = LoadedPlugin(name, version, distribution, module, shown)
+        self.plugins[name] = LoadedPlugin(name, reference, version, distribution, module, shown)
 
     def _records_of(self, name: str, module: Any) -> dict[str, dict[str, Any]]:
         offers: dict[str, dict[str, Any]] = {}

@@ -53,7 +53,7 @@ class ReplicaSpec:
     directory
         A private directory of the replica, for its log and scratch files.
     plugins
-        Entry-point names of the plugins that the runtime loads beside the built-in inputs.
+        References (``name=module``) of the plugins that the runtime loads beside the built-in inputs.
     warm
         Modules worth importing before forking, as the loader requires them.
     environment

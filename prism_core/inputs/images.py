@@ -20,6 +20,7 @@ import binascii
 import io
 import math
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 import attrs
@@ -60,9 +61,7 @@ GRAY_DEPTH = 257  # 65535 / 255: a 16-bit gray value as an 8-bit one
 
 def available() -> str:
     """Return "" or why pictures cannot be read here."""
-    try:
-        import PIL.Image  # noqa: F401 - only whether it is there
-    except ImportError:
+    if find_spec("PIL") is None:  # asked at every start of a replica, so it is not imported
         return "Pillow is not installed; pip install 'prism-core[images]' brings it."
     return ""
 

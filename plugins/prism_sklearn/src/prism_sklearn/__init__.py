@@ -19,6 +19,7 @@ _WARM = (
     "sklearn",
     "joblib",
     "pandas",
+    "prism_sklearn.loading",
     "sklearn.compose",
     "sklearn.ensemble",
     "sklearn.feature_extraction.text",
