@@ -172,5 +172,10 @@ def test_a_vectorizer_that_opens_files_is_refused(save, tmp_path):
     assert "reads files by their names" in refusal(save(vectorizer))
 
 
+@pytest.mark.parametrize("datatypes", [{"x9": "FP64"}, {"x0": "TEXT"}])
+def test_an_option_that_names_no_column_or_datatype_is_refused(save, line, datatypes):
+    assert "the columns are x0, x1, x2" in refusal(save(line), datatypes=datatypes)
+
+
 def test_an_option_that_names_no_output_is_refused(save, line):
     assert "'probabilities'" in refusal(save(line), outputs="probabilities")

@@ -15,6 +15,7 @@ from prism_sklearn.walk import inner, needs_frame
 log = logging.getLogger("prism.sklearn")
 
 _TARGET_ENCODERS = ("LabelEncoder", "LabelBinarizer")
+_DATATYPES = ("BOOL", "BYTES", "FP64", "INT64")
 _UNSERVABLE = {
     "FeatureHasher": "it takes rows of any names or lengths, which a signature cannot describe",
     "MultiLabelBinarizer": "it takes sets of labels of any length",
@@ -98,11 +99,22 @@ def _columns_feeds(estimator: Any, datatypes: dict[str, str]) -> list[Feed]:
     except Exception:  # a foreign or future estimator: better a plain matrix than no model
         log.warning("The columns of %s cannot be read from it.", type(estimator).__name__, exc_info=True)
         columns = tuple(Column(label, used=True) for label in labels)
+    _check_datatypes(datatypes, labels)
     for column in columns:
         column.datatype = datatypes.get(column.name, column.datatype)
     open_ = any(column.used and not column.datatype for column in columns)
     guesses = ("FP64", "BYTES") if open_ else ("FP64",)
     return [_shape(estimator, _guess(columns, guess), named, survey.columnar) for guess in guesses]
+
+
+def _check_datatypes(datatypes: dict[str, str], labels: tuple[str, ...]) -> None:
+    for name, datatype in datatypes.items():
+        if name not in labels or datatype not in _DATATYPES:
+            raise ModelLoadFailed(
+                f"The option datatypes says {name!r}: {datatype!r}; the columns are {', '.join(labels)}, "
+                f"the datatypes {', '.join(_DATATYPES)}.",
+                hint="Correct the option and upload again.",
+            )
 
 
 def _guess(columns: tuple[Column, ...], datatype: str) -> tuple[Column, ...]:
