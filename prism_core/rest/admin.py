@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 import msgspec
-from litestar import delete, get, post, put
+from litestar import Request, delete, get, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.types import ASGIApp
@@ -98,12 +98,14 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         return answer(plugin_list(gateway))
 
     @get("/admin/v1/server")
-    async def server() -> Answer:
+    async def server(request: Request[Any, Any, Any]) -> Answer:
+        host, port = request.scope["server"] or ("", None)
         return answer(
             {
                 "version": __version__,
                 "pid": os.getpid(),
                 "public": gateway.public_url,
+                "admin": f"http://{host}:{port}",
                 "data_dir": str(gateway.settings.data_dir.expanduser().resolve()),
             }
         )

@@ -146,11 +146,11 @@ def response_schema(signature: Signature) -> Schema:
 
 # path -> summary, media type of the answer
 _LOOKS: dict[str, tuple[str, str]] = {
-    "/model/{reference}": ("Describe a model: versions, aliases, signature, an example", "application/json"),
+    "/model/{model}": ("Describe a model: versions, aliases, signature, an example", "application/json"),
     "/model/{model}/versions/{version}": ("Describe one version of a model", "application/json"),
     "/v1/models": ("Name the models", "application/json"),
-    "/v1/models/{reference}": ("Tell whether a model answers", "application/json"),
-    "/v1/models/{reference}/metadata": ("Tell a model's tensors", "application/json"),
+    "/v1/models/{model}": ("Tell whether a model answers", "application/json"),
+    "/v1/models/{model}/metadata": ("Tell a model's tensors", "application/json"),
     "/v1/models/status": ("Tell which models answer", "application/json"),
     "/v1/health": ("Tell how the server is", "application/json"),
     "/health/live": ("Answer while the process lives", "application/json"),
@@ -160,10 +160,10 @@ _LOOKS: dict[str, tuple[str, str]] = {
 }
 # Paths that predict for any model; those of the models that answer now have a schema of their own.
 _PREDICTS: dict[str, str] = {
-    "/model/{reference}/predict": "Predict with a model, or with an alias as name@alias",
+    "/model/{model}/predict": "Predict with a model, or with an alias as name@alias",
     "/model/{model}/versions/{version}/predict": "Predict with one version",
-    "/v1/models/{reference}/predict": "Predict with a model",
-    "/v1/models/{reference}:predict": "Predict in the words of the KServe V1 protocol",
+    "/v1/models/{model}/predict": "Predict with a model",
+    "/v1/models/{model}:predict": "Predict in the words of the KServe V1 protocol",
 }
 
 
@@ -214,8 +214,15 @@ def _outputs(signature: Signature) -> Schema:
 def _parameters(path: str) -> list[Schema]:
     names = re.findall(r"\{(\w+)\}", path)
     kinds = {"version": {"type": "integer", "minimum": 1}}
+    texts = {"version": "A version of it.", "model": "A model's name, or name@alias."}
     return [
-        {"name": name, "in": "path", "required": True, "schema": kinds.get(name, {"type": "string"})}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "description": texts[name],
+            "schema": kinds.get(name, {"type": "string"}),
+        }
         for name in names
     ]
 

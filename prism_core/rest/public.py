@@ -28,10 +28,10 @@ Found = tuple[ModelInfo, VersionInfo]
 
 # Answered by `PredictFront`; what is left for the handler here are names that no model can have.
 PREDICT_PATHS = [
-    "/model/{reference:str}/predict",
-    "/model/{reference:str}/versions/{version:str}/predict",
-    "/v1/models/{reference:str}/predict",
-    "/v1/models/{reference:str}",  # with the suffix :predict
+    "/model/{model:str}/predict",
+    "/model/{model:str}/versions/{version:str}/predict",
+    "/v1/models/{model:str}/predict",
+    "/v1/models/{model:str}",  # with the suffix :predict
 ]
 
 
@@ -63,25 +63,25 @@ def resolve(gateway: Gateway, name: str, alias: str = "", number: int | None = N
     raise gateway.registry.explain(f"{name}@{alias}" if alias else f"{name}/{number or ''}")
 
 
-def _resolve_reference(gateway: Gateway, reference: FromPath[str]) -> Found:
+def _resolve_reference(gateway: Gateway, reference: str) -> Found:
     name, _, alias = reference.partition("@")
     return resolve(gateway, name, alias)
 
 
 def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
-    @get("/model/{reference:str}")
-    async def model_page(reference: FromPath[str]) -> Answer:
-        found = _resolve_reference(gateway, reference)
-        return answer(describe(*found, f"{gateway.public_url}/model/{reference}/predict"))
+    @get("/model/{model:str}")
+    async def model_page(model: FromPath[str]) -> Answer:
+        found = _resolve_reference(gateway, model)
+        return answer(describe(*found, f"{gateway.public_url}/model/{model}/predict"))
 
-    @get("/model/{name:str}/versions/{number:int}")
-    async def version_page(name: FromPath[str], number: FromPath[int]) -> Answer:
-        found = resolve(gateway, name, number=number)
-        return answer(describe(*found, f"{gateway.public_url}/model/{name}/versions/{number}/predict"))
+    @get("/model/{model:str}/versions/{version:int}")
+    async def version_page(model: FromPath[str], version: FromPath[int]) -> Answer:
+        found = resolve(gateway, model, number=version)
+        return answer(describe(*found, f"{gateway.public_url}/model/{model}/versions/{version}/predict"))
 
     @post(PREDICT_PATHS)
     async def no_such_model(request: Request[Any, Any, Any]) -> Answer:
-        reference, version = (request.path_params.get(key, "") for key in ("reference", "version"))
+        reference, version = (request.path_params.get(key, "") for key in ("model", "version"))
         path = request.scope["path"]
         if reference_of(path):  # only a needless slash can have led here
             raise RouteNotFound("There is no such route.", hint=f"Write it as {path}.")
@@ -98,14 +98,14 @@ def _v1_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     async def model_names() -> Answer:
         return answer({"models": [model.model for model in gateway.models() if model.versions]})
 
-    @get("/v1/models/{reference:str}")
-    async def model_ready(reference: FromPath[str]) -> Answer:
-        _, version = _resolve_reference(gateway, reference)
-        return answer({"name": reference, "ready": version.state == "READY"})
+    @get("/v1/models/{model:str}")
+    async def model_ready(model: FromPath[str]) -> Answer:
+        _, version = _resolve_reference(gateway, model)
+        return answer({"name": model, "ready": version.state == "READY"})
 
-    @get("/v1/models/{reference:str}/metadata")
-    async def model_metadata(reference: FromPath[str]) -> Answer:
-        return answer(metadata(*_resolve_reference(gateway, reference)))
+    @get("/v1/models/{model:str}/metadata")
+    async def model_metadata(model: FromPath[str]) -> Answer:
+        return answer(metadata(*_resolve_reference(gateway, model)))
 
     @get("/v1/models/status")
     async def models_status() -> Answer:

@@ -120,6 +120,8 @@ def test_a_server_says_where_it_is(make_server):
     assert server.facts["pid"] == server.process.pid
     assert httpx.get(f"{server.url}/health/ready").status_code == 200
     assert httpx.get(f"{server.facts['admin']}/admin/v1/models").status_code == 401
+    with admin_client(server) as client:
+        assert client.get("/admin/v1/server").json() == server.facts
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -218,15 +218,15 @@ async def test_the_public_route_table_holds_no_admin_path(gateway):
     paths = {route.path for route in litestar_app(public_routes(gateway)).routes}
 
     assert paths == {
-        "/model/{reference:str}",
-        "/model/{name:str}/versions/{number:int}",
-        "/model/{reference:str}/predict",
-        "/model/{reference:str}/versions/{version:str}/predict",
+        "/model/{model:str}",
+        "/model/{model:str}/versions/{version:int}",
+        "/model/{model:str}/predict",
+        "/model/{model:str}/versions/{version:str}/predict",
         "/v1/models",
         "/v1/models/status",
-        "/v1/models/{reference:str}",
-        "/v1/models/{reference:str}/metadata",
-        "/v1/models/{reference:str}/predict",
+        "/v1/models/{model:str}",
+        "/v1/models/{model:str}/metadata",
+        "/v1/models/{model:str}/predict",
         "/v1/health",
         "/health/live",
         "/health/ready",
