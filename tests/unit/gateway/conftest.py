@@ -23,7 +23,7 @@ from prism_core.gateway.registry import Registry
 from prism_core.gateway.store import Store
 from prism_core.gateway.views import UploadRequest
 from prism_core.manifest import Manifest
-from prism_core.plugins import PluginSet
+from prism_core.plugins import LoadedPlugin, PluginSet
 from prism_core.settings import Settings
 from prism_core.specs import IsolationBackend, Loader
 from prism_core.types import Signature, TensorSpec
@@ -102,7 +102,8 @@ def plugin_set(*modules, **records) -> PluginSet:
     for module in modules:
         manager.register(module)
     kinds = {"prism_loaders": {"toy": TOY}} | records
-    return PluginSet(manager.hook, {}, {}, kinds, {("prism_loaders", "toy"): "toy"})
+    plugins = {"toy": LoadedPlugin("toy", "toy=toy", "0", "toy", None)}
+    return PluginSet(manager.hook, plugins, {}, kinds, {("prism_loaders", "toy"): "toy"})
 
 
 @asynccontextmanager

@@ -1,0 +1,96 @@
+"""Kill a gateway at every step of an upload and look at what is left. Prints one JSON line a step.
+
+A process of its own, because it forks: ``python -m tests.integration.gateway_kill DIRECTORY``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from tests.integration.gateway_toys import predict, toy_gateway, upload
+
+
+class KillAt:
+    """Kills this process at the checkpoint number ``at``; remembers their names."""
+
+    def __init__(self, at: int, note: Path):
+        self.at, self.note, self.count = at, note, 0
+
+    def __call__(self, step: str) -> None:
+        self.count += 1
+        if self.count == self.at:
+            self.note.write_text(step)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def prepare(data: Path) -> None:
+    async with toy_gateway(data) as gateway:
+        await upload(gateway, "2", alias="champion")
+
+
+async def second_upload(data: Path, checkpoint: KillAt) -> None:
+    async with toy_gateway(data) as gateway:
+        await gateway.settled.wait()
+        await gateway.events.settle()
+        gateway.operator.store._checkpoint = checkpoint
+        gateway.operator.records._checkpoint = checkpoint
+        uploads = type(gateway.uploads)(gateway.operator, checkpoint)
+        gateway.uploads = uploads
+        await upload(gateway, "3", alias="champion")
+        # What has been answered must be there, whatever happens next.
+        os._exit(0)
+
+
+async def look(data: Path) -> dict:
+    """Open what is left, use it, and return what is there."""
+    async with toy_gateway(data) as gateway:
+        await gateway.settled.wait()
+        versions = [v.version for v in gateway.model("m").versions]
+        found = {
+            "versions": versions,
+            "aliases": gateway.model("m").aliases,
+            "answers": [await predict(gateway, f"m/{n}", 1) for n in versions],
+            "digests": sorted(v.digest.replace(":", "-") for v in gateway.model("m").versions),
+            "artifacts": sorted(p.name for p in (data / "artifacts").iterdir()),
+            "replicas": sorted(p.name for p in (data / "replicas").iterdir()),
+        }
+        again = await upload(gateway, "3")
+        return found | {"again": again.version, "answer": await predict(gateway, "m", 1)}
+
+
+def in_child(work) -> int:
+    """Run a coroutine in a forked process; return its exit status."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            asyncio.run(work)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+            os._exit(1)
+        os._exit(0)
+    work.close()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def main(root: Path) -> None:
+    """Kill at the first checkpoint, the second, ... until the upload gets to its end."""
+    assert in_child(prepare(root / "start")) == 0
+    for at in range(1, 200):
+        data, note = root / f"at-{at}", root / f"step-{at}"
+        shutil.copytree(root / "start", data)
+        code = in_child(second_upload(data, KillAt(at, note)))
+        print(
+            json.dumps({"code": code, "step": note.read_text() if code else "end", **asyncio.run(look(data))})
+        )
+        if code != -signal.SIGKILL:
+            return
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
