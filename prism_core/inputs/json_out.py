@@ -59,15 +59,21 @@ def _v1(answer: Answer) -> dict[str, Any]:
 def _dump(document: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(document, default=plain, option=_PLAIN)
-    except TypeError:  # for instance a map output, whose keys are integers
+    except TypeError:  # for instance a map output, whose keys are integers, or a foreign byte order
         pass
     try:
-        return orjson.dumps(document, default=plain, option=_ODD_KEYS)
+        return orjson.dumps({k: _native(v) for k, v in document.items()}, default=plain, option=_ODD_KEYS)
     except TypeError as error:
         raise ModelFailed(
             f"The model's answer cannot be written as JSON: {error}.",
             hint="Ask for other outputs with ?outputs=, or for application/vnd.prism.tensors.",
         ) from None
+
+
+def _native(value: Any) -> Any:
+    if isinstance(value, np.ndarray) and not value.dtype.isnative:
+        return value.astype(value.dtype.newbyteorder("="))
+    return value
 
 
 def plain(value: Any) -> Any:

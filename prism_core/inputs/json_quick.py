@@ -130,14 +130,16 @@ def _table(specs: tuple[TensorSpec, ...]) -> Quick:
     record = _record((spec.name, _kind(spec)) for spec in specs)
     row: Any = tuple.__class_getitem__(tuple(_kind(spec) for spec in specs))
     lone = len(specs) == 1
-    any_row = record | row | _kind(specs[0]) if lone else record | row
+    # Never a fixed tuple beside a number with bounds: msgspec 0.22 takes the bound for the tuple's
+    # length, and reads past its end. A row of one value in brackets goes the careful way.
+    any_row = record | _kind(specs[0]) if lone else record | row
     groups = tuple(_groups(specs, record))
     layout = [(spec.name, spec.dtype, len(spec.shape)) for spec in specs]
     pick = attrgetter(*(f"f{at}" for at in range(len(specs))))
 
     def one_row(row: Any, kind: Any) -> Tensors:
         values = pick(row) if kind is record else row
-        if lone and kind is not tuple:
+        if lone:
             values = (values,)
         pairs = zip(layout, values, strict=True)
         return {name: np.array(value, dtype, ndmin=rank) for (name, dtype, rank), value in pairs}
