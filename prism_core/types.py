@@ -66,6 +66,10 @@ class TensorSpec:
     columns: tuple[str, ...] = ()
     categories: tuple[Any, ...] = ()
 
+    def __attrs_post_init__(self) -> None:
+        # msgspec fills the fields without attrs' __init__ and so forgets the one of cache_hash.
+        object.__setattr__(self, "_attrs_cached_hash", None)
+
     @property
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype of the tensor; ``object`` for strings."""
@@ -100,6 +104,9 @@ class Signature:
     batch_axis: bool = True
     classes: tuple[Any, ...] = ()
     primary: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "_attrs_cached_hash", None)  # as in TensorSpec
 
     def input(self, name: str) -> TensorSpec | None:
         """Return the input called ``name``, or None."""
