@@ -165,6 +165,16 @@ class PublicListener:
     port: int
     scheme: str = "http"
 
+    @property
+    def everywhere(self) -> bool:
+        """Whether it listens on every interface: then a URL needs another host, one that can be reached."""
+        return self.host in ("", "0.0.0.0", "::")
+
+    def url(self, host: str = "") -> str:
+        """Return the base URL with ``host``, by default the listener's own or this machine's loopback."""
+        name = host or ("127.0.0.1" if self.everywhere else self.host)
+        return f"{self.scheme}://{f'[{name}]' if ':' in name else name}:{self.port}"
+
 
 class Linker(Protocol):
     """An open link provider: makes the public listener reachable under a URL."""

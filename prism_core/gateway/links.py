@@ -13,9 +13,6 @@ from prism_core.plugins import PluginSet
 from prism_core.protocols import Linker, PublicListener
 from prism_core.settings import Settings
 
-# Hosts that mean "every interface"; a URL needs one that can be reached.
-EVERYWHERE = ("", "0.0.0.0", "::")
-
 log = structlog.get_logger("prism.links")
 
 
@@ -46,14 +43,8 @@ async def publish(linker: Linker, listener: PublicListener) -> str:
         url = await linker.publish(listener)
     except Exception as error:
         reason = error.message if isinstance(error, PrismError) else repr(error)
-        url = own_url(listener)
+        url = listener.url()
         log.error("link.failed", error=reason, url=url)
     else:
         log.info("link.published", url=url)
     return url.rstrip("/")
-
-
-def own_url(listener: PublicListener) -> str:
-    """Return the URL of a listener on this machine."""
-    host = "127.0.0.1" if listener.host in EVERYWHERE else listener.host
-    return f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{listener.port}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections import Counter as Tally
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import accumulate
@@ -53,19 +52,19 @@ ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
 
 log = structlog.get_logger("prism.observe")
 
-Labels = tuple[str, ...]
 
-
-@attrs.define(eq=False)
+@attrs.define(eq=False, slots=True)
 class Histogram:
-    """Counts by bucket of one metric and version."""
+    """Counts by bucket; ``counts`` has one more than ``bounds``, for what is larger."""
 
     bounds: tuple[float, ...]
-    counts: list[int] = attrs.field(init=False)
+    counts: list[int]
     total: float = 0.0
 
-    def __attrs_post_init__(self) -> None:
-        self.counts = [0] * (len(self.bounds) + 1)
+    @classmethod
+    def of(cls, bounds: tuple[float, ...]) -> Histogram:
+        """Return an empty histogram."""
+        return cls(bounds, [0] * (len(bounds) + 1))
 
     def observe(self, value: float) -> None:
         """Count ``value``; a bound belongs to the bucket below it, as Prometheus has it."""
@@ -78,50 +77,66 @@ class Histogram:
         return list(zip(names, map(float, accumulate(self.counts)), strict=True))
 
 
-@attrs.define(eq=False)
-class Calls(Collector):
-    """What call records add up to."""
+@attrs.define(eq=False, slots=True)
+class VersionCalls:
+    """What the call records of one version add up to."""
 
-    requests: Tally[Labels] = attrs.field(factory=Tally)
-    cache: Tally[Labels] = attrs.field(factory=Tally)
-    queue: dict[Labels, Histogram] = attrs.field(factory=dict)
-    compute: dict[Labels, Histogram] = attrs.field(factory=dict)
-    batch: dict[Labels, Histogram] = attrs.field(factory=dict)
+    requests: dict[str, int] = attrs.field(factory=dict)
+    cache: dict[str, int] = attrs.field(factory=dict)
+    queue: Histogram = attrs.field(factory=lambda: Histogram.of(SECONDS))
+    compute: Histogram = attrs.field(factory=lambda: Histogram.of(SECONDS))
+    batch: Histogram = attrs.field(factory=lambda: Histogram.of(ROWS))
 
     def add(self, record: CallRecord) -> None:
         """Count one record."""
-        version = (record.model, str(record.version))
-        self.requests[*version, record.code] += 1
-        self.cache[*version, record.cache] += 1
+        self.requests[record.code] = self.requests.get(record.code, 0) + 1
+        self.cache[record.cache] = self.cache.get(record.cache, 0) + 1
         if record.batch_rows:  # it was computed, not found
-            if version not in self.queue:
-                self.queue[version], self.compute[version] = Histogram(SECONDS), Histogram(SECONDS)
-                self.batch[version] = Histogram(ROWS)
-            self.queue[version].observe(record.queue_s)
-            self.compute[version].observe(record.compute_s)
-            self.batch[version].observe(record.batch_rows)
+            self.queue.observe(record.queue_s)
+            self.compute.observe(record.compute_s)
+            self.batch.observe(record.batch_rows)
+
+
+@attrs.define(eq=False)
+class Calls(Collector):
+    """The call records of all versions, as metrics."""
+
+    versions: dict[tuple[str, int], VersionCalls] = attrs.field(factory=dict)
+
+    def add(self, records: Iterable[CallRecord]) -> None:
+        """Count records."""
+        versions = self.versions
+        for record in records:
+            key = (record.model, record.version)
+            calls = versions.get(key)
+            if calls is None:
+                calls = versions[key] = VersionCalls()
+            calls.add(record)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics for `prometheus_client`."""
-        yield _counter("prism_requests", "Predictions answered.", ("code",), self.requests)
-        yield _counter("prism_cache", "How answers were had.", ("result",), self.cache)
-        yield _histogram("prism_queue_seconds", "Time until the model began.", self.queue)
-        yield _histogram("prism_compute_seconds", "Time in the model.", self.compute)
-        yield _histogram("prism_batch_rows", "Rows of the execution that answered a call.", self.batch)
+        yield self._counter("prism_requests", "Predictions answered.", "code", lambda c: c.requests)
+        yield self._counter("prism_cache", "How answers were had.", "result", lambda c: c.cache)
+        yield self._histogram("prism_queue_seconds", "Time until the model began.", lambda c: c.queue)
+        yield self._histogram("prism_compute_seconds", "Time in the model.", lambda c: c.compute)
+        yield self._histogram("prism_batch_rows", "Rows of the execution that answered.", lambda c: c.batch)
 
+    def _counter(
+        self, name: str, text: str, label: str, counts: Callable[[VersionCalls], dict[str, int]]
+    ) -> Metric:
+        family = CounterMetricFamily(name, text, labels=("model", "version", label))
+        for (model, version), calls in self.versions.items():
+            for value, count in counts(calls).items():
+                family.add_metric((model, str(version), value), count)
+        return family
 
-def _counter(name: str, text: str, labels: Sequence[str], tally: Tally[Labels]) -> Metric:
-    family = CounterMetricFamily(name, text, labels=("model", "version", *labels))
-    for values, count in tally.items():
-        family.add_metric(values, count)
-    return family
-
-
-def _histogram(name: str, text: str, histograms: Mapping[Labels, Histogram]) -> Metric:
-    family = HistogramMetricFamily(name, text, labels=("model", "version"))
-    for values, histogram in histograms.items():
-        family.add_metric(values, histogram.buckets(), histogram.total)
-    return family
+    def _histogram(self, name: str, text: str, histogram: Callable[[VersionCalls], Histogram]) -> Metric:
+        family = HistogramMetricFamily(name, text, labels=("model", "version"))
+        for (model, version), calls in self.versions.items():
+            one = histogram(calls)
+            if any(one.counts):
+                family.add_metric((model, str(version)), one.buckets(), one.total)
+        return family
 
 
 @attrs.frozen(eq=False)
@@ -174,8 +189,7 @@ class Metrics:
             self._timer.cancel()
             self._timer = None
         pending, self._pending = self._pending, []
-        for record in pending:
-            self.calls.add(record)
+        self.calls.add(pending)
         if self.observers and pending:
             self._held = [*self._held, *pending][-HELD_RECORDS:]
             self._arrived.set()
@@ -188,13 +202,8 @@ class Metrics:
     def forget(self, model: str, version: int) -> None:
         """Drop what belongs to a removed version."""
         self.flush()
-        labels = (model, str(version))
-        for table in (self.calls.queue, self.calls.compute, self.calls.batch):
-            table.pop(labels, None)
-        for tally in (self.calls.requests, self.calls.cache):
-            for key in [key for key in tally if key[:2] == labels]:
-                del tally[key]
-        self.restarts.remove(*labels)
+        self.calls.versions.pop((model, version), None)
+        self.restarts.remove(model, str(version))
 
     async def run(self) -> None:
         """Hand records to the observers until cancelled."""

@@ -15,7 +15,6 @@ from prism_core.specs import LinkProvider
 # TEST-NET-2 (RFC 5737): belongs to nobody. A UDP "connection" to it chooses the outward
 # interface and sends nothing.
 OUTWARD = ("198.51.100.1", 9)
-EVERYWHERE = ("", "0.0.0.0", "::")
 
 
 @attrs.frozen
@@ -44,8 +43,7 @@ class LanLinker:
 
     async def publish(self, listener: PublicListener) -> str:
         """Return the base URL in the local network; a specific listener is named as it is."""
-        host = self.config.host or (self.find() if listener.host in EVERYWHERE else listener.host)
-        return f"{listener.scheme}://{f'[{host}]' if ':' in host else host}:{listener.port}"
+        return listener.url(self.config.host or (self.find() if listener.everywhere else listener.host))
 
     async def withdraw(self) -> None:
         """Do nothing."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prism_core.errors import InsufficientMemory, InvalidParameter
 from prism_core.gateway.crew import RestartPolicy, exit_text
 from prism_core.gateway.events import HELD_EVENTS, open_events
-from prism_core.gateway.links import own_url, publish
+from prism_core.gateway.links import publish
 from prism_core.gateway.memory import check_room
 from prism_core.gateway.observe import BATCH, Metrics, open_metrics
 from prism_core.gateway.views import UploadRequest, check_name, name_of
@@ -225,7 +225,7 @@ async def test_a_link_that_fails_is_replaced_by_the_own_address():
             raise RuntimeError("no tunnel")
 
     assert await publish(Broken(), PublicListener("0.0.0.0", 8000)) == "http://127.0.0.1:8000"
-    assert own_url(PublicListener("::1", 80)) == "http://[::1]:80"
+    assert PublicListener("::1", 80).url() == "http://[::1]:80"
 
 
 # --- views -----------------------------------------------------------------------------------
