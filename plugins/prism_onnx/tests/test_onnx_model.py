@@ -143,6 +143,15 @@ def test_a_type_that_onnxruntime_lacks_is_named(serve):
         serve([helper.make_node("Identity", ["x"], ["y"])], [x], [y])
 
 
+def test_a_sequence_may_be_of_scalars(serve):
+    sequence = helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, [])
+    model = serve(
+        [helper.make_node("SequenceLength", ["x"], ["y"])], [sequence], [tensor("y", [], TensorProto.INT64)]
+    )
+
+    assert model.predict(Batch({"x": np.array([1, 2, 3], np.float32)}))["y"] == 3
+
+
 @pytest.mark.parametrize("level", ["disable", "basic", "extended", "all"])
 def test_each_optimization_level_answers_alike(doubling, level):
     model = load(doubling, OnnxOptions(optimization=level, threads=2))

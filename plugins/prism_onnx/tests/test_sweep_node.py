@@ -6,18 +6,24 @@ The counts hold for one pair of versions; ``docs/reference/onnx.md`` repeats the
 from __future__ import annotations
 
 import ctypes
+import json
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
+import httpx
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto
 
+from prism_core.inputs.tensors import pack, unpack
 from prism_core.plugin import Artifact, ArtifactError, Batch, ModelLoadFailed, PrismError
+from prism_core.testing.server import ServerProcess
 from prism_onnx import OnnxOptions
 from prism_onnx.model import OnnxModel, load
 
@@ -31,6 +37,22 @@ REFUSED = {
     "test_sequence_insert_at_back": "a sequence of tensors whose number of axes is not declared",
     "test_sequence_insert_at_front": "a sequence of tensors whose number of axes is not declared",
 }
+# What the loader serves, but no body can say.
+REFUSED_OVER_HTTP = dict.fromkeys(
+    (
+        "test_sequence_map_add_2_sequences",
+        "test_sequence_map_add_2_sequences_expanded",
+        "test_sequence_map_extract_shapes",
+        "test_sequence_map_extract_shapes_expanded",
+        "test_sequence_map_identity_1_sequence_1_tensor",
+        "test_sequence_map_identity_1_sequence_1_tensor_expanded",
+        "test_sequence_map_identity_2_sequences",
+        "test_sequence_map_identity_2_sequences_expanded",
+    ),
+    "a sequence of tensors of different shapes",
+)
+CLIENTS = 4
+TENSORS = "application/vnd.prism.tensors"
 # onnxruntime reads no newer files; the node tests are stamped with the package's own version.
 IR_VERSION = 13
 FLOAT8 = (
@@ -192,3 +214,61 @@ def test_what_onnxruntime_does_not_load_is_refused_in_our_words(sweep, tmp_path)
         said.append((name, caught.value.message, caught.value.hint))
 
     assert [one for one in said if not one[2] or "/" in one[1] or "ONNXRuntimeError" in one[1]] == []
+
+
+def over_http(server: ServerProcess, client: httpx.Client, case: Case) -> str:
+    """Upload the case's model, predict, remove it; return what went wrong."""
+    name = case.name.lower()[-64:].lstrip("_")
+    spec = json.dumps({"name": name, "filename": "model.onnx"})
+    admin = server.facts["admin"]
+    lines = client.post(
+        f"{admin}/admin/v1/upload", params={"spec": spec}, content=case.model
+    ).text.splitlines()
+    last = json.loads(lines[-1])
+    if last.get("event") != "done":
+        return f"upload: {lines[-1]}"
+    inputs = {key: as_tensor(value) for key, value in case.inputs.items()}
+    body = pack(Batch(inputs, outputs=tuple(case.answers)))
+    try:
+        answer = client.post(
+            f"{server.url}/model/{name}/predict",
+            content=body,
+            headers={"Content-Type": TENSORS, "Accept": TENSORS},
+        )
+    finally:
+        client.delete(f"{admin}/admin/v1/models/{name}")
+    if answer.status_code != 200:
+        return f"predict: {answer.text}"
+    got = unpack(memoryview(answer.content))
+    differing = [key for key, value in case.answers.items() if not equal(value, as_sent(got[key], value))]
+    return f"another answer in {differing}" if differing else ""
+
+
+def as_tensor(value: Any) -> Any:
+    """Send a sequence as one tensor of its elements, if they have one shape."""
+    if not isinstance(value, list):
+        return value
+    if not value:
+        return np.zeros(0, np.float32)
+    return np.stack(value) if len({one.shape for one in value}) == 1 else value
+
+
+def as_sent(got: Any, expected: Any) -> Any:
+    """Give the elements of a list, which travel as JSON, their type back."""
+    if not isinstance(expected, list):
+        return got
+    return [np.array(one, wanted.dtype) for one, wanted in zip(got, expected, strict=True)]
+
+
+def test_a_server_answers_as_onnxruntime_does(sweep, tmp_path):
+    """The whole road: upload, isolation, runtime, media types, gateway; then the model is removed."""
+    with ServerProcess(tmp_path / "data", "--plugins", "onnx") as server:
+        token = (server.data_dir / "admin-token").read_text().strip()
+        with (
+            httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=60) as client,
+            ThreadPoolExecutor(CLIENTS) as pool,
+        ):
+            said = pool.map(partial(over_http, server, client), sweep.run)
+            wrong = {case.name: text for case, text in zip(sweep.run, said, strict=True) if text}
+
+    assert set(wrong) == set(REFUSED | REFUSED_OVER_HTTP), wrong

@@ -75,7 +75,7 @@ class OnnxModel(BaseModel):
             for name, tensor in tensors.items()
         }
         for name in self._graph.sequences:
-            feeds[name] = list(feeds[name])
+            feeds[name] = [np.asarray(one) for one in feeds[name]]
         return feeds
 
     def _execute_narrow(self, wanted: Sequence[str], feeds: Mapping[str, Any]) -> Sequence[Any]:
