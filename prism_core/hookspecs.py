@@ -178,3 +178,8 @@ def prism_model_event(event: ModelEvent) -> None:
 @hookspec
 def prism_runtime_startup(model: str, version: int, threads: int) -> None:
     """Prepare the runtime's process before the model is loaded."""
+
+
+def hook_names() -> tuple[str, ...]:
+    """Return the names of all hooks."""
+    return tuple(name for name in globals() if name.startswith("prism_"))

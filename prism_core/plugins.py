@@ -12,7 +12,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction
 from typing import Any, TypeVar
 
 import attrs
@@ -261,7 +261,7 @@ class _Loading:
             return
         try:
             module, reference, version, distribution = load()
-            _refuse_async(name, module)
+            _refuse_unfit_hooks(name, module)
             self.manager.register(module, name)
             self.manager.check_pending()
             offers = self._records_of(name, module)
@@ -306,10 +306,17 @@ class _Loading:
         return PluginSet(self.manager.hook, self.plugins, self.failures, self.records, self.owners)
 
 
-def _refuse_async(name: str, module: Any) -> None:
-    for attribute in dir(module):
-        if attribute.startswith("prism_") and iscoroutinefunction(getattr(module, attribute)):
+def _refuse_unfit_hooks(name: str, module: Any) -> None:
+    """Refuse what pluggy takes without a word: it would never await the one, never call the other."""
+    for hook in hookspecs.hook_names():
+        function = getattr(module, hook, None)
+        if iscoroutinefunction(function) or isasyncgenfunction(function):
             raise PluginLoadError(
-                f"Hook {attribute} of plugin {name!r} is `async def`; hooks are plain functions.",
+                f"Hook {hook} of plugin {name!r} is `async def`; hooks are plain functions.",
                 hint="Make it a plain `def` that yields a record; what the record opens may be asynchronous.",
+            )
+        if function is not None and not hasattr(function, "prism_impl"):
+            raise PluginLoadError(
+                f"Hook {hook} of plugin {name!r} is not marked with `@hookimpl`; it would never be called.",
+                hint="from prism_core.plugin import hookimpl",
             )
