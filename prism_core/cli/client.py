@@ -96,7 +96,11 @@ def _named(common: Common) -> Address:
     try:
         host, port = urlsplit(url).hostname, urlsplit(url).port
     except ValueError as error:
-        raise ConfigError(f"--server {url!r} is no URL: {error}.") from error
+        raise ConfigError(f"--server {common.server!r} is no URL: {error}.") from error
+    if not host:
+        raise ConfigError(
+            f"--server {common.server!r} names no host.", hint="It looks like http://127.0.0.1:8001."
+        )
     local = host in ("127.0.0.1", "localhost", "::1")
     token = common.token
     if not token and local:

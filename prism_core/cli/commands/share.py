@@ -46,7 +46,9 @@ def share(artifact: str, **options: Any) -> None:
         _tell(*uploaded(common, artifact, options), common, options["example"])
         return
     sharing = Sharing(common, artifact, options)
-    run(attrs.evolve(settings, log_level=flags["log_level"] or "warning"), common, sharing.begin)
+    # Beside a link, what the server does as a matter of course is noise, unless it was asked for.
+    quiet = settings.log_level == "info" and not flags["log_level"]
+    run(attrs.evolve(settings, log_level="warning") if quiet else settings, common, sharing.begin)
     if sharing.error:
         raise sharing.error
 
