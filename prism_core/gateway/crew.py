@@ -312,6 +312,13 @@ class Crew:
             self._lane.add(replica.client)
 
     async def _keep(self, replica: Replica) -> None:
+        try:
+            await self._replace_when_lost(replica)
+        except Exception:  # a backend broke its promise; without a keeper the replica is given up
+            log.exception("replica.keeper_failed", replica=replica.name)
+            self._give_up(replica, 1, "its isolation backend failed")
+
+    async def _replace_when_lost(self, replica: Replica) -> None:
         deaths, ready_at = 0, time.monotonic()
         while True:
             await replica.lost.wait()
@@ -357,8 +364,8 @@ class Crew:
         replica.state, replica.reason = State.FAILED, reason
         if all(one.state is State.FAILED for one in self.replicas):
             error = LaunchFailed(
-                f"{self.manifest.model!r} version {self.manifest.version} died {deaths - 1} times in a row; "
-                f"the last time {reason}.",
+                f"{self.manifest.model!r} version {self.manifest.version} died {deaths} times in a row; "
+                f"the last time: {reason}",
                 hint="`prism logs` shows its last words; `prism start` tries again.",
             )
             self._watcher.failed(self.manifest, error)

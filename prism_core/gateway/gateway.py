@@ -184,8 +184,7 @@ class Gateway:
     async def stop(self, model: str, version: int | None = None) -> None:
         """Take a version, or all of a model's, out of service until it is started again."""
         async with self.registry.lock(model):
-            for found in self._chosen(model, version):
-                await self.operator.stop(found)
+            await asyncio.gather(*map(self.operator.stop, self._chosen(model, version)))
 
     async def start(self, model: str, version: int | None = None) -> None:
         """Bring a version up; without a number all that the model's aliases mean."""

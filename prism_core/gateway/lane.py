@@ -64,7 +64,7 @@ class Lane:
     manifest, signature
         What is served.
     cache
-        None where answers may not be kept: the loader is not deterministic, or it is off.
+        None where nothing is kept. A model that is not deterministic has no use for one.
     record
         Called with a `CallRecord` for every answer; must be quick and must not raise.
     """
@@ -79,10 +79,11 @@ class Lane:
     ) -> None:
         self.manifest = manifest
         self.signature = signature
+        self.deterministic = manifest.deterministic and signature.deterministic
         self.clients: tuple[ReplicaClient, ...] = ()
         self.in_flight = 0
         self.wake: Callable[[], None] | None = None
-        self._cache = cache
+        self._cache = cache if self.deterministic else None
         self._record = record
         self._closed = False
         self._changed = asyncio.Event()
@@ -176,7 +177,7 @@ class Lane:
         prediction.body, prediction.media_type, prediction.rows = kept.body, kept.media_type, kept.rows
 
     async def _compute(self, prediction: Prediction, head: Head, body: bytes, deadline: float) -> memoryview:
-        retried = not self.manifest.deterministic
+        retried = not self.deterministic
         while True:
             client = await self._least_loaded(deadline)
             try:

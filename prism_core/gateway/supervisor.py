@@ -103,7 +103,10 @@ class Supervisor:
             limited = [c for c in self.crews.values() if c.manifest.memory_limit_bytes]
             await asyncio.sleep(MEASURE_S if limited else TICK_S)
             for crew in limited:
-                await self._check_memory(crew)
+                try:
+                    await self._check_memory(crew)
+                except Exception:  # one backend's fault must not end the watch over all
+                    log.exception("replica.not_measured", model=crew.manifest.model)
             if time.monotonic() >= next_ping:
                 next_ping = time.monotonic() + TICK_S
                 self._ping_busy()
@@ -121,7 +124,8 @@ class Supervisor:
         try:
             await client.ping(HUNG_S)
         except TimeoutError:
-            await crew.kill(replica, f"it gave no sign of life for {HUNG_S:g} s")
+            if replica.client is client:  # it may have been replaced meanwhile
+                await crew.kill(replica, f"it gave no sign of life for {HUNG_S:g} s")
         except PrismError:
             pass  # it is gone, which is heard elsewhere
         finally:

@@ -168,7 +168,7 @@ async def test_a_version_that_cannot_be_kept_alive_is_failed_and_can_be_started(
     launcher.crash("m-1-0")
     await until(lambda: state(gateway) == "FAILED")
 
-    assert "died 8 times in a row" in gateway.version("m").error
+    assert "died 9 times in a row" in gateway.version("m").error
     assert "no more room" in gateway.version("m").error
     with pytest.raises(ModelNotFound, match="FAILED"):
         await predict(gateway, "m", 1)
