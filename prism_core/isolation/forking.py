@@ -45,6 +45,17 @@ class Started:
     exited: asyncio.Future[int]
 
 
+def watch(loop: asyncio.AbstractEventLoop, pidfd: int, ended: Callable[[], None]) -> None:
+    """Have ``ended`` called once the process has ended; closes the pidfd."""
+
+    def readable() -> None:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+        ended()
+
+    loop.add_reader(pidfd, readable)
+
+
 class ZygoteLost(Exception):
     """The zygote died or did not answer; what it was asked for has not happened."""
 
@@ -66,6 +77,11 @@ class Zygote:
         The interpreter of its environment.
     on_lost
         Called once, when the process has ended.
+
+    Attributes
+    ----------
+    ended
+        Resolves when the process has ended, with the reason.
     """
 
     def __init__(self, python: str, on_lost: Callable[[Zygote], None]) -> None:
@@ -75,7 +91,7 @@ class Zygote:
         self._answers: dict[int, asyncio.Future[Started]] = {}
         self._exits: dict[int, asyncio.Future[int]] = {}
         self._retired = False
-        self.ended = self._loop.create_future()
+        self.ended: asyncio.Future[str] = self._loop.create_future()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         with contextlib.ExitStack() as opened:
             opened.callback(self._output.close)
@@ -101,18 +117,11 @@ class Zygote:
             theirs.close()
             os.close(read_end)
         self._control.setblocking(False)
-        self._pidfd = os.pidfd_open(self._process.pid)
         self._loop.add_reader(self._control.fileno(), self._read)
-        self._loop.add_reader(self._pidfd, self._died)
+        watch(self._loop, os.pidfd_open(self._process.pid), self._died)
 
-    @property
-    def pid(self) -> int:
-        """The zygote's process id."""
-        return self._process.pid
-
-    @property
-    def last_words(self) -> str:
-        """The last line that it wrote, for instance of an ImportError."""
+    def _last_words(self) -> str:
+        """Return the last line that it wrote, for instance of an ImportError."""
         size = self._output.seek(0, os.SEEK_END)
         self._output.seek(max(0, size - 4096))
         return self._output.read().decode(errors="replace").strip().rpartition("\n")[2]
@@ -135,8 +144,9 @@ class Zygote:
         except TimeoutError:
             self.kill()
             raise ZygoteLost(f"no answer in {timeout_s:g} s") from None
-        except OSError as error:
-            raise ZygoteLost(str(error)) from error
+        except OSError as error:  # it has died, or reads nothing any more
+            self.kill()
+            raise ZygoteLost(await asyncio.shield(self.ended)) from error
         finally:
             self._answers.pop(request.id, None)
             self._end_if_idle()
@@ -182,11 +192,9 @@ class Zygote:
 
     def _watch(self, pid: int, pidfd: int) -> asyncio.Future[int]:
         def ended() -> None:
-            self._loop.remove_reader(pidfd)
-            os.close(pidfd)
             self._loop.call_later(0.0 if self.ended.done() else REPORT_S, self._set_exit, pid, UNKNOWN_EXIT)
 
-        self._loop.add_reader(pidfd, ended)
+        watch(self._loop, pidfd, ended)
         exited = self._exits[pid] = self._loop.create_future()
         return exited
 
@@ -198,18 +206,16 @@ class Zygote:
 
     def _died(self) -> None:
         self._read()  # what it reported before
-        self._loop.remove_reader(self._pidfd)
         self._loop.remove_reader(self._control.fileno())
-        os.close(self._pidfd)
         os.close(self._life)
         self._control.close()
         code = self._process.wait()
-        lost = ZygoteLost(self.last_words or f"exit code {code}")
+        reason = self._last_words() or f"exit code {code}"
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(lost)
+                answer.set_exception(ZygoteLost(reason))
         self._output.close()
-        self.ended.set_result(None)
+        self.ended.set_result(reason)
         self._on_lost(self)
 
 
@@ -268,7 +274,10 @@ class Forker:
                 raise
 
     def _wanted(self, spec: ReplicaSpec) -> tuple[str, ...]:
-        return ("numpy", self._entry.partition(":")[0], BUILT_IN["inputs"], "uvloop", *spec.warm)
+        # A plugin's reference is `name=module:attribute`; one that is a name alone is found in the replica.
+        plugins = (plugin.partition("=")[2].partition(":")[0] for plugin in spec.plugins)
+        runtime = self._entry.partition(":")[0]
+        return ("numpy", runtime, BUILT_IN["inputs"], "uvloop", *spec.warm, *filter(None, plugins))
 
     def _replace(self, key: tuple[str, str]) -> Zygote:
         if self._closed:
@@ -291,4 +300,4 @@ class Forker:
         self._closed = True
         for zygote in tuple(self._all):
             zygote.kill()
-            await zygote.ended
+            await asyncio.shield(zygote.ended)

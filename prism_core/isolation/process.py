@@ -23,7 +23,7 @@ from prism_core.errors import LaunchFailed
 from prism_core.hookspecs import hookimpl
 from prism_core.isolation.forking import UNKNOWN_EXIT, Forker, NotForkable, Started, ZygoteLost
 from prism_core.isolation.logfile import open_log, read_log
-from prism_core.isolation.variables import replica_variables
+from prism_core.isolation.spawning import kill_group, spawn
 from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec, Usage
 from prism_core.specs import IsolationBackend
 
@@ -135,7 +135,11 @@ class ProcessLauncher:
                 return await self._fork(spec, log, listener)
             except NotForkable:
                 self._unforkable.add(environment)
-        return await _tied(lambda life: self._spawn(spec, life, log, listener))
+
+        async def spawn_tied(life: int) -> Started:
+            return spawn(spec, self._entry, [life, log, listener.fileno()])
+
+        return await _tied(spawn_tied)
 
     async def _fork(self, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
         def fork(life: int) -> Awaitable[Started]:
@@ -153,28 +157,6 @@ class ProcessLauncher:
                 f"The warm process of environment {spec.environment!r} ended twice: {error}.",
                 hint="Is prism-core installed in that environment? `prism doctor` tells.",
             ) from error
-
-    async def _spawn(self, spec: ReplicaSpec, life: int, log: int, listener: socket.socket) -> Started:
-        path = spec.directory / "spec.json"
-        path.touch(0o600)  # it may hold the token
-        path.write_bytes(spec.to_json())
-        arguments = [path, "--fd", listener.fileno(), "--life", life, "--entry", self._entry]
-        process = await asyncio.create_subprocess_exec(
-            spec.python,
-            "-P",
-            "-m",
-            "prism_core.isolation.child",
-            *map(str, arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=(listener.fileno(), life),
-            env=replica_variables(os.environ, spec.threads),
-            start_new_session=True,
-        )
-        exited = asyncio.ensure_future(process.wait())
-        exited.add_done_callback(lambda _: _kill_group(process.pid))  # what the model itself started
-        return Started(process.pid, exited)
 
     def _remember(self, spec: ReplicaSpec, started: Started, address: str) -> ReplicaHandle:
         try:
@@ -238,7 +220,8 @@ class ProcessLauncher:
         running = [replica for replica in self._replicas.values() if not replica.exited.done()]
         for replica in running:
             _kill(replica.handle.pid)
-        await asyncio.gather(*(replica.exited for replica in running))
+        if running:
+            await asyncio.wait([replica.exited for replica in running])
         await self._forker.close()
 
 
@@ -270,13 +253,8 @@ def _open_log(spec: ReplicaSpec) -> int:
         ) from error
 
 
-def _kill_group(pid: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies only
-        os.killpg(pid, signal.SIGKILL)
-
-
 def _kill(pid: int) -> None:
-    _kill_group(pid)
+    kill_group(pid)
     # One that was forked a moment ago leads no group yet.
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)

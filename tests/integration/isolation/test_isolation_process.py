@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import signal
+import subprocess
 import sys
 from contextlib import ExitStack
 
@@ -44,6 +45,23 @@ async def test_it_sees_no_descriptor_but_its_own(scene):
     facts = [await scene.ask(handle) for handle in others]
 
     assert [len(each["descriptors"]) for each in facts] == [7, 7, 7]
+
+
+def test_under_uvloop_as_well(toys, tmp_path):
+    """Its subprocesses would inherit what a shell left open, and copies of the streams."""
+    loud = os.open("/dev/null", os.O_RDONLY)
+    os.set_inheritable(loud, True)
+    process = subprocess.run(
+        [sys.executable, toys / "toy_uvloop.py", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        close_fds=False,
+        check=True,
+    )
+    os.close(loud)
+
+    assert process.stdout.split() == ["7", "7", "0", "0"]
 
 
 async def test_it_has_one_thread(scene):
