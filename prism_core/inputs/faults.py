@@ -16,6 +16,8 @@ from prism_core.plugin import InvalidInput, Signature, TensorSpec
 
 # Enough to repair a file by; beyond it only the number of faults is told.
 REPORTED = 100
+# Where a reader gives up looking: a body of nothing but faults is not worth a second of a core.
+COUNTED = 10_000
 # A value is quoted in an answer up to this length: bodies are large, messages are not.
 QUOTED = 60
 
@@ -29,11 +31,19 @@ class Faults:
         self._hint = ""
 
     def add(self, row: int, column: str | int, expected: str, got: str, hint: str = "") -> None:
-        """Note that the value at ``row`` and ``column`` ("" for the row itself) does not fit."""
+        """Note that the value at ``row`` and ``column`` ("" for the row itself) does not fit.
+
+        Raises
+        ------
+        InvalidInput
+            When there are too many faults to go on.
+        """
         self.count += 1
         self._hint = self._hint or hint
         if len(self.entries) < REPORTED:
             self.entries.append({"row": row, "column": column, "expected": expected, "got": got})
+        if self.count >= COUNTED:
+            self.check()
 
     def check(self) -> None:
         """Return if nothing is wrong.
@@ -55,7 +65,8 @@ class Faults:
     def _message(self) -> str:
         first = self.entries[0]
         place = f"Row {first['row']}" + (f", column {first['column']!r}" if first["column"] != "" else "")
-        more = f" ({self.count} faults in all)" if self.count > 1 else ""
+        count = f"at least {self.count} faults" if self.count >= COUNTED else f"{self.count} faults in all"
+        more = f" ({count})" if self.count > 1 else ""
         return f"{place}: expected {first['expected']}, got {first['got']}{more}."
 
 

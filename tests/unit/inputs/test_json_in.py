@@ -172,6 +172,11 @@ def test_a_flood_of_faults_is_counted_and_cut(read):
     assert (len(details["errors"]), details["count"], details["not_shown"]) == (100, 250, 150)
 
 
+def test_a_body_of_nothing_but_faults_is_given_up(read):
+    with pytest.raises(InvalidInput, match=r"at least 10000 faults"):
+        read({"input": [["x"] * 3] * 20_000}, MATRIX)
+
+
 def test_a_huge_value_is_not_repeated(read):
     with pytest.raises(InvalidInput) as caught:
         read({"input": [["x" * 100_000, 0, 0]]}, MATRIX)
