@@ -95,6 +95,9 @@ class Signature:
         Class labels, in the order of the probability columns.
     primary
         The output that a response calls ``predictions``; "" means the first default output.
+    deterministic
+        Equal inputs give equal outputs. Where not, answers are neither kept nor retried,
+        whatever the loader says of its models in general.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -104,6 +107,7 @@ class Signature:
     batch_axis: bool = True
     classes: tuple[Any, ...] = ()
     primary: str = ""
+    deterministic: bool = True
 
     def __attrs_post_init__(self) -> None:
         object.__setattr__(self, "_attrs_cached_hash", None)  # as in TensorSpec

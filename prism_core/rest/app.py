@@ -25,7 +25,12 @@ def public_app(gateway: Gateway) -> Any:
     """Return the application of the public listener; nothing administrative is in it."""
     routes = HeadAsGet(litestar_app(public_routes(gateway)))
     others = Mounted(mounts_of(gateway, "public"), routes)
-    return PredictFront(gateway.service, others, max_body_bytes=gateway.settings.limits.max_body)
+    return PredictFront(
+        gateway.service,
+        others,
+        max_body_bytes=gateway.settings.limits.max_body,
+        guards=gateway.guards.values(),
+    )
 
 
 def admin_app(gateway: Gateway, stopping: asyncio.Event | None = None) -> Any:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from prism_core.errors import MalformedBody, PayloadTooLarge
 from prism_core.gateway.lane import Prediction
 from prism_core.gateway.service import PredictService
 from prism_core.rest.errors import problem_response
+from prism_core.specs import Call
 
 # Only a request that is still unanswered after this long is watched for a client that
 # hangs up: watching costs a task, and most answers are quicker.
@@ -53,10 +54,15 @@ class PredictFront:
         The ASGI application of all other routes.
     max_body_bytes
         A larger body is answered 413, before it is read where its length is given.
+    guards
+        Asked in turn with each request's head; one that raises refuses it.
     """
 
-    def __init__(self, service: PredictService, others: Any, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, service: PredictService, others: Any, *, max_body_bytes: int, guards: Iterable[Any] = ()
+    ) -> None:
         self._service = service
+        self._guards = tuple(guards)
         self._others = others
         self._max_body_bytes = max_body_bytes
         self._known: dict[str, tuple[str, str]] = {}
@@ -97,6 +103,8 @@ class PredictFront:
                     timeout_s = _seconds(value)
             if media_type.startswith("application/x-www-form-urlencoded"):
                 media_type = ""  # what curl -d sends unasked
+            if self._guards:
+                self._check(reference, scope, length)
             self._service.lane(reference)
             body = await self._body(length, receive)
             if body is None:
@@ -122,6 +130,13 @@ class PredictFront:
         if prediction is not None:
             await send({"type": "http.response.start", "status": 200, "headers": _headers(prediction)})
             await send({"type": "http.response.body", "body": bytes(prediction.body)})
+
+    def _check(self, reference: str, scope: Any, length: int) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        client = scope.get("client")
+        call = Call(reference, "predict", headers, client[0] if client else "", length)
+        for guard in self._guards:
+            guard.check(call)
 
     async def _body(self, length: int, receive: Any) -> bytes | None:
         """Return the whole body, or None if the client went away before it was sent."""

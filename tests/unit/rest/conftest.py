@@ -91,6 +91,7 @@ class FakeGateway:
     uploading: asyncio.Event = attrs.field(factory=asyncio.Event)
     hold: asyncio.Event | None = None
     settled: asyncio.Event = attrs.field(factory=asyncio.Event)
+    guards: dict[str, Any] = attrs.field(factory=dict)
     frontends: list[tuple[Frontend, Any]] = attrs.field(factory=list)
 
     def models(self) -> list[ModelInfo]:

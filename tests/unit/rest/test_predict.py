@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from prism_core.errors import InvalidInput, ModelNotFound, Overloaded
+from prism_core.errors import Forbidden, InvalidInput, ModelNotFound, Overloaded
 from prism_core.gateway.lane import Prediction
 from prism_core.rest.predict import PredictFront, reference_of
 
@@ -183,6 +183,25 @@ async def test_errors_are_problems(front, service, error, status):
     problem = json.loads(answer.sent[1]["body"])
     assert problem["code"] == error.code
     assert answer.headers.get(b"retry-after") == (b"2" if status == 503 else None)
+
+
+class NoRobots:
+    """Refuses a client by its name."""
+
+    def check(self, call):
+        if call.headers.get("user-agent") == "robot":
+            raise Forbidden(f"Robots may not {call.verb} with {call.model} from {call.client}.")
+
+
+@pytest.mark.parametrize(("agent", "status"), [(b"robot", 403), (b"person", 200)])
+async def test_a_guard_refuses_by_the_head_alone(service, agent, status):
+    front = PredictFront(service, None, max_body_bytes=100, guards=[NoRobots()])
+    exchange = Exchange(front, headers=[(b"user-agent", agent)], chunks=[] if status == 403 else [b"{}"])
+    exchange.scope["client"] = ("10.0.0.1", 5)
+    answer = await exchange.run()
+
+    assert answer.status == status
+    assert (b"churn from 10.0.0.1" in answer.sent[1]["body"]) == (status == 403)
 
 
 async def test_an_exception_tells_nothing(front, service):

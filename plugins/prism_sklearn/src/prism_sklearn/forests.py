@@ -39,7 +39,10 @@ def _shorten(forest: Any, method: str) -> None:
     rows = np.random.default_rng(0).normal(size=(_TRIAL_ROWS, forest.n_features_in_)) * 10
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a forest that knows its columns' names
-        same = np.array_equal(short(rows), getattr(forest, method)(rows))
+        try:
+            same = np.array_equal(short(rows), getattr(forest, method)(rows))
+        except (AttributeError, TypeError, ValueError):
+            return  # another release of scikit-learn, with other insides
     if same:
         # On the object, not the class: whatever holds the forest calls it as before.
         setattr(forest, method, short)

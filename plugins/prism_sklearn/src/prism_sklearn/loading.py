@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import pickle
 import re
+import sys
 import warnings
 from typing import Any
 
@@ -159,7 +160,9 @@ def _missing_name(error: AttributeError, artifact: Artifact) -> ModelLoadFailed:
             hint="It may need another version of a package: install that one, or train again with this one.",
         )
     name, module = found.groups()
-    where = "a script or notebook" if module == "__main__" else f"the module {module!r}"
+    # Python calls __main__ by what it was started as, for instance `python -m pytest`.
+    started_as = getattr(sys.modules["__main__"].__spec__, "name", "__main__")
+    where = "a script or notebook" if module in ("__main__", started_as) else f"the module {module!r}"
     return ModelLoadFailed(
         f"{artifact.name!r} uses {name!r} from {where}, which is not here.",
         hint=f"Put {name!r} into a module of an installed package, import it from there, and save it again.",

@@ -117,6 +117,15 @@ def _signature(estimator: Any, feed: Feed, answers: Answers, options: SklearnOpt
         batch_axis=not _depends_on_neighbours(estimator),
         classes=answers.classes,
         primary=names[0],
+        deterministic=not any(_draws(part) for part in parts(estimator)),
+    )
+
+
+def _draws(part: Any) -> bool:
+    """Tell whether an estimator draws random numbers to answer."""
+    kind = type(part).__name__
+    return (kind == "DummyClassifier" and part.strategy in ("stratified", "uniform")) or (
+        kind == "IterativeImputer" and part.sample_posterior
     )
 
 
