@@ -9,12 +9,13 @@ import select
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from prism_core.isolation.process import ProcessConfig, open_processes
 from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec
@@ -29,6 +30,7 @@ class Scene:
     def __init__(self, launcher: Launcher, directory: Path, sockets: ExitStack) -> None:
         self.launcher = launcher
         self.directory = directory
+        self.handles: list[ReplicaHandle] = []
         self._sockets = sockets
 
     def spec(self, replica: str = "toy-1-0", **changes: Any) -> ReplicaSpec:
@@ -43,7 +45,12 @@ class Scene:
         return listener
 
     async def start(self, replica: str = "toy-1-0", **changes: Any) -> ReplicaHandle:
-        return await self.launcher.start(self.spec(replica, **changes), self.listen())
+        handle = await self.launcher.start(self.spec(replica, **changes), self.listen())
+        self.handles.append(handle)
+        return handle
+
+    async def end(self) -> None:
+        await asyncio.gather(*(self.launcher.stop(handle, 0) for handle in self.handles))
 
     async def tell(self, handle: ReplicaHandle) -> list[str]:
         """Return the warnings with which a toy replica greets."""
@@ -62,30 +69,48 @@ class Scene:
         return [line async for line in self.launcher.logs(self.directory / replica, 100, follow=False)]
 
 
-@pytest.fixture(autouse=True)
-def toys(monkeypatch) -> Path:
+@pytest.fixture(autouse=True, scope="module")
+def toys() -> Iterator[Path]:
     """The directory of the toys, importable in replicas."""
-    monkeypatch.setenv("PYTHONPATH", str(TOYS))
-    return TOYS
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(TOYS))
+        yield TOYS
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def shared(toys):
+    """Return launchers that all tests of a module share, forking or spawning."""
+    async with AsyncExitStack() as stack:
+        opened: dict[bool, Launcher] = {}
+
+        async def get(zygote: bool) -> Launcher:
+            if zygote not in opened:
+                opened[zygote] = await stack.enter_async_context(open_toys(zygote=zygote))
+            return opened[zygote]
+
+        yield get
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def make_scene(tmp_path):
-    """Open launchers with an entry of `toy_runtime`, and close them after the test."""
+    """Open launchers of a test's own, and close them after it."""
     async with AsyncExitStack() as stack:
         sockets = stack.enter_context(ExitStack())
 
         async def make(entry: str = "run", **config: Any) -> Scene:
-            opened = open_processes(ProcessConfig(**config), entry=f"toy_runtime:{entry}")
-            return Scene(await stack.enter_async_context(opened), tmp_path, sockets)
+            return Scene(await stack.enter_async_context(open_toys(entry, **config)), tmp_path, sockets)
 
         yield make
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def scene(make_scene) -> Scene:
-    """A launcher whose replicas greet."""
+    """A launcher of the test's own."""
     return await make_scene()
+
+
+def open_toys(entry: str = "run", **config: Any):
+    return open_processes(ProcessConfig(**config), entry=f"toy_runtime:{entry}")
 
 
 @pytest.fixture

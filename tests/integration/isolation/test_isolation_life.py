@@ -13,7 +13,10 @@ import pytest
 
 from prism_core.isolation.process import available
 
-pytestmark = pytest.mark.skipif(bool(available()), reason=available() or "-")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(bool(available()), reason=available() or "-"),
+]
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def gateway(toys, tmp_path):
         process.kill()
 
 
-def test_nothing_survives_a_killed_gateway(gateway, gone):
+async def test_nothing_survives_a_killed_gateway(gateway, gone):
     """An idle replica, one that holds the interpreter lock, a spawned one, and the zygote."""
     process, pids = gateway
     assert len(pids) >= 3

@@ -13,10 +13,15 @@ from contextlib import ExitStack
 import attrs
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from prism_core.errors import LaunchFailed
 from prism_core.isolation.logfile import MAX_LOG_BYTES
 from prism_core.protocols import ReplicaHandle
+
+from .conftest import Scene, open_toys
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest.fixture(params=[True, False], ids=["forked", "spawned"])
@@ -24,9 +29,13 @@ def forked(request) -> bool:
     return request.param
 
 
-@pytest.fixture
-async def scene(make_scene, forked):
-    return await make_scene(zygote=forked)
+@pytest_asyncio.fixture(loop_scope="module")
+async def scene(shared, forked, tmp_path):
+    """A scene on a launcher that all tests share; what a test starts, it leaves ended."""
+    with ExitStack() as sockets:
+        scene = Scene(await shared(forked), tmp_path, sockets)
+        yield scene
+        await scene.end()
 
 
 async def test_a_replica_leads_a_session_in_its_own_directory(scene):
@@ -47,11 +56,12 @@ async def test_it_sees_no_descriptor_but_its_own(scene):
     assert [len(each["descriptors"]) for each in facts] == [7, 7, 7]
 
 
-def test_under_uvloop_as_well(toys, tmp_path):
+async def test_under_uvloop_as_well(toys, tmp_path):
     """Its subprocesses would inherit what a shell left open, and copies of the streams."""
     loud = os.open("/dev/null", os.O_RDONLY)
     os.set_inheritable(loud, True)
-    process = subprocess.run(
+    process = await asyncio.to_thread(
+        subprocess.run,
         [sys.executable, toys / "toy_uvloop.py", tmp_path],
         capture_output=True,
         text=True,
@@ -111,12 +121,11 @@ async def test_output_is_its_log(scene):
     assert await scene.log() == ["toy is up"]
 
 
-async def test_a_trace_is_in_the_log(make_scene, forked):
-    scene = await make_scene("raise_error", zygote=forked)
-    handle = await scene.start()
+async def test_a_trace_is_in_the_log(scene):
+    handle = await scene.start("broken-1-0")
 
     assert await scene.ended(handle) == 1
-    assert (await scene.log())[-1] == "RuntimeError: the toy is broken"
+    assert (await scene.log("broken-1-0"))[-1] == "RuntimeError: the toy is broken"
 
 
 async def test_an_entry_that_does_not_exist_is_in_the_log(make_scene, forked):
@@ -127,23 +136,19 @@ async def test_an_entry_that_does_not_exist_is_in_the_log(make_scene, forked):
 
 
 @pytest.mark.parametrize("code", [0, 3, 255])
-async def test_the_exit_code_is_reported(make_scene, forked, code):
-    scene = await make_scene("leave", zygote=forked)
-    handle = await scene.start(f"toy-{code}")
+async def test_the_exit_code_is_reported(scene, code):
+    handle = await scene.start(f"leave-{code}")
 
     assert await scene.ended(handle) == code
     assert await scene.launcher.poll(handle) == code
 
 
-async def test_a_signal_is_a_negative_code(make_scene, forked):
-    scene = await make_scene("crash", zygote=forked)
-
-    assert await scene.ended(await scene.start()) == -signal.SIGSEGV
+async def test_a_signal_is_a_negative_code(scene):
+    assert await scene.ended(await scene.start("crash-1-0")) == -signal.SIGSEGV
 
 
-async def test_stop_kills_what_does_not_listen_and_all_it_started(make_scene, forked, gone):
-    scene = await make_scene("stubborn", zygote=forked)
-    handle = await scene.start()
+async def test_stop_kills_what_does_not_listen_and_all_it_started(scene, gone):
+    handle = await scene.start("stubborn-1-0")
     async with asyncio.timeout(30):
         family = int((await scene.tell(handle))[0])
 
@@ -162,9 +167,8 @@ async def test_one_that_has_only_just_begun_can_be_killed(scene):
             await scene.launcher.stop(handle, grace_s=0)
 
 
-async def test_a_grandchild_does_not_outlive_its_replica(make_scene, forked, gone):
-    scene = await make_scene("stubborn", zygote=forked)
-    handle = await scene.start()
+async def test_a_grandchild_does_not_outlive_its_replica(scene, gone):
+    handle = await scene.start("stubborn-1-0")
     family = int((await scene.tell(handle))[0])
 
     os.kill(handle.pid, signal.SIGKILL)
@@ -174,13 +178,11 @@ async def test_a_grandchild_does_not_outlive_its_replica(make_scene, forked, gon
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts mappings on Linux only")
-async def test_one_huge_allocation_is_a_memory_error(make_scene, forked):
-    scene = await make_scene("hungry", zygote=forked)
-
-    handle = await scene.start(memory_limit_bytes=50 << 20)
+async def test_one_huge_allocation_is_a_memory_error(scene):
+    handle = await scene.start("hungry-1-0", memory_limit_bytes=50 << 20)
 
     assert await scene.ended(handle) == 7
-    assert await scene.log() == ["MemoryError"]
+    assert await scene.log("hungry-1-0") == ["MemoryError"]
 
 
 async def test_without_a_listener_it_gets_one(scene):
@@ -267,18 +269,12 @@ async def test_another_launcher_can_stop_it(scene, make_scene):
     assert await scene.ended(handle) == 0
 
 
-async def test_closing_the_launcher_leaves_nothing(make_scene, gone, tmp_path, forked):
-    from contextlib import AsyncExitStack
-
-    from prism_core.isolation.process import ProcessConfig, open_processes
-
-    async with AsyncExitStack() as stack:
-        opened = open_processes(ProcessConfig(zygote=forked), entry="toy_runtime:run")
-        launcher = await stack.enter_async_context(opened)
-        scene = await make_scene()
-        scene.launcher = launcher
-        handle = await scene.start()
-        parent = (await scene.ask(handle))["parent"]
+async def test_closing_the_launcher_leaves_nothing(tmp_path, forked, gone):
+    async with open_toys(zygote=forked) as launcher:
+        with ExitStack() as sockets:
+            scene = Scene(launcher, tmp_path, sockets)
+            handle = await scene.start()
+            parent = (await scene.ask(handle))["parent"]
 
     assert gone(handle.pid, 0)
     assert parent == os.getpid() or gone(parent, 0)

@@ -11,7 +11,10 @@ import pytest
 from prism_core.errors import LaunchFailed
 from prism_core.isolation.process import start_method
 
-pytestmark = pytest.mark.skipif(start_method()[0] != "zygote", reason=start_method()[1] or "-")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    pytest.mark.skipif(start_method()[0] != "zygote", reason=start_method()[1] or "-"),
+]
 
 
 async def test_replicas_of_one_environment_share_one_zygote(scene):

@@ -13,9 +13,9 @@ from prism_core.testing.isolation import say_hello
 
 
 async def main(directory):
-    async with open_processes(ProcessConfig(), entry="toy_runtime:busy") as launcher:
+    async with open_processes(ProcessConfig(), entry="toy_runtime:run") as launcher:
         with contextlib.ExitStack() as open_sockets:
-            for name, threads in (("idle", 1), ("computing", 1), ("spawned", 2)):
+            for name, threads in (("idle", 1), ("busy", 1), ("busy-spawned", 2)):
                 listener = open_sockets.enter_context(socket(AF_UNIX))
                 listener.bind(f"{tempfile.mkdtemp()}/s")
                 listener.listen()

@@ -48,6 +48,11 @@ def greet(spec, listener, then=lambda: None):
 
 
 def run(spec, listener):
+    """Behave as the first word of the replica's name says."""
+    return BEHAVIOURS.get(spec.replica.partition("-")[0], try_to_greet)(spec, listener)
+
+
+def try_to_greet(spec, listener):
     """Greet, unless the artifact is missing."""
     if not spec.artifact.exists():
         print("the artifact is missing")
@@ -95,3 +100,13 @@ def raise_error(spec, listener):
 def crash(spec, listener):
     """Die of a signal."""
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+BEHAVIOURS = {
+    "stubborn": stubborn,
+    "busy": busy,
+    "hungry": hungry,
+    "leave": leave,
+    "broken": raise_error,
+    "crash": crash,
+}
