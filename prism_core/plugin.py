@@ -47,6 +47,7 @@ from prism_core.protocols import (
     ReplicaSpec,
     Usage,
 )
+from prism_core.sizes import Bytes
 from prism_core.specs import (
     Answer,
     Artifact,
@@ -77,6 +78,7 @@ __all__ = [
     "ArtifactTooLarge",
     "BaseModel",
     "Batch",
+    "Bytes",
     "Cache",
     "CacheBackend",
     "Call",

@@ -21,10 +21,6 @@ from prism_core.manifest import Manifest
 from prism_core.specs import CallRecord
 from prism_core.types import Signature
 
-# The runtime drops what has expired before it is computed; the gateway gives it this much
-# longer to say so itself, so that the answer names the queue and not just the clock.
-GRACE_S = 0.05
-
 
 @attrs.frozen(slots=True)
 class Head:
@@ -199,12 +195,8 @@ class Lane:
         self, client: ReplicaClient, head: Head, body: bytes, deadline: float
     ) -> tuple[wire.Reply, memoryview]:
         left_s = deadline - time.monotonic()
-        timeout_ms = max(0.001, left_s * 1000)
         try:
-            async with asyncio.timeout(left_s + GRACE_S):
-                return await client.call(
-                    body, head.media_type, head.accept, timeout_ms, head.query, head.style
-                )
+            return await client.call(body, head.media_type, head.accept, left_s, head.query, head.style)
         except TimeoutError as error:
             raise self._late() from error
 

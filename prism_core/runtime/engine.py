@@ -90,7 +90,8 @@ class Engine:
             If the queue is full.
         """
         now = time.monotonic()
-        rows = batch.rows
+        # What has no rows (an empty tensor of a model without a batch axis) still takes its turn.
+        rows = batch.rows or 1
         deadline = now + timeout_s if timeout_s > 0 else math.inf
         pending = Pending(batch, answer, left=rows)
         request = Waiting(pending, rows, self.session.kind(batch), deadline, now)

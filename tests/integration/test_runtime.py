@@ -139,10 +139,10 @@ async def test_a_wrong_token_is_refused(tmp_path):
 async def test_pings_are_answered_while_the_model_computes(replica):
     client = await replica.connect()
     replica.model.gate.clear()
-    calling = await begin(client.call(b"[1]", "", "", 0.0, "", ""))
+    calling = await begin(client.call(b"[1]", "", "", 30.0, "", ""))
     await client.ping(5)
     await client.ping(5)
-    more = await begin(client.call(b"[2, 3]", "", "", 0.0, "", ""))
+    more = await begin(client.call(b"[2, 3]", "", "", 30.0, "", ""))
 
     assert (await client.ping(5)).waiting_rows == 2
     replica.model.gate.set()
@@ -154,10 +154,10 @@ async def test_pings_are_answered_while_the_model_computes(replica):
 async def test_a_caller_that_gives_up_is_cancelled_in_the_runtime(replica):
     client = await replica.connect()
     replica.model.gate.clear()
-    running = await begin(client.call(b"[1]", "", "", 0.0, "", ""))
+    running = await begin(client.call(b"[1]", "", "", 30.0, "", ""))
     await client.ping(5)
-    waiting = await begin(client.call(b"[2]", "", "", 0.0, "", ""))
-    neighbour = await begin(client.call(b"[3]", "", "", 0.0, "", ""))
+    waiting = await begin(client.call(b"[2]", "", "", 30.0, "", ""))
+    neighbour = await begin(client.call(b"[3]", "", "", 30.0, "", ""))
     await client.ping(5)
     waiting.cancel()
     await client.ping(5)
@@ -235,7 +235,7 @@ async def test_drain_answers_what_is_in_flight(tmp_path):
     async with Replica(tmp_path / "s", batching=Batching(latency_slo_ms=0)) as replica:
         client = await replica.connect()
         replica.model.gate.clear()
-        calling = await begin(client.call(b"[1]", "", "", 0.0, "", ""))
+        calling = await begin(client.call(b"[1]", "", "", 30.0, "", ""))
         await client.ping(5)
         client.drain()
         threading.Timer(0.05, replica.model.gate.set).start()

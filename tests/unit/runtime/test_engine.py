@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
+import attrs
 import pytest
 
 from prism_core.errors import DeadlineExceeded, ModelFailed, Overloaded
 from prism_core.manifest import Batching
 from prism_core.runtime.engine import Engine
+from prism_core.runtime.session import Session
 
 
 @pytest.fixture
@@ -132,6 +134,22 @@ async def test_an_expired_request_is_not_executed(engine, caller, model, batch):
 
     assert isinstance(caller.values()[1][0], DeadlineExceeded)
     assert model.executed == [[1]]
+
+
+async def test_a_request_without_rows_takes_its_turn(manifest, model, batch):
+    """Without a batch axis a first axis of length 0 is a legal shape."""
+    model.signature = attrs.evolve(model.signature, batch_axis=False)
+    engine = Engine(Session(manifest, model, {}), manifest.batching)
+    caller = Caller(engine)
+    model.gate.clear()
+    for _ in range(3):
+        caller.submit(batch())
+        await asyncio.sleep(0)
+    model.gate.set()
+    await asyncio.wait_for(engine.drain(), 5)
+    engine.close()
+
+    assert caller.values() == [[[]]] * 3
 
 
 async def test_a_full_queue_refuses(session, model, batch):
