@@ -1,9 +1,11 @@
 """Every hook, setting, error code, route and command has its heading, and no heading is stale."""
 
 import importlib
+import inspect
 import pkgutil
 import re
 import typing
+from pathlib import Path
 
 import attrs
 import click
@@ -19,6 +21,8 @@ from prism_core.rest.openapi import document
 from prism_core.rest.predict import reference_of
 from prism_core.rest.public import PREDICT_PATHS, public_routes
 from prism_core.settings import Settings
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 def test_every_hook(reference):
@@ -115,3 +119,19 @@ def test_every_option_of_a_command_is_in_its_help(name):
 
     assert command.help
     assert all(option.help for option in command.params if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize("hook", hookspecs.hook_names())
+def test_every_hook_is_shown_with_its_signature(read_section, hook):
+    assert f"def {hook}{inspect.signature(getattr(hookspecs, hook))}".replace("'", "") in read_section(
+        "reference/hooks.md", hook
+    )
+
+
+def test_every_link_between_pages_leads_somewhere():
+    broken = []
+    for page in [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md")]:
+        targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+        broken += [(page.name, target) for target in targets if not (page.parent / target).exists()]
+
+    assert not broken
