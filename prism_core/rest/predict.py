@@ -1,7 +1,7 @@
 """The predict routes, as a thin ASGI application in front of everything else.
 
 Litestar's routing costs a third of the throughput even for a raw mount (measured; see
-docs/explanation/performance.md), so the five routes of a prediction are matched here and
+docs/explanation/architecture.md), so the five routes of a prediction are matched here and
 every other request is handed on. No middleware, no dependency injection, no parsing of
 bodies.
 """
