@@ -30,17 +30,19 @@ def send(
     The server keeps nothing of an upload whose connection ends before its bytes do.
     """
     client.server()  # a wrong address or token is told before the bytes are sent
-    spec = {**request, "filename": source.name, "directory": source.directory}
+    # In the body and not in the URL: an example may be longer than any URL.
+    spec = json.dumps({**request, "filename": source.name, "directory": source.directory}).encode()
     headers = {"Content-Type": "application/octet-stream"}
     if not source.directory:
-        headers["Content-Length"] = str(source.size_bytes)
-    body = _counted(source, progress.sent)
-    query = {"spec": json.dumps(spec)}
+        headers["Content-Length"] = str(len(spec) + source.size_bytes)
+    body = _counted(spec, source, progress.sent)
+    query = {"spec_bytes": len(spec)}
     with client.stream("POST", "/upload", params=query, content=body, headers=headers) as response:
         return _follow(response.iter_lines(), progress)
 
 
-def _counted(source: Source, sent: Callable[[int], None]) -> Iterator[bytes]:
+def _counted(spec: bytes, source: Source, sent: Callable[[int], None]) -> Iterator[bytes]:
+    yield spec
     for chunk in source.chunks():
         yield chunk
         sent(len(chunk))

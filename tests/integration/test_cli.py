@@ -243,8 +243,10 @@ def test_an_example_must_work_before_the_model_is_published(here, models, tmp_pa
     here("upload", models / "churn_model.pkl", "--name", "tried", "--example", tmp_path / "bad.json", code=1)
     assert "tried" not in here("list").stdout.split()
 
-    done = here("upload", models / "churn_model.pkl", "--name", "tried", "--example", models / "rows.csv")
-    assert f"--data-binary @{models / 'rows.csv'}" in done.stdout
+    # Longer than any URL.
+    (tmp_path / "good.csv").write_text("tenure,plan\n" + "3,basic\n50,pro\n" * 10_000)
+    done = here("upload", models / "churn_model.pkl", "--name", "tried", "--example", tmp_path / "good.csv")
+    assert f"--data-binary @{tmp_path / 'good.csv'}" in done.stdout
 
 
 def test_an_upload_that_is_interrupted_leaves_nothing(server, here, tmp_path):

@@ -161,8 +161,9 @@ class Uploads:
     def __call__(self, request):
         if request.method == "GET":
             return httpx.Response(200, json={"public": "http://prism"})
-        self.body = request.read()
-        self.spec = json.loads(request.url.params["spec"])
+        body, size = request.read(), int(request.url.params["spec_bytes"])
+        assert int(request.headers["content-length"]) == len(body)
+        self.spec, self.body = json.loads(body[:size]), body[size:]
         return httpx.Response(200, content=b"".join(json.dumps(line).encode() + b"\n" for line in self.lines))
 
 
