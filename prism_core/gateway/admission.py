@@ -17,6 +17,9 @@ from prism_core.specs import Artifact, Finding, Loader, Severity
 
 log = structlog.get_logger("prism.deploy")
 
+# What every upload and every entry of `models` may say beside its options.
+OF_EVERY_MODEL = ("alias", "isolation", "loader", "name", "replicas", "threads")
+
 
 def inspect(plugins: PluginSet, artifact: Artifact, loader: Loader) -> tuple[str, ...]:
     """Ask every inspector about an artifact; return the warnings.
@@ -51,22 +54,22 @@ def checked_options(
 ) -> dict[str, Any]:
     """Return options as the loader's class types them; text from a command line becomes numbers.
 
-    Options that the loader does not know are kept: normalizers have options too. Trusted
-    names become the option ``trust`` of a loader that has one.
+    Normalizers have options too, each under one name, for instance ``image``: a mapping that
+    the loader does not know is kept for them. Trusted names become the option ``trust`` of a
+    loader that has one.
 
     Raises
     ------
     ConfigError
-        For a wrong value, or a name that looks like a slip.
+        For a wrong value, or a name that the loader does not know.
     """
     known = {field.name for field in attrs.fields(loader.options)}
     if trust and "trust" in known:
         options = {**options, "trust": trust}
-    for name in options:
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
-        if name not in known and close:
+    for name, value in options.items():
+        if name not in known and not isinstance(value, Mapping):
             raise ConfigError(
-                f"Loader {loader.name!r} has no option {name!r}.", hint=f"Did you mean {close[0]!r}?"
+                f"Loader {loader.name!r} has no option {name!r}.", hint=_instead_of(name, known)
             )
     try:
         typed: Any = msgspec.convert(options, loader.options, strict=False)
@@ -76,6 +79,14 @@ def checked_options(
     # As JSON gives them back: a version must look the same before and after it was stored.
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chosen))
     return plain
+
+
+def _instead_of(name: str, known: set[str]) -> str:
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"Did you mean {close[0]!r}?"
+    if close := difflib.get_close_matches(name, OF_EVERY_MODEL, n=1):
+        return f"{close[0]!r} is no option of a loader: give it as --{close[0]}, or beside `options`."
+    return f"It has: {', '.join(sorted(known)) or 'none'}."
 
 
 def essence(manifest: Manifest) -> Manifest:

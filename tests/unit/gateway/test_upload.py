@@ -219,10 +219,25 @@ async def test_what_is_asked_for_is_checked(desk, request_, error):
     assert desk.files == []
 
 
-async def test_trusted_names_become_an_option_of_the_loader(desk):
-    version, _ = await desk.upload(b"one", trust=("a.b",), options={"mean": [1]})
+@pytest.mark.parametrize(
+    ("option", "hint"),
+    [
+        ("dept", "Did you mean 'depth'?"),
+        ("thraeds", "'threads' is no option of a loader: give it as --threads, or beside `options`."),
+        ("colour", "It has: depth, trust."),
+    ],
+)
+async def test_an_option_that_nobody_knows_is_refused(desk, option, hint):
+    with pytest.raises(ConfigError, match="Loader 'toy' has no option") as caught:
+        await desk.upload(b"one", options={option: 1})
 
-    assert version.manifest.options == {"trust": ["a.b"], "mean": [1]}
+    assert caught.value.hint == hint
+
+
+async def test_trusted_names_become_an_option_of_the_loader(desk):
+    version, _ = await desk.upload(b"one", trust=("a.b",), options={"image": {"mean": [1]}})
+
+    assert version.manifest.options == {"trust": ["a.b"], "image": {"mean": [1]}}
 
 
 class Inspector:
