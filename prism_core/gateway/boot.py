@@ -96,7 +96,7 @@ class Boot:
 
     async def _bring_up(self, version: Version) -> None:
         async with self.operator.registry.lock(version.manifest.model), self._abreast:
-            if version.state is not State.STORED:
+            if version.state is not State.STORED or not version.wanted:
                 return  # a user or another request was quicker
             try:
                 await self.operator.bring_up(version, attempts=2)

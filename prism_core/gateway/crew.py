@@ -19,7 +19,7 @@ import attrs
 import structlog
 
 from prism_core import wire
-from prism_core.errors import LaunchFailed, PrismError, ReplicaLost
+from prism_core.errors import IllegalTransition, LaunchFailed, PrismError, ReplicaLost
 from prism_core.gateway.client import ReplicaClient, connect
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lifecycle import State
@@ -140,6 +140,8 @@ class Crew:
         self._policy = policy
         self._lane: Lane | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._starts: asyncio.Future[list[BaseException | None]] | None = None
+        self._broken_off = False
 
     def _replica(self, index: int) -> Replica:
         name = f"{self.manifest.model}-{self.manifest.version}-{index}"
@@ -153,9 +155,9 @@ class Crew:
         PrismError
             Why one could not; then none is left running.
         """
+        self._starts = asyncio.gather(*map(self._bring_up, self.replicas), return_exceptions=True)
         try:
-            outcomes = await asyncio.gather(*map(self._bring_up, self.replicas), return_exceptions=True)
-            for outcome in outcomes:
+            for outcome in await self._starts:
                 if isinstance(outcome, BaseException):
                     raise outcome
         except PrismError as error:
@@ -165,10 +167,23 @@ class Crew:
             raise
         except BaseException:
             await asyncio.shield(self.stop(0))
+            if self._broken_off:
+                raise self._told_to_stop() from None
             raise
         client = self.replicas[0].client
         assert client is not None
         return client.ready
+
+    def break_off(self) -> None:
+        """End a start that is under way; `start` raises then."""
+        if self._starts and not self._starts.done():
+            self._broken_off = True
+            self._starts.cancel()
+
+    def _told_to_stop(self) -> IllegalTransition:
+        return IllegalTransition(
+            f"Version {self.manifest.version} of {self.manifest.model!r} was told to stop while it started."
+        )
 
     def serve(self, lane: Lane) -> None:
         """Put the started replicas into ``lane``, and from now on replace those that are lost."""
@@ -279,10 +294,11 @@ class Crew:
             await asyncio.gather(connecting, ended, return_exceptions=True)
 
     async def _died(self, replica: Replica, code: int) -> LaunchFailed:
+        words = await self.last_words(replica)
         return LaunchFailed(
             f"Replica {replica.name!r} ended with {exit_text(code)} before its model was ready.",
-            hint="Its last words are in details.log; `prism logs` shows the rest while it is kept.",
-            details={"log": await self.last_words(replica), "exit_code": code},
+            hint="Its last words are in details.log." if words else "It wrote nothing before it ended.",
+            details={"log": words, "exit_code": code},
         )
 
     async def last_words(self, replica: Replica) -> list[str]:

@@ -172,7 +172,7 @@ class Uploads:
     async def _first_start(self, manifest: Manifest, steps: Steps, undo: AsyncExitStack) -> Version:
         version = Version(manifest, published=False)
         self.operator.registry.put(version)
-        undo.callback(self._abandon, version)
+        undo.push_async_callback(self._abandon, version)
         self.operator.registry.tell("model.stored", manifest.model, manifest.version, digest=manifest.digest)
         steps.begin("environment", environment=manifest.environment, isolation=manifest.isolation)
         place = await self.operator.place(manifest)
@@ -210,10 +210,11 @@ class Uploads:
         model.named |= dict.fromkeys(named, manifest.version)
         self.operator.put_into_service(version, lane)
 
-    def _abandon(self, version: Version) -> None:
+    async def _abandon(self, version: Version) -> None:
         if version.state is State.STARTING:
             self.operator.registry.move(version, State.FAILED, error="the upload did not succeed")
         self.operator.registry.discard(version)
+        await asyncio.to_thread(self.operator.clear_directories, version.manifest)
 
 
 def decoded(example: str) -> bytes:

@@ -26,7 +26,7 @@ from prism_core.gateway.events import Events, open_events
 from prism_core.gateway.extensions import Openings, config_of, open_all
 from prism_core.gateway.lane import Lane, salt_of
 from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
-from prism_core.gateway.operate import Operator
+from prism_core.gateway.operate import Operator, check_unaliased
 from prism_core.gateway.records import Records, open_records
 from prism_core.gateway.registry import LATEST, Model, Registry, Version
 from prism_core.gateway.service import PredictService
@@ -183,8 +183,10 @@ class Gateway:
 
     async def stop(self, model: str, version: int | None = None) -> None:
         """Take a version, or all of a model's, out of service until it is started again."""
+        chosen = self._chosen(model, version)
+        self.operator.break_off(chosen)
         async with self.registry.lock(model):
-            await asyncio.gather(*map(self.operator.stop, self._chosen(model, version)))
+            await asyncio.gather(*map(self.operator.stop, self._still(chosen)))
 
     async def start(self, model: str, version: int | None = None) -> None:
         """Bring a version up; without a number all that the model's aliases mean."""
@@ -195,9 +197,13 @@ class Gateway:
 
     async def remove(self, model: str, version: int | None = None) -> None:
         """Forget a version, or the whole model, and free what nothing else needs."""
+        chosen = self._chosen(model, version)
+        check_unaliased(self.registry.model(model), chosen)
+        self.operator.break_off(chosen)
         async with self.registry.lock(model):
-            chosen = self._chosen(model, version)
-            await self.operator.remove(self.registry.model(model), chosen)
+            chosen = self._still(chosen)
+            if chosen:
+                await self.operator.remove(self.registry.model(model), chosen)
             for found in chosen:
                 self.metrics.forget(model, found.manifest.version)
 
@@ -205,6 +211,11 @@ class Gateway:
         if version is None:
             return list(self.registry.model(model).versions.values())
         return [self.registry.version(model, version)]
+
+    def _still(self, versions: list[Version]) -> list[Version]:
+        """Return those that are there yet: an upload that is broken off leaves none."""
+        known = set(map(id, self.registry.versions()))
+        return [version for version in versions if id(version) in known]
 
     # --- views -----------------------------------------------------------------------
 

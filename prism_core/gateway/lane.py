@@ -81,7 +81,7 @@ class Lane:
         self.wake: Callable[[], None] | None = None
         self._cache = cache if self.deterministic else None
         self._record = record
-        self._closed = False
+        self._refusal: PrismError | None = None
         self._changed = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -97,9 +97,12 @@ class Lane:
         if not self.clients:
             self._changed.clear()
 
-    def close(self) -> None:
-        """Refuse new calls, and those that still wait for a replica."""
-        self._closed = True
+    def close(self, refusal: PrismError | None = None) -> None:
+        """Refuse new calls, and those that still wait for a replica, with ``refusal``."""
+        self._refusal = refusal or ModelNotFound(
+            f"Version {self.manifest.version} of {self.manifest.model!r} is being stopped.",
+            hint=f"Ask {self.manifest.model!r} without a version for the one that serves now.",
+        )
         self._changed.set()
 
     async def drain(self, timeout_s: float) -> None:
@@ -201,7 +204,7 @@ class Lane:
             raise self._late() from error
 
     async def _least_loaded(self, deadline: float) -> ReplicaClient:
-        while not self._closed:
+        while self._refusal is None:
             clients = self.clients
             if len(clients) == 1:
                 return clients[0]
@@ -214,10 +217,7 @@ class Lane:
                     await self._changed.wait()
             except TimeoutError as error:
                 raise self._late() from error
-        raise ModelNotFound(
-            f"Version {self.manifest.version} of {self.manifest.model!r} is being stopped.",
-            hint=f"Ask {self.manifest.model!r} without a version for the one that serves now.",
-        )
+        raise self._refusal
 
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from prism_core import wire
-from prism_core.errors import DeployError, IllegalTransition, ModelLoadFailed, PrismError
+from prism_core.errors import DeployError, IllegalTransition, ModelLoadFailed, PrismError, ServingError
 from prism_core.gateway.crew import Crew, Place
 from prism_core.gateway.extensions import Openings
 from prism_core.gateway.lane import Lane, signature_of
@@ -106,14 +106,9 @@ class Operator:
         IllegalTransition
             If an alias points to one of them while others stay; nothing is changed.
         """
+        check_unaliased(model, versions)
         numbers = [v.manifest.version for v in versions]
         whole = len(versions) == len(model.versions)
-        for alias, number in model.named.items():
-            if number in numbers and not whole:
-                raise IllegalTransition(
-                    f"Version {number} of {model.name!r} is what @{alias} means; it cannot be removed.",
-                    hint=f"Point {alias} elsewhere first: prism alias {model.name} {alias} VERSION.",
-                )
         for version in versions:
             await self._take_down(version)
         await self.records.remove(model.name, numbers, whole=whole)
@@ -122,6 +117,15 @@ class Operator:
             self.registry.tell("model.removed", model.name, version.manifest.version)
             await self.store.release(version.manifest.digest)
             await asyncio.to_thread(self.clear_directories, version.manifest)
+
+    def break_off(self, versions: list[Version]) -> None:
+        """End the starts of versions that nobody wants any more; whoever waits for one is told.
+
+        To be called without the model's lock: who starts a version holds it.
+        """
+        for version in versions:
+            version.wanted = False
+            self.supervisor.break_off(version.manifest.model, version.manifest.version)
 
     async def _take_down(self, version: Version) -> None:
         manifest = version.manifest
@@ -144,7 +148,7 @@ class Operator:
         version.error = error.message
         lane, version.lane = version.lane, None
         if lane:
-            lane.close()
+            lane.close(ServingError(f"The request waited in vain: {error.message}", hint=error.hint))
         if version.state in (State.STARTING, State.READY):
             self.registry.move(version, State.FAILED, error=error.message, code=error.code)
         self.registry.refresh()
@@ -249,6 +253,17 @@ class Operator:
                 shutil.rmtree(directory, ignore_errors=True)
 
 
+def check_unaliased(model: Model, versions: list[Version]) -> None:
+    """Raise `IllegalTransition` if an alias points to one of ``versions`` while others stay."""
+    numbers = [v.manifest.version for v in versions]
+    for alias, number in model.named.items():
+        if number in numbers and len(numbers) < len(model.versions):
+            raise IllegalTransition(
+                f"Version {number} of {model.name!r} is what @{alias} means; it cannot be removed.",
+                hint=f"Point {alias} elsewhere first: prism alias {model.name} {alias} VERSION.",
+            )
+
+
 def worth_retrying(error: PrismError) -> bool:
-    """Return whether a failed start is worth another attempt: a model that does not load will not."""
-    return isinstance(error, DeployError) and not isinstance(error, ModelLoadFailed)
+    """Return whether a failed start is worth another attempt: not if it does not load or was told to stop."""
+    return isinstance(error, DeployError) and not isinstance(error, ModelLoadFailed | IllegalTransition)

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from prism_core.errors import IllegalTransition, ModelNotFound, PrismError
+from prism_core.errors import IllegalTransition, ModelNotFound, PrismError, ServingError
 from prism_core.gateway import lifecycle
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lifecycle import State
@@ -294,9 +294,11 @@ _NEXT: Mapping[State, str] = {
 }
 
 
-def _not_served(version: Version, reference: str) -> ModelNotFound:
+def _not_served(version: Version, reference: str) -> PrismError:
     name, state = version.manifest.model, version.state
-    return ModelNotFound(
+    # It is there and should serve: a caller must not take it for something that was removed.
+    kind = ServingError if state is State.FAILED else ModelNotFound
+    return kind(
         f"Version {version.manifest.version} of {name!r} is {state} and takes no predictions.",
         hint=_NEXT[state],
         details={

@@ -62,6 +62,12 @@ class Supervisor:
         if crew:
             await crew.stop(grace_s)
 
+    def break_off(self, model: str, version: int) -> None:
+        """End the start of a version, if it is being started."""
+        crew = self.crews.get((model, version))
+        if crew:
+            crew.break_off()
+
     async def stop_all(self, grace_s: float) -> None:
         """End all replicas."""
         await asyncio.gather(*(self.stop(*key, grace_s) for key in tuple(self.crews)))

@@ -82,16 +82,19 @@ class Running:
 
 
 class ToyLauncher:
-    """Runs replicas as tasks. ``refuse`` makes every start fail; ``memory`` is what each uses."""
+    """Runs replicas as tasks. ``refuse`` makes every start fail, ``gate`` delays it; each uses ``memory``."""
 
     def __init__(self):
         self.running: dict[str, Running] = {}
         self.starts: list[str] = []
         self.refuse = False
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.memory = 1000
 
     async def start(self, spec, listener):
         self.starts.append(spec.replica)
+        await self.gate.wait()
         if self.refuse:
             raise LaunchFailed("There is no more room.")
         manifest = Manifest.read(spec.manifest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import stat
 import subprocess
 import sys
@@ -12,7 +13,14 @@ import msgspec
 import psutil
 import pytest
 
-from prism_core.errors import ConfigError, InsufficientMemory, ModelLoadFailed, ModelNotFound, ReplicaLost
+from prism_core.errors import (
+    ConfigError,
+    IllegalTransition,
+    InsufficientMemory,
+    ModelLoadFailed,
+    ModelNotFound,
+    ServingError,
+)
 from prism_core.gateway import crew, supervisor
 from prism_core.gateway.records import open_records
 from prism_core.gateway.supervisor import end_process
@@ -94,13 +102,13 @@ async def test_two_uploads_at_once_end_with_two_versions(gateway):
     assert len(gateway.model("m").versions) == 3
 
 
-async def test_a_model_that_does_not_load_says_why_and_shows_its_log(gateway):
+async def test_a_model_that_does_not_load_says_why_and_shows_its_log(gateway, tmp_path):
     with pytest.raises(ModelLoadFailed, match="not a number") as caught:
         await upload(gateway, "bad")
 
     assert caught.value.details["step"] == "start"
     assert caught.value.details["log"] == ["hello from m-1-0"]
-    assert gateway.models() == []
+    assert (gateway.models(), os.listdir(tmp_path / "data/replicas")) == ([], [])
 
 
 async def test_stop_start_and_remove(gateway, tmp_path):
@@ -116,10 +124,39 @@ async def test_stop_start_and_remove(gateway, tmp_path):
     assert (gateway.models(), list((tmp_path / "data/artifacts").iterdir())) == ([], [])
 
 
+async def test_a_start_that_is_told_to_stop_is_broken_off(tmp_path, launcher):
+    async with toy_gateway(tmp_path, launcher) as gateway:
+        await upload(gateway, "2")
+    launcher.gate.clear()
+
+    async with toy_gateway(tmp_path, launcher) as gateway:
+        await until(lambda: state(gateway) == "STARTING")
+        waiting = asyncio.create_task(predict(gateway, "m", 1))
+        await gateway.stop("m")
+
+        assert (state(gateway), launcher.starts) == ("STOPPED", ["m-1-0", "m-1-0"])
+        with pytest.raises(ServingError, match="told to stop while it started"):
+            await waiting
+
+
+@pytest.mark.parametrize("method", ["stop", "remove"])
+async def test_an_upload_that_is_told_to_stop_is_undone(gateway, launcher, tmp_path, method):
+    launcher.gate.clear()
+    uploading = asyncio.create_task(upload(gateway, "2"))
+    await until(lambda: launcher.starts)
+
+    await getattr(gateway, method)("m")
+
+    with pytest.raises(IllegalTransition, match="told to stop while it started"):
+        await uploading
+    assert gateway.models() == []
+    assert (os.listdir(tmp_path / "data/artifacts"), os.listdir(tmp_path / "data/replicas")) == ([], [])
+
+
 async def test_views_are_json(gateway):
     await gateway.publish(PublicListener("127.0.0.1", 80))
     await upload(gateway, "2")
-    await upload(gateway, "3", options={"a": 1}, replicas=2)
+    await upload(gateway, "3", options={"image": {"size": [8, 8]}}, replicas=2)
 
     shown = msgspec.json.decode(msgspec.json.encode(await gateway.show("m")))
 
@@ -170,7 +207,7 @@ async def test_a_version_that_cannot_be_kept_alive_is_failed_and_can_be_started(
 
     assert "died 9 times in a row" in gateway.version("m").error
     assert "no more room" in gateway.version("m").error
-    with pytest.raises(ModelNotFound, match="FAILED"):
+    with pytest.raises(ServingError, match="FAILED"):
         await predict(gateway, "m", 1)
     launcher.refuse = False
     await gateway.start("m")
@@ -388,5 +425,6 @@ async def test_calls_that_wait_for_a_replica_that_never_comes_are_told(gateway, 
     launcher.crash("m-1-0")
     await asyncio.sleep(0)
 
-    with pytest.raises((ModelNotFound, ReplicaLost)):
+    with pytest.raises(ServingError, match=r"in vain: 'm' version 1 died 9 times") as caught:
         await predict(gateway, "m", 1)
+    assert caught.value.status == 503

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_core.errors import IllegalTransition, ModelNotFound
+from prism_core.errors import IllegalTransition
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.registry import Model, Registry, Version, lanes_of, split
@@ -117,7 +117,7 @@ def test_a_miss_is_explained(reference, message, hint):
 
     error = registry.explain(reference)
 
-    assert isinstance(error, ModelNotFound)
+    assert error.status == (503 if "FAILED" in message else 404)
     assert message in error.message
     assert hint in error.hint
 
