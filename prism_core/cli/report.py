@@ -78,6 +78,8 @@ def tell(error: PrismError, common: Common) -> None:
         click.secho(f"  | {line}", dim=True, err=True)
     if error.hint:
         click.secho(f"  {error.hint}", fg="cyan", err=True)
+    if error.details.get("error_id"):
+        click.secho(f"  error_id: {error.details['error_id']}", dim=True, err=True)
 
 
 def _listed(error: PrismError) -> list[str]:

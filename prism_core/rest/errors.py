@@ -109,7 +109,8 @@ def _encode(document: dict[str, Any]) -> bytes:
 
 
 def _log(told: PrismError, cause: Exception) -> str:
-    error_id = uuid.uuid4().hex[:12]
+    # One that a replica or a step of an upload has logged already has its id.
+    error_id = str(told.details.get("error_id") or uuid.uuid4().hex[:12])
     unexpected = not isinstance(cause, PrismError)
     log.error(
         "rest.failed",

@@ -86,7 +86,11 @@ def test_an_error_lists_what_its_message_counts(capsys):
         {"other": 1},
     ]
     tell(
-        InvalidInput("Three faults.", hint="Repair.", details={"errors": errors, "log": ["last line"]}),
+        InvalidInput(
+            "Three faults.",
+            hint="Repair.",
+            details={"errors": errors, "log": ["last line"], "error_id": "e1"},
+        ),
         Common(),
     )
 
@@ -97,6 +101,7 @@ def test_an_error_lists_what_its_message_counts(capsys):
         '  {"other": 1}',
         "  | last line",
         "  Repair.",
+        "  error_id: e1",
     ]
 
 

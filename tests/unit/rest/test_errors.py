@@ -13,7 +13,7 @@ from litestar.exceptions import (
 )
 from structlog.testing import capture_logs
 
-from prism_core.errors import InternalError, Overloaded, PrismError, Unauthorized, all_errors
+from prism_core.errors import InternalError, ModelFailed, Overloaded, PrismError, Unauthorized, all_errors
 from prism_core.rest.errors import problem, problem_response
 
 
@@ -90,6 +90,12 @@ def test_a_fault_is_logged_under_the_number_that_the_caller_is_told():
     assert entry["error_id"] == document["error_id"]
     assert "the reason" in entry["reason"]
     assert isinstance(entry["exc_info"], RuntimeError)
+
+
+def test_a_fault_that_a_replica_has_logged_keeps_its_number():
+    document = problem(ModelFailed("The model raised.", details={"error_id": "0123456789ab"}))
+
+    assert document["error_id"] == "0123456789ab"
 
 
 @pytest.mark.parametrize("details", [{"odd": object()}, {1: 2}, {"text": "\ud800"}, {"number": float("nan")}])
