@@ -158,10 +158,12 @@ class IsolationContract:
     ) -> AsyncIterator[ReplicaHandle]:
         with self._listener() as listener:
             handle = await launcher.start(self.spec(directory / replica, replica), listener)
-        try:
-            yield handle
-        finally:
-            await launcher.stop(handle, grace_s=5)
+            if listener:
+                listener.close()  # the replica has its own; the address stays
+            try:
+                yield handle
+            finally:
+                await launcher.stop(handle, grace_s=5)
 
     @contextmanager
     def _listener(self) -> Iterator[socket.socket | None]:
@@ -169,8 +171,10 @@ class IsolationContract:
         if self.transport != "unix":
             yield None
             return
-        directory = tempfile.mkdtemp(prefix="prism-")
-        with socket.socket(socket.AF_UNIX) as listener:
+        with (
+            tempfile.TemporaryDirectory(prefix="prism-test-") as directory,
+            socket.socket(socket.AF_UNIX) as listener,
+        ):
             listener.bind(f"{directory}/s")
             listener.listen(16)
             yield listener

@@ -40,7 +40,8 @@ class Scene:
 
     def listen(self) -> socket.socket:
         listener = self._sockets.enter_context(socket.socket(socket.AF_UNIX))
-        listener.bind(f"{tempfile.mkdtemp(prefix='prism-')}/s")
+        directory = self._sockets.enter_context(tempfile.TemporaryDirectory(prefix="prism-test-"))
+        listener.bind(f"{directory}/s")
         listener.listen()
         return listener
 

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sys
-import tempfile
 from pathlib import Path
 from socket import AF_UNIX, socket
 
@@ -17,7 +16,7 @@ async def main(directory):
         with contextlib.ExitStack() as open_sockets:
             for name, threads in (("idle", 1), ("busy", 1), ("busy-spawned", 2)):
                 listener = open_sockets.enter_context(socket(AF_UNIX))
-                listener.bind(f"{tempfile.mkdtemp()}/s")
+                listener.bind(str(directory / f"{name}.sock"))
                 listener.listen()
                 spec = ReplicaSpec(
                     name, directory, directory, directory / name, (), (), "toy", sys.executable, threads
