@@ -59,3 +59,9 @@ def read_section():
         return re.search(rf"^#+ `{re.escape(heading)}`\n(.*?)(?=^#|\Z)", text, re.M | re.S)[1]
 
     return read_section
+
+
+@pytest.fixture
+def read_page():
+    """Return the text of a page."""
+    return lambda page: (DOCS / page).read_text()

@@ -12,7 +12,7 @@ import click
 import pytest
 
 import prism_core.cli.commands
-from prism_core import hookspecs
+from prism_core import hookspecs, testing
 from prism_core.cli.app import COMMANDS, app
 from prism_core.errors import all_errors
 from prism_core.manifest import Batching
@@ -135,3 +135,13 @@ def test_every_link_between_pages_leads_somewhere():
         broken += [(page.name, target) for target in targets if not (page.parent / target).exists()]
 
     assert not broken
+
+
+def test_every_contract_suite(reference):
+    assert reference("testing") == {name for name in testing.__all__ if name.endswith("Contract")}
+
+
+def test_every_fake(read_page):
+    told = set(re.findall(r"`(\w+)`", read_page("reference/testing.md")))
+
+    assert {name for name in testing.__all__ if not name.endswith("Contract")} <= told
