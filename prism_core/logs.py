@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import Any, TextIO
 
 
 def configure(level: str = "info", *, json: bool | None = None) -> None:
@@ -33,10 +34,27 @@ def configure(level: str = "info", *, json: bool | None = None) -> None:
             *_rendering(as_json),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_Unfailing(sys.stderr)),  # type: ignore[arg-type]  # it writes and flushes
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[_Forward()], level=max(number, logging.WARNING), force=True)
+
+
+class _Unfailing:
+    """A stream whose reader may go away: a server must not fail because nobody reads its log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        """Write, or do without."""
+        with suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        """Flush, or do without."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 def _rendering(as_json: bool) -> list[Any]:

@@ -1,0 +1,46 @@
+"""What the gateway logs, and what happens when nobody reads it."""
+
+import logging
+
+import pytest
+import structlog
+
+from prism_core import logs
+
+
+@pytest.fixture(autouse=True)
+def kept():
+    """Leave logging as it was."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.basicConfig(handlers=handlers, level=level, force=True)
+    structlog.reset_defaults()
+
+
+class Unread:
+    """The end of a pipe whose reader has gone, or of a terminal that was closed."""
+
+    def write(self, text):
+        raise BrokenPipeError
+
+    def isatty(self):
+        return False
+
+    def flush(self):
+        raise BrokenPipeError
+
+
+def test_a_log_that_nobody_reads_harms_no_server(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Unread())
+    logs.configure(json=True)
+
+    structlog.get_logger("prism").info("server.ready")
+    logging.getLogger("library").warning("told too")
+
+
+def test_a_line_is_json_for_programs(capsys):
+    logs.configure(json=True)
+
+    structlog.get_logger("prism").info("model.ready", version=3)
+
+    assert '"version":3,"event":"model.ready","level":"info"' in capsys.readouterr().err
