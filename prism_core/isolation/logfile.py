@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 LOG = "log"
@@ -20,6 +21,20 @@ def open_log(directory: Path) -> int:
     if path.exists() and path.stat().st_size > MAX_LOG_BYTES:
         path.replace(directory / f"{LOG}.1")
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+
+def trim_log(directory: Path) -> None:
+    """Put the end of a log that has grown large aside as ``log.1`` and begin it anew.
+
+    Whoever writes it goes on: its descriptor appends.
+    """
+    path = directory / LOG
+    with suppress(OSError):
+        if path.stat().st_size > MAX_LOG_BYTES:
+            with path.open("rb") as file:
+                file.seek(-MAX_LOG_BYTES, os.SEEK_END)
+                (directory / f"{LOG}.1").write_bytes(file.read())
+            os.truncate(path, 0)
 
 
 async def read_log(directory: Path, tail: int, follow: bool) -> AsyncIterator[str]:

@@ -22,7 +22,7 @@ import psutil
 from prism_core.errors import LaunchFailed
 from prism_core.hookspecs import hookimpl
 from prism_core.isolation.forking import UNKNOWN_EXIT, Forker, NotForkable, Started, ZygoteLost
-from prism_core.isolation.logfile import open_log, read_log
+from prism_core.isolation.logfile import open_log, read_log, trim_log
 from prism_core.isolation.spawning import kill_group, spawn
 from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec, Usage
 from prism_core.specs import IsolationBackend
@@ -31,6 +31,8 @@ NAME = "process"
 RUNTIME = "prism_core.runtime.main:run"
 # How many ended replicas are remembered, for whoever polls late.
 REMEMBERED = 1000
+# How often the logs of running replicas are looked at: one stat each.
+TRIM_S = 10.0
 
 
 @attrs.frozen
@@ -83,15 +85,19 @@ async def open_processes(config: ProcessConfig, entry: str = RUNTIME) -> AsyncIt
         What a replica runs: ``module:function``, called with the spec and the listener.
     """
     launcher = ProcessLauncher(config, entry)
+    trimming = asyncio.create_task(launcher.trim_logs())
     try:
         yield launcher
     finally:
+        trimming.cancel()
+        await asyncio.gather(trimming, return_exceptions=True)
         await launcher.close()
 
 
 @attrs.define(eq=False)
 class _Replica:
     handle: ReplicaHandle
+    directory: Path
     exited: asyncio.Future[int]
 
 
@@ -167,7 +173,7 @@ class ProcessLauncher:
         ended = [key for key, replica in self._replicas.items() if replica.exited.done()]
         for key in ended[:-REMEMBERED]:
             del self._replicas[key]
-        self._replicas[_key(handle)] = _Replica(handle, started.exited)
+        self._replicas[_key(handle)] = _Replica(handle, spec.directory, started.exited)
         return handle
 
     async def poll(self, handle: ReplicaHandle) -> int | None:
@@ -202,6 +208,13 @@ class ProcessLauncher:
     def logs(self, spec_directory: Path, tail: int, follow: bool) -> AsyncIterator[str]:
         """Yield the last ``tail`` lines of its log, and with ``follow`` those to come."""
         return read_log(spec_directory, tail, follow)
+
+    async def trim_logs(self) -> None:
+        """Keep the logs of talkative models from filling the disk, until cancelled."""
+        while True:
+            await asyncio.sleep(TRIM_S)
+            running = [one.directory for one in self._replicas.values() if not one.exited.done()]
+            await asyncio.to_thread(lambda: [trim_log(directory) for directory in running])
 
     async def usage(self, handle: ReplicaHandle) -> Usage | None:
         """Measure its own memory (pages shared with the zygote do not count) and CPU time."""

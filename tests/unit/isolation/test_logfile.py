@@ -8,7 +8,7 @@ from contextlib import aclosing
 import pytest
 
 from prism_core.isolation import logfile
-from prism_core.isolation.logfile import MAX_LOG_BYTES, open_log, read_log
+from prism_core.isolation.logfile import MAX_LOG_BYTES, open_log, read_log, trim_log
 
 
 @pytest.fixture
@@ -127,3 +127,25 @@ def test_a_log_is_for_its_owner_alone(log, tmp_path):
     os.close(open_log(tmp_path))
 
     assert log.stat().st_mode & 0o077 == 0
+
+
+async def test_a_log_that_grows_large_is_put_aside_while_it_is_written(tmp_path, log, read, monkeypatch):
+    monkeypatch.setattr(logfile, "MAX_LOG_BYTES", 8)
+    writer = open_log(tmp_path)
+    os.write(writer, b"small\n")
+    trim_log(tmp_path)
+    assert await read(1) == ["small"]
+
+    os.write(writer, b"and large\n")
+    trim_log(tmp_path)
+    os.write(writer, b"anew\n")
+    os.close(writer)
+
+    assert await read(5) == ["anew"]
+    assert (tmp_path / "log.1").read_bytes() == b"d large\n"
+
+
+def test_a_log_that_is_not_there_is_not_trimmed(tmp_path):
+    trim_log(tmp_path)
+
+    assert os.listdir(tmp_path) == []
