@@ -214,7 +214,8 @@ class ProcessLauncher:
         while True:
             await asyncio.sleep(TRIM_S)
             running = [one.directory for one in self._replicas.values() if not one.exited.done()]
-            await asyncio.to_thread(lambda: [trim_log(directory) for directory in running])
+            for directory in running:
+                await asyncio.to_thread(trim_log, directory)
 
     async def usage(self, handle: ReplicaHandle) -> Usage | None:
         """Measure its own memory (pages shared with the zygote do not count) and CPU time."""
