@@ -59,7 +59,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def serve(settings: Settings, plugins: PluginSet, ready: Ready) -> None:
-    """Serve until SIGTERM or SIGINT; a second signal does not wait for what is in flight.
+    """Serve until SIGTERM, SIGINT or SIGHUP; a second signal does not wait for what is in flight.
 
     Parameters
     ----------
@@ -243,7 +243,7 @@ def _signals(interrupted: Interrupt) -> Iterator[None]:
         yield  # signals are the main thread's; whoever runs a server elsewhere cancels it
         return
     loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.getsignal(number) for number in _stopping()}
     for number in before:
         try:
             loop.add_signal_handler(number, interrupted)
@@ -256,6 +256,13 @@ def _signals(interrupted: Interrupt) -> Iterator[None]:
             with suppress(NotImplementedError):
                 loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+def _stopping() -> list[signal.Signals]:
+    """Return the signals that end a server; a closed terminal does unless `nohup` said otherwise."""
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    return [*numbers, hangup] if hangup and signal.getsignal(hangup) is not signal.SIG_IGN else numbers
 
 
 @contextmanager

@@ -312,7 +312,7 @@ def test_a_plugin_that_was_named_must_be_there(tmp_path):
     assert "sklern" in prism(*args, "sklern", code=1).stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_stops_a_server_quietly(tmp_path, number):
     with serving(tmp_path / "data", "--no-plugins") as (process, facts):
         process.send_signal(number)
