@@ -16,10 +16,10 @@ demo: setup
 	DEMO_EXIT=$(DEMO_EXIT) .venv/bin/python examples/demo.py
 
 test: setup
-	.venv/bin/python -m pytest -q
+	.venv/bin/python -m pytest -q -n auto --dist loadfile
 
 test-all: setup
-	.venv/bin/python -m pytest -q -m ""
+	.venv/bin/python -m pytest -q -n auto --dist loadfile -m ""
 
 check: setup
 	.venv/bin/ruff format --check && .venv/bin/ruff check && .venv/bin/mypy && .venv/bin/lint-imports
@@ -38,5 +38,5 @@ constraints: setup
 	test -n "$(PYTHON)" || { echo "PRISM needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
 	test -x .venv/bin/python || uv venv -q --python $(PYTHON) .venv 2>/dev/null || $(PYTHON) -m venv .venv
 	test -x "$(UV)" || .venv/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
-	$(UV) pip install -q -p .venv -c constraints.txt -b constraints.txt $(GROUPS) $(PARTS:%=-e %)
+	$(UV) pip install -q --compile-bytecode -p .venv -c constraints.txt -b constraints.txt $(GROUPS) $(PARTS:%=-e %)
 	touch .venv/.ready
