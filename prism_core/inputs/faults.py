@@ -23,12 +23,11 @@ QUOTED = 60
 
 
 class Faults:
-    """The faults of one request, in the order of their discovery."""
+    """The faults of one request; told by row, whatever the order of their discovery."""
 
     def __init__(self) -> None:
-        self.entries: list[dict[str, Any]] = []
         self.count = 0
-        self._hint = ""
+        self._found: list[tuple[dict[str, Any], str]] = []
 
     def add(self, row: int, column: str | int, expected: str, got: str, hint: str = "") -> None:
         """Note that the value at ``row`` and ``column`` ("" for the row itself) does not fit.
@@ -39,9 +38,7 @@ class Faults:
             When there are too many faults to go on.
         """
         self.count += 1
-        self._hint = self._hint or hint
-        if len(self.entries) < REPORTED:
-            self.entries.append({"row": row, "column": column, "expected": expected, "got": got})
+        self._found.append(({"row": row, "column": column, "expected": expected, "got": got}, hint))
         if self.count >= COUNTED:
             self.check()
 
@@ -51,19 +48,20 @@ class Faults:
         Raises
         ------
         InvalidInput
-            Naming the first fault; ``details["errors"]`` lists them.
+            Naming the first fault; ``details["errors"]`` lists them by row.
         """
         if not self.count:
             return
-        details: dict[str, Any] = {"errors": self.entries, "count": self.count}
-        if self.count > len(self.entries):
-            details["not_shown"] = self.count - len(self.entries)
-        raise InvalidInput(
-            self._message(), hint=self._hint or "`details` lists every fault.", details=details
-        )
+        # Stable: within a row, the order of discovery.
+        found = sorted(self._found, key=lambda one: one[0]["row"])
+        errors = [entry for entry, _ in found[:REPORTED]]
+        details: dict[str, Any] = {"errors": errors, "count": self.count}
+        if self.count > len(errors):
+            details["not_shown"] = self.count - len(errors)
+        hint = next((hint for _, hint in found if hint), "`details` lists every fault.")
+        raise InvalidInput(self._message(errors[0]), hint=hint, details=details)
 
-    def _message(self) -> str:
-        first = self.entries[0]
+    def _message(self, first: dict[str, Any]) -> str:
         place = f"Row {first['row']}" + (f", column {first['column']!r}" if first["column"] != "" else "")
         count = f"at least {self.count} faults" if self.count >= COUNTED else f"{self.count} faults in all"
         more = f" ({count})" if self.count > 1 else ""
