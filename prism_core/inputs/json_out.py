@@ -45,9 +45,21 @@ def _prism(answer: Answer) -> dict[str, Any]:
             document.setdefault("outputs", {})[name] = tensor
         else:
             document[name] = tensor
-    if answer.signature.classes and "probabilities" in answer.outputs.tensors:
+    if answer.signature.classes and _has_one_a_class(answer):
         document["classes"] = answer.signature.classes
     return document
+
+
+def _has_one_a_class(answer: Answer) -> bool:
+    width = len(answer.signature.classes)
+    return any(
+        name == "probabilities" or (name != answer.signature.predictions and _last_axis(tensor) == width)
+        for name, tensor in answer.outputs.tensors.items()
+    )
+
+
+def _last_axis(tensor: Any) -> int:
+    return tensor.shape[-1] if isinstance(tensor, np.ndarray) and tensor.ndim > 1 else 0
 
 
 def _v1(answer: Answer) -> dict[str, Any]:

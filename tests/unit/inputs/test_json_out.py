@@ -18,6 +18,19 @@ def test_probabilities_come_with_their_classes(write):
     assert json.loads(write(outputs, classes=("no", "yes")))["classes"] == ["no", "yes"]
 
 
+def test_probabilities_by_another_name_come_with_their_classes_too(write):
+    """Converters call them `output_probability`, for instance."""
+    outputs = {"predictions": np.array(["no"], object), "output_probability": np.array([[0.75, 0.25]])}
+
+    assert json.loads(write(outputs, classes=("no", "yes")))["classes"] == ["no", "yes"]
+
+
+def test_numbers_that_are_not_one_a_class_come_without_classes(write):
+    outputs = {"predictions": np.array(["no", "no"], object), "score": np.array([0.75, 0.25])}
+
+    assert "classes" not in json.loads(write(outputs, classes=("no", "yes")))
+
+
 def test_the_v1_style_is_predictions_alone(write):
     assert write({"label": np.array([1])}, style="v1") == b'{"predictions":[1]}'
 
