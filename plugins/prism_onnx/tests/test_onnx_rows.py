@@ -73,11 +73,23 @@ def test_rows_that_affect_each_other_are_not_joined(serve, nodes, objection):
     assert objection in model.warnings[0]
 
 
-def test_random_answers_are_not_joined_and_the_owner_is_told(serve):
-    model = serve([node("RandomNormalLike")], [X], [Y])
+@pytest.mark.parametrize("shape", [[None, 2], [1, 2]], ids=["free", "fixed"])
+def test_random_answers_are_neither_joined_nor_kept(serve, shape):
+    model = serve([node("RandomNormalLike")], [tensor("x", shape)], [tensor("y", shape)])
 
     assert not model.signature.batch_axis
-    assert [text for text in model.warnings if "may come from the cache" in text]
+    assert not model.signature.deterministic
+
+
+def test_random_answers_are_not_kept_where_the_owner_joins_requests(serve):
+    model = serve([node("RandomNormalLike")], [X], [Y], options=OnnxOptions(batch="true"))
+
+    assert model.signature.batch_axis
+    assert not model.signature.deterministic
+
+
+def test_equal_answers_are_kept(serve):
+    assert serve([node("Relu")], [X], [Y]).signature.deterministic
 
 
 def test_answers_without_a_row_for_each_row_are_not_joined(serve):

@@ -14,7 +14,7 @@ from prism_onnx.faults import not_computed
 from prism_onnx.graph import Graph, describe, with_rows
 from prism_onnx.options import OnnxOptions
 from prism_onnx.session import open_session
-from prism_onnx.trial import Trial, accepted, try_rows
+from prism_onnx.trial import Trial, accepted, answers_alike, try_rows
 
 
 class OnnxModel(BaseModel):
@@ -54,6 +54,11 @@ class OnnxModel(BaseModel):
         trial = try_rows(self.signature.inputs, self._compute)
         self._example = trial.example
         return trial
+
+    def repeats(self) -> bool:
+        """Return whether the example is answered alike twice, as far as it can be found out."""
+        example = self.example()
+        return example is None or answers_alike(example.tensors, self._compute)
 
     def _compute(self, tensors: Mapping[str, Any], wanted: Sequence[str] = ()) -> Sequence[Any]:
         try:
@@ -106,15 +111,19 @@ def load(artifact: Artifact, options: OnnxOptions) -> OnnxModel:
 
 def _decide_rows(model: OnnxModel, options: OnnxOptions) -> None:
     signature = model.signature
-    if options.joins:
-        _check_first_axes(signature)
-        model.signature = with_rows(signature)
-    elif options.joins is None and model._graph.free_rows:
+    if options.joins is None and model._graph.free_rows:
         trial = model.try_rows()
         if trial.objection:
-            model.warnings = _advice(trial)
+            model.warnings = (_advice(trial),)
         else:
-            model.signature = with_rows(_with_ranks(signature, trial))
+            signature = with_rows(_with_ranks(signature, trial))
+        random = trial.random
+    else:
+        if options.joins:
+            _check_first_axes(signature)
+            signature = with_rows(signature)
+        random = not model.repeats()
+    model.signature = attrs.evolve(signature, deterministic=not random)
 
 
 def _check_first_axes(signature: Signature) -> None:
@@ -134,9 +143,5 @@ def _with_ranks(signature: Signature, trial: Trial) -> Signature:
     return attrs.evolve(signature, outputs=outputs)
 
 
-def _advice(trial: Trial) -> tuple[str, ...]:
-    joined = (
-        f"Requests to this model are not joined, because {trial.objection}; option batch=true joins them."
-    )
-    random = "Its answers are random, but answers to equal requests may come from the cache."
-    return (joined, random) if trial.random else (joined,)
+def _advice(trial: Trial) -> str:
+    return f"Requests to this model are not joined, because {trial.objection}; option batch=true joins them."
