@@ -101,7 +101,7 @@ class HttpConnection(asyncio.Protocol):
             if media_type == "application/x-www-form-urlencoded":
                 media_type = ""  # what curl -d sends unasked
             engine.session.check_accept(accept)
-            batch = engine.session.read(memoryview(body), media_type, query)
+            batch = engine.session.read(memoryview(body), media_type, query, accept)
             self._waiting = engine.submit(batch, 0.0, lambda answered: self._answered(answered, accept))
         except PrismError as error:
             self._problem(error)

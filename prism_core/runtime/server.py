@@ -156,7 +156,7 @@ class FrameConnection(asyncio.Protocol):
         engine = cast(Engine, self._service.engine)
         try:
             engine.session.check_accept(call.accept)
-            batch = engine.session.read(body, call.media_type, call.query)
+            batch = engine.session.read(body, call.media_type, call.query, call.accept, call.style)
             self._calls[call.id] = engine.submit(
                 batch, call.timeout_ms / 1000, lambda answered: self._answered(call, answered)
             )

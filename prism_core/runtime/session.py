@@ -57,8 +57,10 @@ class Session:
         self._readers: dict[tuple[str, str], tuple[Normalizer, Request, tuple[str, ...]]] = {}
         self._writers: dict[str, Normalizer] = {}
 
-    def read(self, body: memoryview, media_type: str = "", query: str = "") -> Batch:
-        """Return the batch that ``body`` means.
+    def read(
+        self, body: memoryview, media_type: str = "", query: str = "", accept: str = "", style: str = ""
+    ) -> Batch:
+        """Return the batch that ``body`` means; ``accept`` and ``style`` as the answer will be written.
 
         Raises
         ------
@@ -76,6 +78,7 @@ class Session:
             batch = Batch(batch.tensors, outputs, batch.parameters)
         if batch.outputs:
             self._check_outputs(batch.outputs)
+            return self._with_predictions(batch, accept, style)
         return batch
 
     def kind(self, batch: Batch) -> Hashable | None:
@@ -126,15 +129,14 @@ class Session:
         NotAcceptable
             If no normalizer writes anything that ``accept`` allows.
         """
-        normalizer = self._writers.get(accept) or self._remember(self._writers, accept, self._writer(accept))
+        normalizer = self._chosen(accept)
         assert normalizer.encode is not None
         answer = Answer(self.manifest.model, self.manifest.version, outputs, self.signature, style or "prism")
         return normalizer.media_type, normalizer.encode(answer)
 
     def check_accept(self, accept: str) -> None:
         """Raise `NotAcceptable` before anything is computed for nothing."""
-        if accept not in self._writers:
-            self._remember(self._writers, accept, self._writer(accept))
+        self._chosen(accept)
 
     def warm_up(self) -> str:
         """Predict once on a plausible input; return "" or why that failed."""
@@ -157,6 +159,9 @@ class Session:
         outputs = tuple(one for one in parameters.pop("outputs", "").split(",") if one)
         return normalizer, Request(parameters, self.manifest.options), outputs
 
+    def _chosen(self, accept: str) -> Normalizer:
+        return self._writers.get(accept) or self._remember(self._writers, accept, self._writer(accept))
+
     def _writer(self, accept: str) -> Normalizer:
         for name in accepted(accept):
             if name in ("*/*", "application/*"):
@@ -169,6 +174,13 @@ class Session:
             f"No installed plugin writes {accept!r}; this server writes {', '.join(known)}.",
             hint="Leave the Accept header out for JSON.",
         )
+
+    def _with_predictions(self, batch: Batch, accept: str, style: str) -> Batch:
+        # Only our own JSON promises them; elsewhere what is asked for is all that is answered.
+        primary = self.signature.predictions
+        if primary in batch.outputs or style == "v1" or self._chosen(accept).media_type != JSON:
+            return batch
+        return Batch(batch.tensors, (primary, *batch.outputs), batch.parameters)
 
     def _check_outputs(self, outputs: Sequence[str]) -> None:
         for name in outputs:

@@ -77,8 +77,13 @@ def model() -> Doubler:
 
 
 @pytest.fixture
-def session(manifest: Manifest, model: Doubler) -> Session:
-    return Session(manifest, model, {"application/json": Normalizer("application/json", read, write)})
+def json() -> Normalizer:
+    return Normalizer("application/json", read, write)
+
+
+@pytest.fixture
+def session(manifest: Manifest, model: Doubler, json: Normalizer) -> Session:
+    return Session(manifest, model, {json.media_type: json})
 
 
 @pytest.fixture

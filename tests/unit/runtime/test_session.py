@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from prism_core.errors import InvalidInput, ModelFailed, NotAcceptable, UnsupportedInput
-from prism_core.runtime.session import accepted, execute_each, parse_media_type, plausible
+from prism_core.runtime.session import Session, accepted, execute_each, parse_media_type, plausible
+from prism_core.specs import Normalizer
 from prism_core.types import Batch, Signature, TensorSpec
 
 
@@ -47,6 +48,24 @@ def test_outputs_are_asked_for_by_name(session):
     with pytest.raises(InvalidInput, match="'halfs'") as refused:
         session.read(body("[1]"), query="outputs=halfs")
     assert "halves" in refused.value.hint
+
+
+def test_predictions_come_with_whatever_else_is_asked_for(session):
+    """Clients read `predictions` from every JSON answer."""
+    assert session.read(body("[1]"), query="outputs=halves").outputs == ("predictions", "halves")
+
+
+def test_the_v1_style_answers_what_is_asked_for(session):
+    """It holds one output only."""
+    assert session.read(body("[1]"), query="outputs=halves", style="v1").outputs == ("halves",)
+
+
+def test_another_format_answers_what_is_asked_for(manifest, model, json):
+    """Raw bytes hold one output only."""
+    raw = Normalizer("application/octet-stream", None, json.encode)
+    session = Session(manifest, model, {one.media_type: one for one in (json, raw)})
+
+    assert session.read(body("[1]"), query="outputs=halves", accept=raw.media_type).outputs == ("halves",)
 
 
 def test_requests_of_one_kind_may_be_joined(session):
