@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from prism_core import __version__
 from prism_core.cli.options import common_options, option_panels, write_examples
 from prism_core.cli.report import reported
 
@@ -111,5 +112,6 @@ def _built(record: Command) -> click.Command:
     panels=option_panels(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@click.version_option(__version__, prog_name="prism", message="%(prog)s %(version)s")
 def app() -> None:
     """PRISM serves models from this machine: train, upload, share the link."""

@@ -7,6 +7,7 @@ async context manager is to be left by the task that entered it.
 from __future__ import annotations
 
 import asyncio
+import difflib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Generic, TypeVar
@@ -28,6 +29,17 @@ Configs = Mapping[str, Mapping[str, Any]]
 def config_of(extension: Extension[Any], configs: Configs) -> Any:
     """Return the extension's configuration from ``plugins.<name>``; `ConfigError` with the key's path."""
     return structure_extension_config(extension.config, dict(configs.get(extension.name, {})), extension.name)
+
+
+def warn_of_unused(configs: Configs, offered: Mapping[str, Mapping[str, Any]]) -> None:
+    """Log each configuration that nothing will read: a slip, or a plugin that is not installed."""
+    kinds = [records.values() for records in offered.values()]
+    known = {one.name for records in kinds for one in records if isinstance(one, Extension)}
+    for name in configs:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {close[0]!r}?" if close else "Is its plugin installed?"
+            log.warning("settings.unused", key=f"plugins.{name}", hint=hint)
 
 
 def check_available(extension: Extension[Any]) -> None:

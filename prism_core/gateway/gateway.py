@@ -23,7 +23,7 @@ from prism_core.gateway.crew import Replica
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.directory import admin_token, locked, run_directory
 from prism_core.gateway.events import Events, open_events
-from prism_core.gateway.extensions import Openings, config_of, open_all
+from prism_core.gateway.extensions import Openings, config_of, open_all, warn_of_unused
 from prism_core.gateway.lane import Lane, salt_of
 from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator, check_unaliased
@@ -96,6 +96,10 @@ class Gateway:
         """Make the bound public listener reachable; return the base URL of all links."""
         self.public_url = await links.publish(self.linker, listener)
         return self.public_url
+
+    def hurry(self) -> None:
+        """Let replicas end at once when the gateway closes: nobody waits for their answers any more."""
+        self.operator.supervisor.drain_s = 0.0
 
     # --- upload ----------------------------------------------------------------------
 
@@ -289,6 +293,7 @@ async def open_gateway(
         events = await stack.enter_async_context(open_events(records.add_event, hear))
         observers = await open_all(plugins.observers, "observer", settings.plugins, stack)
         metrics = await stack.enter_async_context(open_metrics(observers))
+        warn_of_unused(settings.plugins, plugins.records)
         store = Store(data / "artifacts", settings.limits.max_artifact, checkpoint)
         registry = await _restore(Registry(events.emit), records, store)
         operator = await _open_operator(settings, plugins, records, registry, store, metrics, stack)

@@ -36,9 +36,10 @@ log = structlog.get_logger("prism.supervisor")
 
 
 class Supervisor:
-    """All crews of a gateway. Made by `open_supervisor`."""
+    """All crews of a gateway. Made by `open_supervisor`; at its end they get ``drain_s`` to answer."""
 
-    def __init__(self, ledger: Ledger, watcher: Watcher, policy: RestartPolicy) -> None:
+    def __init__(self, ledger: Ledger, watcher: Watcher, policy: RestartPolicy, drain_s: float = 0.0) -> None:
+        self.drain_s = drain_s
         self.crews: dict[tuple[str, int], Crew] = {}
         self._ledger = ledger
         self._watcher = watcher
@@ -152,14 +153,14 @@ async def open_supervisor(
     ledger: Ledger, watcher: Watcher, *, policy: RestartPolicy | None = None, drain_s: float
 ) -> AsyncIterator[Supervisor]:
     """Run a `Supervisor`; all replicas end with it."""
-    supervisor = Supervisor(ledger, watcher, policy or RestartPolicy())
+    supervisor = Supervisor(ledger, watcher, policy or RestartPolicy(), drain_s)
     task = asyncio.create_task(supervisor.run())
     try:
         yield supervisor
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await supervisor.stop_all(drain_s)
+        await supervisor.stop_all(supervisor.drain_s)
 
 
 def end_process(pid: int, started: float) -> bool:

@@ -84,6 +84,10 @@ def test_with_json_an_error_is_a_problem_object_on_stderr(prism):
     assert json.loads(result.stderr)["error"]["code"] == "server_not_found"
 
 
+def test_the_version_can_be_asked_for_as_programs_do(prism):
+    assert prism("--version").stdout.startswith("prism ")
+
+
 @pytest.mark.parametrize("arguments", [["--json", "version"], ["version", "--json"]])
 def test_common_options_stand_before_or_after_the_name(prism, arguments):
     assert json.loads(prism(*arguments).stdout)["prism"]

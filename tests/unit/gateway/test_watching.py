@@ -7,14 +7,17 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from prism_core.errors import InsufficientMemory, InvalidParameter
 from prism_core.gateway.crew import RestartPolicy, exit_text
 from prism_core.gateway.events import HELD_EVENTS, open_events
+from prism_core.gateway.extensions import warn_of_unused
 from prism_core.gateway.links import publish
 from prism_core.gateway.memory import check_room
 from prism_core.gateway.observe import BATCH, Metrics, open_metrics
 from prism_core.gateway.views import UploadRequest, check_name, name_of
+from prism_core.links import lan
 from prism_core.links.lan import LanConfig, LanLinker
 from prism_core.protocols import PublicListener
 from prism_core.specs import CallRecord, ModelEvent
@@ -217,6 +220,18 @@ async def test_the_local_network_names_a_reachable_address(host, config, url):
 
     assert await linker.publish(PublicListener(host, 8000)) == url
     assert await linker.health() == ""
+
+
+def test_a_configuration_that_nothing_reads_is_told():
+    offered = {"prism_link_providers": {one.name: one for one in lan.prism_link_providers()}}
+
+    with capture_logs() as logs:
+        warn_of_unused({"lan": {}, "lam": {}, "podman": {}}, offered)
+
+    assert [(line["key"], line["hint"]) for line in logs] == [
+        ("plugins.lam", "Did you mean 'lan'?"),
+        ("plugins.podman", "Is its plugin installed?"),
+    ]
 
 
 async def test_a_link_that_fails_is_replaced_by_the_own_address():
