@@ -125,6 +125,8 @@ async def _serve(
             interrupted.serving = True
             await interrupted.stopping.wait()
         log.info("server.stopping")
+    if interrupted.hurry.is_set():
+        gateway.hurry()
 
 
 def _calm_collector() -> None:
@@ -228,7 +230,7 @@ async def _drain(servers: Sequence[uvicorn.Server], hurry: asyncio.Event, drain_
         if not answered.done():
             log.warning("server.cut", requests=sum(not task.done() for task in waiting))
             answered.cancel()
-            await asyncio.wait(waiting)
+            await asyncio.gather(answered, return_exceptions=True)
     for server in servers:
         for connection in list(server.server_state.connections):
             connection.transport.close()

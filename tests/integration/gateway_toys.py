@@ -91,6 +91,7 @@ class ToyLauncher:
         self.gate = asyncio.Event()
         self.gate.set()
         self.memory = 1000
+        self.graces: list[float] = []
 
     async def start(self, spec, listener):
         self.starts.append(spec.replica)
@@ -123,6 +124,7 @@ class ToyLauncher:
         return None if running and not running.task.done() else 0
 
     async def stop(self, handle, grace_s):
+        self.graces.append(grace_s)
         running = self.running.get(handle.replica)
         if running and not running.task.done():
             if grace_s:

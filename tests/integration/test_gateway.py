@@ -395,6 +395,16 @@ async def test_at_the_end_nothing_is_left_running(tmp_path, launcher):
     assert sorted(p.name for p in (tmp_path / "artifacts").iterdir())
 
 
+@pytest.mark.parametrize("hurry", [False, True])
+async def test_who_is_in_a_hurry_does_not_wait_for_replicas(tmp_path, launcher, hurry):
+    async with toy_gateway(tmp_path, launcher) as gateway:
+        await upload(gateway, "2")
+        if hurry:
+            gateway.hurry()
+
+    assert launcher.graces == [0 if hurry else 2]
+
+
 async def test_hooks_hear_events_and_live_with_the_gateway(tmp_path):
     heard, life = [], []
 

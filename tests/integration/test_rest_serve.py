@@ -197,6 +197,7 @@ def test_a_second_signal_does_not_wait(make_server):
 
         assert server.process.wait(10) == 0
     assert staged(server) == []
+    assert '"level":"error"' not in server.log.read_text()
 
 
 def _accepts(url: str) -> bool:
