@@ -166,6 +166,8 @@ class Session:
         for name in accepted(accept):
             if name in ("*/*", "application/*"):
                 name = JSON
+            elif name == "text/*":
+                name = "text/csv"
             normalizer = self._normalizers.get(name)
             if normalizer is not None and normalizer.encode is not None:
                 return normalizer

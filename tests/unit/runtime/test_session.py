@@ -43,6 +43,12 @@ def test_what_cannot_be_written_is_refused(session, accept):
         session.check_accept(accept)
 
 
+def test_any_text_is_csv(manifest, model, json):
+    session = Session(manifest, model, {"text/csv": Normalizer("text/csv", None, json.encode)})
+
+    assert session.write(Batch({}), "text/*, application/json;q=0.5")[0] == "text/csv"
+
+
 def test_outputs_are_asked_for_by_name(session):
     assert session.read(body("[1]"), query="outputs=halves,predictions").outputs == ("halves", "predictions")
     with pytest.raises(InvalidInput, match="'halfs'") as refused:
