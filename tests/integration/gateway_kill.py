@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 from collections import Counter
 from pathlib import Path
 
@@ -27,12 +28,14 @@ class KillAt:
     def __init__(self, step: str, turn: int, note: Path):
         self.step, self.turn, self.note = step, turn, note
         self.passed: list[str] = []
+        self.one_at_a_time = threading.Lock()
 
     def __call__(self, step: str) -> None:
-        self.passed.append(step)
-        self.note.write_text("\n".join(self.passed))
-        if step == self.step and self.passed.count(step) == self.turn:
-            os.kill(os.getpid(), signal.SIGKILL)
+        with self.one_at_a_time:
+            self.passed.append(step)
+            self.note.write_text("\n".join(self.passed))
+            if step == self.step and self.passed.count(step) == self.turn:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def prepare(data: Path) -> None:
