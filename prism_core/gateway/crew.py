@@ -64,16 +64,21 @@ class RestartPolicy:
 
 @attrs.define(eq=False)
 class Replica:
-    """One replica as the gateway sees it."""
+    """One replica as the gateway sees it.
+
+    ``reason`` is why it is being ended now, ``last_loss`` why it was last replaced.
+    """
 
     name: str
     directory: Path
     state: State = State.STARTING
     handle: ReplicaHandle | None = None
+    socket: Path | None = None
     client: ReplicaClient | None = None
     restarts: int = 0
     started: float = 0.0
     reason: str = ""
+    last_loss: str = ""
     pinging: bool = False
     lost: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -218,7 +223,7 @@ class Crew:
         replica.state, replica.reason = State.STARTING, ""
         replica.lost.clear()
         spec = self._spec(replica)
-        listener, address = self._listen() if self.place.transport == "unix" else (None, "")
+        listener, address = self._listen(replica) if self.place.transport == "unix" else (None, "")
         try:
             replica.handle = await self.place.launcher.start(spec, listener)
             replica.started = time.time()
@@ -233,8 +238,8 @@ class Crew:
         finally:
             if listener:
                 # The replica has its own descriptor; with ours open, its death would go unheard.
+                # The path stays: `curl --unix-socket` speaks to a replica as long as it lives.
                 listener.close()
-                Path(address.removeprefix("unix:")).unlink(missing_ok=True)
         replica.state = State.READY
 
     def _spec(self, replica: Replica) -> ReplicaSpec:
@@ -256,9 +261,9 @@ class Crew:
             token="" if place.transport == "unix" else secrets.token_hex(16),
         )
 
-    def _listen(self) -> tuple[socket.socket, str]:
+    def _listen(self, replica: Replica) -> tuple[socket.socket, str]:
         # Short random names: a Unix socket's path ends at 107 bytes, a model's name need not.
-        path = self.place.run / f"{secrets.token_hex(6)}.sock"
+        path = replica.socket = self.place.run / f"{secrets.token_hex(6)}.sock"
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         listener.listen(128)
@@ -312,6 +317,9 @@ class Crew:
     async def _end(self, replica: Replica, grace_s: float) -> None:
         handle, client = replica.handle, replica.client
         replica.handle = replica.client = None
+        if replica.socket:
+            replica.socket.unlink(missing_ok=True)
+            replica.socket = None
         if client:
             if self._lane:
                 self._lane.remove(client)
@@ -353,7 +361,7 @@ class Crew:
         reason = replica.reason or f"it ended with {exit_text(code)}"
         await self._end(replica, 0)
         self._watcher.lost(self.manifest, replica.name, reason)
-        replica.reason = reason
+        replica.reason = replica.last_loss = reason
 
     async def _exit_code(self, replica: Replica) -> int:
         if replica.handle:

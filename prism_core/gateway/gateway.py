@@ -262,6 +262,8 @@ def shown_replica(replica: Replica) -> dict[str, Any]:
         "state": str(replica.state),
         "memory_bytes": None,
         "restarts": replica.restarts,
+        "last_loss": replica.last_loss,
+        "address": replica.handle.address if replica.handle else "",
         "started": replica.started,
     }
 

@@ -45,12 +45,15 @@ class Supervisor:
         self._watcher = watcher
         self._policy = policy
         self._looking: set[asyncio.Task[None]] = set()
+        self._limited = asyncio.Event()
 
     async def start(self, manifest: Manifest, place: Place) -> tuple[Crew, wire.Ready]:
         """Start the replicas of a version; see `Crew.start`."""
         crew = Crew(manifest, place, self._ledger, self._watcher, self._policy)
         key = (manifest.model, manifest.version)
         self.crews[key] = crew
+        if manifest.memory_limit_bytes and self._with_limit() == [crew]:
+            self._limited.set()
         try:
             return crew, await crew.start()
         except BaseException:
@@ -107,9 +110,11 @@ class Supervisor:
         """Look after the replicas, slowly, until cancelled."""
         next_ping = 0.0
         while True:
-            limited = [c for c in self.crews.values() if c.manifest.memory_limit_bytes]
-            await asyncio.sleep(MEASURE_S if limited else TICK_S)
-            for crew in limited:
+            self._limited.clear()
+            with suppress(TimeoutError):  # the first crew with a limit ends a long sleep
+                tick_s = MEASURE_S if self._with_limit() else TICK_S
+                await asyncio.wait_for(self._limited.wait(), tick_s)
+            for crew in self._with_limit():
                 try:
                     await self._check_memory(crew)
                 except Exception:  # one backend's fault must not end the watch over all
@@ -117,6 +122,9 @@ class Supervisor:
             if time.monotonic() >= next_ping:
                 next_ping = time.monotonic() + TICK_S
                 self._ping_busy()
+
+    def _with_limit(self) -> list[Crew]:
+        return [crew for crew in self.crews.values() if crew.manifest.memory_limit_bytes]
 
     def _ping_busy(self) -> None:
         for crew in self.crews.values():

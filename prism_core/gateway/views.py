@@ -72,8 +72,9 @@ class VersionInfo:
     """One version, as it is shown.
 
     ``created`` is in Unix seconds. ``replicas`` holds, for each, ``replica``, ``pid``,
-    ``state``, ``memory_bytes`` (None where it was not measured), ``restarts`` and
-    ``started``. ``duplicate`` says that an upload was answered with a version that existed.
+    ``state``, ``memory_bytes`` (None where it was not measured), ``restarts``, ``last_loss``
+    (why it was last restarted), ``started`` and ``address``. ``duplicate`` says that an
+    upload was answered with a version that existed.
     """
 
     model: str
@@ -130,7 +131,7 @@ def check_name(name: str, kind: str = "model") -> str:
     if NAME.fullmatch(name):
         return name
     raise InvalidParameter(
-        f"{name!r} cannot name a {kind}: lower-case letters, digits, '.', '_' and '-', at most 64, "
+        f"{name!r} is no name for the {kind}: lower-case letters, digits, '.', '_' and '-', at most 64, "
         "a letter or digit first.",
         hint="Choose one with --name." if kind == "model" else "",
     )

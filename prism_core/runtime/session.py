@@ -107,7 +107,7 @@ class Session:
             outputs = self.model.predict(inputs)
         except PrismError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a model's sys.exit() ends its request, not the replica
             raise self._failed(f"The model raised {type(error).__name__}.") from error
         wanted = inputs.outputs or self.signature.computed
         missing = [name for name in wanted if name not in outputs.tensors]

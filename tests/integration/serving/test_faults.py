@@ -46,6 +46,8 @@ async def test_a_killed_replica_costs_no_answer(make_server, models):
     assert [status for status, _ in answers] == [200] * 120
     assert [values[0] for _, values in answers] == pytest.approx([2 * n for n in range(20)] * 6)
     until(lambda: ready_pids(server, "line") not in ([], [pid]))
+    (replica,) = server.json("show", "line")["replicas"]
+    assert (replica["restarts"], replica["last_loss"]) == (1, "it ended with signal 9")
 
 
 def test_after_kill_9_of_the_gateway_nothing_survives_and_everything_comes_back(make_server, models, predict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 
@@ -45,6 +46,8 @@ class Doubler(BaseModel):
         self.executed.append(values.tolist())
         if (values < 0).any():
             raise ValueError("negative")
+        if (values == 3.5).any():
+            sys.exit("no more")
         if (values == 404).any():
             return Batch({"predictions": values[:-1]})
         return Batch({"predictions": values * 2, "halves": values / 2})

@@ -89,6 +89,11 @@ def test_an_exception_of_the_model_names_no_more_than_its_type(session):
     assert failed.value.details["error_id"]
 
 
+def test_an_exit_of_the_model_is_its_failure(session):
+    with pytest.raises(ModelFailed, match="SystemExit"):
+        session.execute([session.read(body("[3.5]"))])
+
+
 def test_bisecting_finds_every_guilty_one(session, batch):
     outcomes = execute_each([batch(v) for v in (1, -1, 2, 3, -4)], session.execute)
 
