@@ -30,6 +30,7 @@ from prism_core.protocols import PublicListener
 from prism_core.rest.app import admin_app, public_app
 from prism_core.rest.errors import problem_response
 from prism_core.rest.listen import BACKLOG, address_of, listen
+from prism_core.rest.onewrite import OneWriteProtocol
 from prism_core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -169,7 +170,7 @@ async def _accepting(
 def _server(app: Any) -> uvicorn.Server:
     config = uvicorn.Config(
         LastResort(app),
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         lifespan="off",
         log_config=None,
