@@ -6,6 +6,8 @@ import asyncio
 
 import attrs
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from prism_core.errors import DeadlineExceeded, ModelFailed, Overloaded
 from prism_core.manifest import Batching
@@ -186,3 +188,46 @@ async def test_max_delay_collects_company(session, model, batch):
     engine.close()
 
     assert model.executed == [[1, 2]]
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("submit"), st.lists(st.integers(-1, 50), min_size=1, max_size=9)),
+        st.tuples(st.just("cancel"), st.integers(0, 20)),
+        st.tuples(st.just("turn"), st.integers(1, 4)),
+    ),
+    max_size=40,
+)
+
+
+@given(steps=STEPS)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_every_caller_is_answered_once_with_its_own_rows(steps, session, batch):
+    """Any order of arrivals, cancels and failing rows; a negative number makes the model fail."""
+
+    async def play():
+        engine = Engine(session, Batching(max_batch_rows=4, latency_slo_ms=0))
+        caller, requests, asked, cancelled = Caller(engine), [], [], set()
+        for step, value in steps:
+            if step == "submit":
+                asked.append(value)
+                requests.append(caller.submit(batch(*value)))
+            elif step == "cancel" and value < len(requests) and not caller.answers[value]:
+                engine.cancel(requests[value])
+                cancelled.add(value)
+            elif step == "turn":
+                for _ in range(value):
+                    await asyncio.sleep(0)
+        await asyncio.wait_for(engine.drain(), 10)
+        engine.close()
+        return asked, cancelled, caller.values()
+
+    asked, cancelled, values = asyncio.run(play())
+
+    for number, (rows, answers) in enumerate(zip(asked, values, strict=True)):
+        if number in cancelled:
+            assert answers == []
+        elif min(rows) < 0:
+            assert [type(answer) for answer in answers] == [ModelFailed]
+        else:
+            assert answers == [[2 * row for row in rows]]
