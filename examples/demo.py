@@ -1,7 +1,8 @@
 """``make demo``: train three models, serve them, upload, predict through the links, stay up.
 
 Everything lies in a temporary directory that is removed at the end. With ``DEMO_EXIT=1``
-in the environment the demo stops by itself when it has shown everything.
+in the environment the demo stops by itself when it has shown everything, and an unattended
+server stays on the loopback.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from train_models import Trained, train_all
 PRISM = [sys.executable, "-m", "prism_core.cli"]
 MEDIA_TYPES = {".json": "application/json", ".png": "image/png"}
 STOP_S = 30
+UNATTENDED = bool(os.environ.get("DEMO_EXIT"))
 
 console = Console(highlight=False)
 
@@ -43,7 +45,7 @@ def main() -> None:
         with server(directory / "data") as facts:
             console.print(f"Serving at {facts['public']} (admin: {facts['admin']}).\n")
             show(models, directory / "data")
-            if not os.environ.get("DEMO_EXIT"):
+            if not UNATTENDED:
                 stay(directory / "data")
         console.print("Stopped; nothing is left behind.")
 
@@ -52,6 +54,8 @@ def main() -> None:
 def server(data_dir: Path) -> Iterator[dict[str, Any]]:
     """Run ``prism serve`` on free ports; yield what it says of itself when it is ready."""
     command = [*PRISM, "serve", "--port", "0", "--admin-port", "0", "--data-dir", str(data_dir), "--json"]
+    if UNATTENDED:
+        command += ["--host", "127.0.0.1"]
     log = (data_dir.parent / "server.log").open("wb")
     # A session of its own: Ctrl-C reaches the demo, which then stops the server.
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
