@@ -14,7 +14,8 @@
 
 The message is one sentence of fact with the offending value and the expectation; the
 hint is the next action; ``details`` are for machines. None of the three ever holds a
-stack trace or a path of the server, because remote callers see them.
+stack trace or a path of the server where a remote caller sees it; the owner, on the admin
+listener, gets the last lines of a failed replica's log in ``details["log"]``.
 """
 
 from __future__ import annotations

@@ -102,7 +102,7 @@ class ReplicaClient(asyncio.Protocol):
         future: asyncio.Future[tuple[wire.AnyFrame, memoryview]] = self._loop.create_future()
         self._futures[call_id] = future
         self._send(frame, body)
-        # A timer of our own: `asyncio.timeout` costs five times as much.
+        # A timer of our own: `asyncio.timeout` costs twice as much.
         timer = self._loop.call_later(timeout_s, _expire, future)
         try:
             return await future
