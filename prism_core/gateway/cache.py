@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from hashlib import blake2b
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import attrs
 import msgspec
@@ -130,8 +130,22 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Kept).decode
 
 
+class Waiter(Protocol):
+    """A call that is computed, or waits for an equal one that is."""
+
+    def land(self, outcome: Kept | Exception) -> None:
+        """Take the outcome of the one that computed."""
+
+    def resume(self) -> None:
+        """Compute in its place."""
+
+
 class AnswerCache:
     """The answers of one version.
+
+    Equal requests that are in flight together are computed once: the first to `join` a key
+    computes, and `land` gives its outcome to the others. An error is shared with those who
+    wait for it and never kept.
 
     Parameters
     ----------
@@ -147,48 +161,28 @@ class AnswerCache:
     """
 
     def __init__(self, memory: MemoryCache, salt: bytes, ttl_s: float, second: Cache | None = None) -> None:
+        self.second = second
         self._memory = memory
         self._salted = blake2b(salt, digest_size=16)
         self._ttl_s = ttl_s
-        self._second = second
-        self._flights: dict[bytes, asyncio.Future[Kept]] = {}
+        self._flights: dict[bytes, list[Waiter]] = {}
+        self._puts: set[asyncio.Task[None]] = set()
         self._looked = 0
         self._hits = 0
         self._aside = 0
 
-    def key(self, head: str, body: bytes) -> bytes | None:
+    def key(self, mark: bytes, body: bytes) -> bytes | None:
         """Return the key of a request, or None while the cache steps aside.
 
-        ``head`` holds everything but the body that changes the answer.
+        ``mark`` holds everything but the body that changes the answer, its own length first.
         """
         if self._aside:
             self._aside -= 1
             return None
         digest = self._salted.copy()
-        encoded = head.encode()
-        digest.update(len(encoded).to_bytes(4, "little") + encoded)
+        digest.update(mark)
         digest.update(body)
         return digest.digest()
-
-    async def answer(self, key: bytes, compute: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
-        """Return the answer for ``key`` and how it was had: ``hit``, ``coalesced`` or ``miss``.
-
-        Equal requests that are in flight together are computed once. An error is shared with
-        those who wait for it and never kept; if the one who computes goes away, one of those
-        who wait computes in its place.
-        """
-        while True:
-            kept = self.lookup(key)
-            if kept is not None:
-                return kept, "hit"
-            flight = self._flights.get(key)
-            if flight is None:
-                return await self._fly(key, compute)
-            try:
-                return await asyncio.shield(flight), "coalesced"
-            except asyncio.CancelledError:
-                if not flight.cancelled():
-                    raise  # it is the caller that went away, not the one that computes
 
     def lookup(self, key: bytes) -> Kept | None:
         """Return what memory has, and learn whether asking it pays."""
@@ -197,38 +191,51 @@ class AnswerCache:
         if value is not None:
             self._hits += 1
         if self._looked >= SAMPLE:
-            if self._hits < self._looked * USEFUL and not self._second:
+            if self._hits < self._looked * USEFUL and not self.second:
                 self._aside = ASIDE
             self._looked = self._hits = 0
         return _decode(value) if value is not None else None
 
-    async def _fly(self, key: bytes, compute: Callable[[], Awaitable[Kept]]) -> tuple[Kept, str]:
-        flight: asyncio.Future[Kept] = asyncio.get_running_loop().create_future()
-        self._flights[key] = flight
-        try:
-            if self._second and (value := await _within(self._second.get(key))) is not None:
-                kept, how = _decode(value), "hit"
-            else:
-                kept, how = await compute(), "miss"
-        except asyncio.CancelledError:
-            flight.cancel()
-            raise
-        except BaseException as error:
-            flight.set_exception(error)
-            flight.exception()  # nobody may be waiting for it
-            raise
-        else:
-            flight.set_result(kept)
-            await self._keep(key, kept, also_second=how == "miss")
-            return kept, how
-        finally:
-            del self._flights[key]
+    async def fetch(self, key: bytes) -> Kept | None:
+        """Return what the second level has; whatever goes wrong with it is a miss."""
+        assert self.second is not None
+        value = await _within(self.second.get(key))
+        if value is None:
+            return None
+        self._memory.keep(key, value, self._ttl_s)
+        return _decode(value)
 
-    async def _keep(self, key: bytes, kept: Kept, *, also_second: bool) -> None:
+    def join(self, key: bytes, call: Waiter) -> bool:
+        """Return whether an equal call computes already: then this one is told its outcome."""
+        flight = self._flights.setdefault(key, [])
+        flight.append(call)
+        return len(flight) > 1
+
+    def land(self, key: bytes, outcome: Kept | Exception) -> list[Waiter]:
+        """Keep the outcome of the call that computed; return the others, who are to be told."""
+        if isinstance(outcome, Kept):
+            self._keep(key, outcome)
+        return self._flights.pop(key)[1:]
+
+    def leave(self, key: bytes, call: Waiter) -> Waiter | None:
+        """Forget a call; if it was the one that computes, return the one that is to compute now."""
+        flight = self._flights.get(key, [])
+        if call not in flight:
+            return None
+        computed = flight[0] is call
+        flight.remove(call)
+        if not flight:
+            del self._flights[key]
+            return None
+        return flight[0] if computed else None
+
+    def _keep(self, key: bytes, kept: Kept) -> None:
         value = _encode(kept)
         self._memory.keep(key, value, self._ttl_s)
-        if self._second and also_second:
-            await _within(self._second.put(key, value, self._ttl_s))
+        if self.second:  # nobody waits for it
+            put = asyncio.ensure_future(_within(self.second.put(key, value, self._ttl_s)))
+            self._puts.add(put)
+            put.add_done_callback(self._puts.discard)
 
 
 async def _within(operation: Awaitable[Value]) -> Value | None:

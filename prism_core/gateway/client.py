@@ -8,14 +8,45 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, cast
+from functools import partial
+from typing import Protocol, cast
+
+import structlog
 
 from prism_core import wire
-from prism_core.errors import NotReadyInTime, PrismError, ReplicaLost, error_from_code
+from prism_core.errors import NotReadyInTime, ReplicaLost, error_from_code
 
 # The runtime drops what has expired before it is computed; it gets this much longer to say
 # so itself, so that the answer names the queue and not just the clock.
 GRACE_S = 0.05
+# `connect` has its own time limit; this one only has to be longer.
+GREET_S = 86_400.0
+NOTHING = memoryview(b"")
+
+log = structlog.get_logger("prism.gateway")
+
+# Called once with a frame that is no ERROR and its body, or with why there is none.
+OnReply = Callable[[wire.AnyFrame | Exception, memoryview], None]
+
+
+class CallHead(Protocol):
+    """What `wire.Call` says beside its number and its deadline."""
+
+    @property
+    def media_type(self) -> str:
+        """The body's media type."""
+
+    @property
+    def accept(self) -> str:
+        """The Accept header."""
+
+    @property
+    def query(self) -> str:
+        """The raw query string."""
+
+    @property
+    def style(self) -> str:
+        """The response style."""
 
 
 class ReplicaClient(asyncio.Protocol):
@@ -25,8 +56,8 @@ class ReplicaClient(asyncio.Protocol):
     ----------
     ready
         What the runtime said when it was ready.
-    in_flight
-        Calls that are waiting for their answer.
+    lost
+        Whether the connection is gone.
     """
 
     ready: wire.Ready
@@ -37,34 +68,35 @@ class ReplicaClient(asyncio.Protocol):
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._receiver = wire.Receiver()
-        self._futures: dict[int, asyncio.Future[tuple[wire.AnyFrame, memoryview]]] = {}
+        self._calls: dict[int, tuple[float, OnReply]] = {}
         self._out: list[bytes] = []
         self._last_id = 0
         self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     @property
     def in_flight(self) -> int:
         """Calls that are waiting for their answer."""
-        return len(self._futures)
+        return len(self._calls)
 
-    async def call(
-        self, body: bytes, media_type: str, accept: str, timeout_s: float, query: str, style: str
-    ) -> tuple[wire.Reply, memoryview]:
-        """Send a call (fields as in `wire.Call`) and return its reply and body.
+    def ask(self, head: CallHead, body: bytes, timeout_s: float, answer: OnReply) -> int:
+        """Send a call and return its number.
 
-        Raises
-        ------
-        TimeoutError
-            If there is no answer `GRACE_S` after ``timeout_s``.
-        PrismError
-            What the runtime answered; `ReplicaLost` if it went away first.
+        ``answer`` is called once, never before this returns: with the `wire.Reply` and its body, or with
+        the `PrismError` that the runtime answered, `ReplicaLost` if it went away first, or
+        `TimeoutError` if there is no answer `GRACE_S` after ``timeout_s``.
         """
         call_id = self._next_id()
-        call = wire.Call(call_id, media_type, accept, max(0.001, timeout_s * 1000), query, style)
-        frame, answer = await self._ask(call_id, call, timeout_s + GRACE_S, body)
-        if type(frame) is wire.Reply:
-            return frame, answer
-        raise _as_error(frame)
+        timeout_ms = max(0.001, timeout_s * 1000)
+        call = wire.Call(call_id, head.media_type, head.accept, timeout_ms, head.query, head.style)
+        self._send_call(call_id, call, timeout_s + GRACE_S, body, answer)
+        return call_id
+
+    def cancel(self, call_id: int) -> None:
+        """Forget a call, and let the runtime drop it."""
+        if self._calls.pop(call_id, None) and not self.lost:
+            self._send(wire.Cancel(call_id))
 
     async def ping(self, timeout_s: float) -> wire.Stats:
         """Return the runtime's counters.
@@ -77,8 +109,7 @@ class ReplicaClient(asyncio.Protocol):
             If it is gone.
         """
         call_id = self._next_id()
-        frame, _ = await self._ask(call_id, wire.Ping(call_id), timeout_s)
-        return cast(wire.Stats, frame)
+        return cast(wire.Stats, await self._awaited(call_id, wire.Ping(call_id), timeout_s))
 
     def drain(self) -> None:
         """Ask the runtime to answer what it has and to exit."""
@@ -94,22 +125,45 @@ class ReplicaClient(asyncio.Protocol):
         self._last_id += 1
         return self._last_id
 
-    async def _ask(
-        self, call_id: int, frame: wire.Frame, timeout_s: float, body: bytes = b""
-    ) -> tuple[wire.AnyFrame, memoryview]:
+    def _send_call(
+        self, call_id: int, frame: wire.Frame, timeout_s: float, body: bytes, answer: OnReply
+    ) -> None:
         if self.lost:
-            raise _gone()
-        future: asyncio.Future[tuple[wire.AnyFrame, memoryview]] = self._loop.create_future()
-        self._futures[call_id] = future
+            self._loop.call_soon(answer, _gone(), NOTHING)
+            return
+        ends = self._loop.time() + timeout_s
+        self._calls[call_id] = (ends, answer)
         self._send(frame, body)
-        # A timer of our own: `asyncio.timeout` costs twice as much.
-        timer = self._loop.call_later(timeout_s, _expire, future)
+        if self._timer is None or ends < self._timer_at:
+            self._arm(ends)
+
+    async def _awaited(self, call_id: int, frame: wire.Frame, timeout_s: float) -> wire.AnyFrame:
+        future: asyncio.Future[wire.AnyFrame] = self._loop.create_future()
+        self._send_call(call_id, frame, timeout_s, b"", partial(_settle, future))
         try:
             return await future
         finally:
-            timer.cancel()
-            if self._futures.pop(call_id, None) and not self.lost:  # nobody waits for it any more
-                self._send(wire.Cancel(call_id))
+            self._calls.pop(call_id, None)
+
+    # --- the clock: one timer for all calls, at the earliest of their ends ---------------
+
+    def _arm(self, at: float) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._expire)
+
+    def _expire(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        for call_id, (ends, answer) in list(self._calls.items()):
+            if ends <= now:
+                self.cancel(call_id)
+                _tell(answer, TimeoutError())
+        if self._calls:
+            self._arm(min(ends for ends, _ in self._calls.values()))
+
+    # --- the socket ------------------------------------------------------------------
 
     def _send(self, frame: wire.Frame, body: bytes = b"") -> None:
         if not self._out:
@@ -129,9 +183,9 @@ class ReplicaClient(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
         try:
             for frame, body in self._receiver.feed(data):
-                future = self._futures.pop(getattr(frame, "id", 0), None)
-                if future and not future.done():
-                    future.set_result((frame, body))
+                call = self._calls.pop(getattr(frame, "id", 0), None)
+                if call is not None:
+                    _tell(call[1], frame, body)
         except wire.WireError:
             assert self._transport is not None
             self._transport.abort()
@@ -143,20 +197,16 @@ class ReplicaClient(asyncio.Protocol):
         if self.lost:
             return
         self.lost = True
-        for future in self._futures.values():
-            if not future.done():
-                future.set_exception(_gone())
-        self._futures.clear()
+        if self._timer:
+            self._timer.cancel()
+        calls, self._calls = self._calls, {}
+        for _, answer in calls.values():
+            _tell(answer, _gone())
         self._on_lost(self)
 
     async def greet(self, token: str) -> None:
         """Say HELLO and wait for READY; `connect` does it."""
-        future = self._futures[0] = self._loop.create_future()
-        self._send(wire.Hello(token=token))
-        frame, _ = await future
-        if type(frame) is not wire.Ready:
-            raise _as_error(frame)
-        self.ready = frame
+        self.ready = cast(wire.Ready, await self._awaited(0, wire.Hello(token=token), GREET_S))
 
 
 async def connect(
@@ -206,15 +256,24 @@ async def connect(
     return client
 
 
-def _expire(future: asyncio.Future[Any]) -> None:
-    if not future.done():
-        future.set_exception(TimeoutError())
+def _tell(answer: OnReply, outcome: wire.AnyFrame | Exception, body: memoryview = NOTHING) -> None:
+    if type(outcome) is wire.Error:
+        outcome = error_from_code(outcome.code, outcome.message, outcome.hint, outcome.details)
+    try:
+        answer(outcome, body)
+    except Exception:  # one caller's fault must not end the connection that all share
+        log.exception("client.answer_failed")
 
 
-def _as_error(frame: wire.AnyFrame) -> PrismError:
-    if type(frame) is wire.Error:
-        return error_from_code(frame.code, frame.message, frame.hint, frame.details)
-    return ReplicaLost(f"The replica answered with an unexpected {type(frame).__name__} frame.")
+def _settle(
+    future: asyncio.Future[wire.AnyFrame], outcome: wire.AnyFrame | Exception, body: memoryview
+) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, Exception):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 def _gone() -> ReplicaLost:

@@ -1,7 +1,7 @@
 """One served version: its cache, its replicas, its deadline.
 
 A lane is found by one dict look-up and knows nothing of names, HTTP or processes; the
-supervisor adds and removes its replicas.
+supervisor adds and removes its replicas. The way of one call through it is `asking`.
 """
 
 from __future__ import annotations
@@ -10,46 +10,18 @@ import asyncio
 import time
 from collections.abc import Callable
 
-import attrs
 import msgspec
 
 from prism_core import wire
-from prism_core.errors import DeadlineExceeded, ModelNotFound, PrismError, ReplicaLost
-from prism_core.gateway.cache import AnswerCache, Kept
+from prism_core.errors import ModelNotFound, PrismError
+from prism_core.gateway.asking import Asking, Head, OnAnswer, Prediction
+from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.client import ReplicaClient
 from prism_core.manifest import Manifest
 from prism_core.specs import CallRecord
 from prism_core.types import Signature
 
-
-@attrs.frozen(slots=True)
-class Head:
-    """Everything of a request but its body.
-
-    ``query`` is the raw query string, ``style`` the response style of the route. ``cached``
-    False: neither look up nor keep the answer.
-    """
-
-    media_type: str = ""
-    accept: str = ""
-    query: str = ""
-    style: str = ""
-    cached: bool = True
-
-
-@attrs.define(slots=True)
-class Prediction:
-    """An answer, ready to be sent, and how it came about. Times in microseconds."""
-
-    body: bytes | memoryview
-    media_type: str
-    model: str
-    version: int
-    rows: int
-    cache: str = "bypass"
-    batch_rows: int = 0
-    queue_us: int = 0
-    compute_us: int = 0
+__all__ = ["Head", "Lane", "Prediction", "salt_of", "signature_of"]
 
 
 class Lane:
@@ -63,6 +35,17 @@ class Lane:
         None where nothing is kept. A model that is not deterministic has no use for one.
     record
         Called with a `CallRecord` for every answer; must be quick and must not raise.
+
+    Attributes
+    ----------
+    in_flight
+        Calls that have begun and not ended.
+    waiting
+        Those of them that wait for a replica, the longest waiting first.
+    wake
+        Called when a call finds no replica; whoever unloads replicas sets it.
+    refusal
+        Why nothing is taken any more, None while the lane is open.
     """
 
     def __init__(
@@ -75,155 +58,112 @@ class Lane:
     ) -> None:
         self.manifest = manifest
         self.signature = signature
+        self.model, self.version = manifest.model, manifest.version
         self.deterministic = manifest.deterministic and signature.deterministic
+        self.cache = cache if self.deterministic else None
         self.clients: tuple[ReplicaClient, ...] = ()
         self.in_flight = 0
+        self.waiting: dict[Asking, None] = {}
         self.wake: Callable[[], None] | None = None
-        self._cache = cache if self.deterministic else None
+        self.refusal: PrismError | None = None
         self._record = record
-        self._refusal: PrismError | None = None
-        self._changed = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
+        self._emptied: asyncio.Future[None] | None = None
 
     def add(self, client: ReplicaClient) -> None:
         """Take a ready replica into service."""
         self.clients = (*self.clients, client)
-        self._changed.set()
+        self._resume()
 
     def remove(self, client: ReplicaClient) -> None:
         """Send nothing more to a replica; what it has in flight goes on."""
         self.clients = tuple(one for one in self.clients if one is not client)
-        if not self.clients:
-            self._changed.clear()
 
     def close(self, refusal: PrismError | None = None) -> None:
         """Refuse new calls, and those that still wait for a replica, with ``refusal``."""
-        self._refusal = refusal or ModelNotFound(
-            f"Version {self.manifest.version} of {self.manifest.model!r} is being stopped.",
-            hint=f"Ask {self.manifest.model!r} without a version for the one that serves now.",
+        self.refusal = refusal or ModelNotFound(
+            f"Version {self.version} of {self.model!r} is being stopped.",
+            hint=f"Ask {self.model!r} without a version for the one that serves now.",
         )
-        self._changed.set()
+        self._resume()
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls and return when none is in flight, or after ``timeout_s``."""
         self.close()
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._empty.wait()
-        except TimeoutError:
+        if not self.in_flight:
             return
+        self._emptied = asyncio.get_running_loop().create_future()
+        await asyncio.wait({self._emptied}, timeout=timeout_s)
 
-    async def predict(self, head: Head, body: bytes, timeout_s: float = 0.0) -> Prediction:
-        """Return the answer to ``body``.
+    def ask(self, head: Head, body: bytes, timeout_s: float, answer: OnAnswer) -> Asking:
+        """Begin a call; ``answer`` is called once with its outcome, perhaps before this returns.
 
         Parameters
         ----------
         timeout_s
             The deadline from now; 0 for the version's own.
+        answer
+            Called with the `Prediction`, or with the `PrismError` that the runtime answered,
+            `DeadlineExceeded` or `ReplicaLost`; not called after `Asking.cancel`.
+        """
+        begun = time.monotonic()
+        self.in_flight += 1
+        deadline = begun + (timeout_s or self.manifest.timeout_s)
+        asking = Asking(self, head, body, begun, deadline, answer)
+        asking.begin()
+        return asking
+
+    async def predict(self, head: Head, body: bytes, timeout_s: float = 0.0) -> Prediction:
+        """Return the answer to ``body``; as `ask`, for whoever may await.
 
         Raises
         ------
         PrismError
-            What the runtime answered, `DeadlineExceeded`, or `ReplicaLost`.
+            What `ask` would answer.
         """
-        begun = time.monotonic()
-        self.in_flight += 1
-        self._empty.clear()
-        code, status = "ok", 200
-        prediction = Prediction(b"", "", self.manifest.model, self.manifest.version, 0)
+        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+
+        def answer(outcome: Prediction | Exception) -> None:
+            if future.done():
+                return  # it was cancelled in this very turn of the loop
+            if isinstance(outcome, Exception):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+
+        asking = self.ask(head, body, timeout_s, answer)
         try:
-            await self._fill(prediction, head, body, begun + (timeout_s or self.manifest.timeout_s))
-        except PrismError as error:
-            code, status = error.code, error.status
-            raise
+            return await future
         except asyncio.CancelledError:
-            code, status = "cancelled", 499
+            asking.cancel()
             raise
-        finally:
-            self.in_flight -= 1
-            if not self.in_flight:
-                self._empty.set()
-            self._record(
-                CallRecord(
-                    prediction.model,
-                    prediction.version,
-                    status,
-                    code,
-                    prediction.rows,
-                    prediction.batch_rows,
-                    prediction.queue_us / 1e6,
-                    prediction.compute_us / 1e6,
-                    time.monotonic() - begun,
-                    prediction.cache,
-                )
-            )
-        return prediction
 
-    async def _fill(self, prediction: Prediction, head: Head, body: bytes, deadline: float) -> None:
-        key = None
-        if self._cache and head.cached:
-            key = self._cache.key(f"{head.media_type}\n{head.accept}\n{head.query}\n{head.style}", body)
-        if key is None or self._cache is None:
-            prediction.body = await self._compute(prediction, head, body, deadline)
-            return
+    def least_loaded(self) -> ReplicaClient | None:
+        """Return the replica to ask next; None if there is none, or the lane is closed."""
+        clients = self.clients
+        if self.refusal is not None or not clients:
+            return None
+        return clients[0] if len(clients) == 1 else min(clients, key=_in_flight)
 
-        async def compute() -> Kept:
-            answer = await self._compute(prediction, head, body, deadline)
-            return Kept(prediction.media_type, prediction.rows, bytes(answer))
+    def wake_up(self) -> None:
+        """Tell whoever unloads replicas that one is wanted."""
+        if self.wake:
+            self.wake()
 
-        kept, prediction.cache = await self._cache.answer(key, compute)
-        prediction.body, prediction.media_type, prediction.rows = kept.body, kept.media_type, kept.rows
+    def ended(self, record: CallRecord) -> None:
+        """Take note of a call that has ended."""
+        self.in_flight -= 1
+        if not self.in_flight and self._emptied is not None and not self._emptied.done():
+            self._emptied.set_result(None)
+        self._record(record)
 
-    async def _compute(self, prediction: Prediction, head: Head, body: bytes, deadline: float) -> memoryview:
-        retried = not self.deterministic
-        while True:
-            client = await self._least_loaded(deadline)
-            try:
-                reply, answer = await self._call(client, head, body, deadline)
-            except ReplicaLost:
-                if retried:
-                    raise
-                retried = True
-                self.remove(client)
-                continue
-            prediction.media_type = reply.media_type
-            prediction.rows = reply.rows
-            prediction.batch_rows = reply.batch_rows
-            prediction.queue_us = reply.queue_us
-            prediction.compute_us = reply.compute_us
-            return answer
+    def _resume(self) -> None:
+        waiting, self.waiting = self.waiting, {}
+        for asking in waiting:
+            asking.resume()
 
-    async def _call(
-        self, client: ReplicaClient, head: Head, body: bytes, deadline: float
-    ) -> tuple[wire.Reply, memoryview]:
-        left_s = deadline - time.monotonic()
-        try:
-            return await client.call(body, head.media_type, head.accept, left_s, head.query, head.style)
-        except TimeoutError as error:
-            raise self._late() from error
 
-    async def _least_loaded(self, deadline: float) -> ReplicaClient:
-        while self._refusal is None:
-            clients = self.clients
-            if len(clients) == 1:
-                return clients[0]
-            if clients:
-                return min(clients, key=lambda client: client.in_flight)
-            if self.wake:
-                self.wake()
-            try:
-                async with asyncio.timeout(deadline - time.monotonic()):
-                    await self._changed.wait()
-            except TimeoutError as error:
-                raise self._late() from error
-        raise self._refusal
-
-    def _late(self) -> DeadlineExceeded:
-        return DeadlineExceeded(
-            f"{self.manifest.model!r} did not answer before the request's deadline.",
-            hint="Allow more time (timeout_s), send fewer rows, or add replicas.",
-        )
+def _in_flight(client: ReplicaClient) -> int:
+    return client.in_flight
 
 
 def salt_of(manifest: Manifest) -> bytes:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from prism_core.errors import PrismError
-from prism_core.gateway.lane import Head, Lane, Prediction
+from prism_core.gateway.asking import Asking, Head, OnAnswer, Prediction
+from prism_core.gateway.lane import Lane
 
 
 class Lanes(Protocol):
@@ -40,6 +41,10 @@ class PredictService:
         if lane is None:
             raise self._registry.explain(reference)
         return lane
+
+    def ask(self, reference: str, head: Head, body: bytes, timeout_s: float, answer: OnAnswer) -> Asking:
+        """Begin a prediction; see `Lane.ask`. Raises `ModelNotFound` at once."""
+        return self.lane(reference).ask(head, body, timeout_s, answer)
 
     async def predict(
         self,

@@ -13,10 +13,12 @@ import re
 from collections.abc import Awaitable, Iterable
 from typing import Any
 
+import attrs
+
 from prism_core.errors import MalformedBody, PayloadTooLarge
-from prism_core.gateway.lane import Prediction
+from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
-from prism_core.rest.errors import problem_response
+from prism_core.rest.errors import Headers, problem_response
 from prism_core.specs import Call
 
 # Only a request that is still unanswered after this long is watched for a client that
@@ -43,6 +45,44 @@ def reference_of(path: str) -> tuple[str, str] | None:
     return model + (alias or ""), ""
 
 
+@attrs.frozen(slots=True)
+class PredictHead:
+    """What the head of a predict request says. ``length`` is its Content-Length, 0 where it has none."""
+
+    reference: str
+    head: Head
+    timeout_s: float
+    length: int
+
+
+def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHead:
+    """Read the head of a predict request; header names are lower case.
+
+    Raises
+    ------
+    MalformedBody
+        If ``X-Prism-Timeout`` is not a time.
+    """
+    reference, style = route
+    media_type = accept = ""
+    length, timeout_s, no_store = 0, 0.0, False
+    for name, value in headers:
+        if name == b"content-type":
+            media_type = value.decode("latin-1")
+        elif name == b"content-length":
+            length = int(value)
+        elif name == b"accept":
+            accept = value.decode("latin-1")
+        elif name == b"cache-control":
+            no_store = b"no-store" in value or b"no-cache" in value
+        elif name == b"x-prism-timeout":
+            timeout_s = _seconds(value)
+    if media_type.startswith("application/x-www-form-urlencoded"):
+        media_type = ""  # what curl -d sends unasked
+    head = Head(media_type, accept, query.decode("latin-1"), style, cached=not no_store)
+    return PredictHead(reference, head, timeout_s, length)
+
+
 class PredictFront:
     """Answers ``POST`` on the predict routes; hands every other scope to ``others``.
 
@@ -61,86 +101,59 @@ class PredictFront:
     def __init__(
         self, service: PredictService, others: Any, *, max_body_bytes: int, guards: Iterable[Any] = ()
     ) -> None:
-        self._service = service
-        self._guards = tuple(guards)
+        self.service = service
+        self.guards = tuple(guards)
+        self.max_body_bytes = max_body_bytes
         self._others = others
-        self._max_body_bytes = max_body_bytes
         self._known: dict[str, tuple[str, str]] = {}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "http" and scope["method"] == "POST":
-            path = scope["path"]
-            route = self._known.get(path) or self._match(path)
+            route = self.route(scope["path"])
             if route is not None:
                 await self._predict(route, scope, receive, send)
                 return
         await self._others(scope, receive, send)
 
-    def _match(self, path: str) -> tuple[str, str] | None:
-        route = reference_of(path)
-        if route is not None:
+    def route(self, path: str) -> tuple[str, str] | None:
+        """Return the reference and the response style of a predict route, remembered."""
+        route = self._known.get(path)
+        if route is None and (route := reference_of(path)) is not None:
             if len(self._known) >= 1024:  # a hostile client can make up paths
                 self._known.clear()
             self._known[path] = route
         return route
 
+    def check(self, asked: PredictHead, headers: Headers, client: tuple[str, int] | None) -> None:
+        """Ask the guards; one of them raises to refuse."""
+        if self.guards:
+            told = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+            call = Call(asked.reference, "predict", told, client[0] if client else "", asked.length)
+            for guard in self.guards:
+                guard.check(call)
+
     async def _predict(self, route: tuple[str, str], scope: Any, receive: Any, send: Any) -> None:
-        reference, style = route
         try:
-            media_type = accept = ""
-            length, timeout_s, no_store = 0, 0.0, False
-            for name, value in scope["headers"]:
-                if name == b"content-type":
-                    media_type = value.decode("latin-1")
-                elif name == b"content-length":
-                    length = int(value)
-                elif name == b"accept":
-                    accept = value.decode("latin-1")
-                elif name == b"cache-control":
-                    no_store = b"no-store" in value or b"no-cache" in value
-                elif name == b"x-prism-timeout":
-                    timeout_s = _seconds(value)
-            if media_type.startswith("application/x-www-form-urlencoded"):
-                media_type = ""  # what curl -d sends unasked
-            if self._guards:
-                self._check(reference, scope, length)
-            self._service.lane(reference)
-            body = await self._body(length, receive)
+            asked = head_of(route, scope["headers"], scope["query_string"])
+            self.check(asked, scope["headers"], scope.get("client"))
+            lane = self.service.lane(asked.reference)
+            body = await self._body(asked.length, receive)
             if body is None:
                 return
-            prediction = await self._answer(
-                self._service.predict(
-                    reference,
-                    body,
-                    media_type=media_type,
-                    accept=accept,
-                    query=scope["query_string"].decode("latin-1"),
-                    style=style,
-                    timeout_s=timeout_s,
-                    no_store=no_store,
-                ),
-                receive,
-            )
+            prediction = await self._answer(lane.predict(asked.head, body, asked.timeout_s), receive)
         except Exception as error:
             status, headers, content = problem_response(error)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
             return
         if prediction is not None:
-            await send({"type": "http.response.start", "status": 200, "headers": _headers(prediction)})
+            await send({"type": "http.response.start", "status": 200, "headers": headers_of(prediction)})
             await send({"type": "http.response.body", "body": bytes(prediction.body)})
-
-    def _check(self, reference: str, scope: Any, length: int) -> None:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        client = scope.get("client")
-        call = Call(reference, "predict", headers, client[0] if client else "", length)
-        for guard in self._guards:
-            guard.check(call)
 
     async def _body(self, length: int, receive: Any) -> bytes | None:
         """Return the whole body, or None if the client went away before it was sent."""
-        if length > self._max_body_bytes:
+        if length > self.max_body_bytes:
             raise self._too_large()
         message = await receive()
         body = message.get("body", b"")
@@ -153,7 +166,7 @@ class PredictFront:
                 return None
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-            if size > self._max_body_bytes:
+            if size > self.max_body_bytes:
                 raise self._too_large()
         return b"".join(parts)
 
@@ -177,7 +190,7 @@ class PredictFront:
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(
-            f"The body is larger than {self._max_body_bytes} bytes.",
+            f"The body is larger than {self.max_body_bytes} bytes.",
             hint="Send fewer rows at a time; limits.max_body is the server's setting.",
         )
 
@@ -207,7 +220,8 @@ class Watch:
         self._task.cancel()
 
 
-def _headers(prediction: Prediction) -> list[tuple[bytes, bytes]]:
+def headers_of(prediction: Prediction) -> list[tuple[bytes, bytes]]:
+    """Return the response headers of an answer."""
     return [
         (b"content-type", prediction.media_type.encode()),
         (b"content-length", b"%d" % len(prediction.body)),

@@ -15,6 +15,7 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from prism_core.rest.app import admin_app, public_app
 from prism_core.rest.errors import problem_response
 from prism_core.rest.listen import BACKLOG, address_of, listen
 from prism_core.rest.onewrite import OneWriteProtocol
+from prism_core.rest.predict import PredictFront
+from prism_core.rest.shortcut import KnownHeads, PredictProtocol
 from prism_core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -170,7 +173,7 @@ async def _accepting(
 def _server(app: Any) -> uvicorn.Server:
     config = uvicorn.Config(
         LastResort(app),
-        http=OneWriteProtocol,
+        http=_protocol(app),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -185,6 +188,10 @@ def _server(app: Any) -> uvicorn.Server:
     server.lifespan = config.lifespan_class(config)
     server.servers = []
     return server
+
+
+def _protocol(app: Any) -> Any:
+    return partial(PredictProtocol, KnownHeads(app)) if isinstance(app, PredictFront) else OneWriteProtocol
 
 
 class LastResort:

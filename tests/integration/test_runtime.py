@@ -137,12 +137,13 @@ async def test_a_wrong_token_is_refused(tmp_path):
 
 
 async def test_pings_are_answered_while_the_model_computes(replica):
-    client = await replica.connect()
+    lane = await replica.lane()
+    client = lane.clients[0]
     replica.model.gate.clear()
-    calling = await begin(client.call(b"[1]", "", "", 30.0, "", ""))
+    calling = await begin(lane.predict(Head(), b"[1]"))
     await client.ping(5)
     await client.ping(5)
-    more = await begin(client.call(b"[2, 3]", "", "", 30.0, "", ""))
+    more = await begin(lane.predict(Head(), b"[2, 3]"))
 
     assert (await client.ping(5)).waiting_rows == 2
     replica.model.gate.set()
@@ -152,19 +153,20 @@ async def test_pings_are_answered_while_the_model_computes(replica):
 
 
 async def test_a_caller_that_gives_up_is_cancelled_in_the_runtime(replica):
-    client = await replica.connect()
+    lane = await replica.lane()
+    client = lane.clients[0]
     replica.model.gate.clear()
-    running = await begin(client.call(b"[1]", "", "", 30.0, "", ""))
+    running = await begin(lane.predict(Head(), b"[1]"))
     await client.ping(5)
-    waiting = await begin(client.call(b"[2]", "", "", 30.0, "", ""))
-    neighbour = await begin(client.call(b"[3]", "", "", 30.0, "", ""))
+    waiting = await begin(lane.predict(Head(), b"[2]"))
+    neighbour = await begin(lane.predict(Head(), b"[3]"))
     await client.ping(5)
     waiting.cancel()
     await client.ping(5)
     assert (await client.ping(5)).waiting_rows == 1
     replica.model.gate.set()
 
-    assert json.loads(bytes((await neighbour)[1]))["predictions"] == [6.0]
+    assert json.loads(bytes((await neighbour).body))["predictions"] == [6.0]
     await running
     assert replica.model.executed == [[1], [3]]
     await client.close()
@@ -233,14 +235,15 @@ async def test_what_is_not_deterministic_is_not_retried(tmp_path):
 
 async def test_drain_answers_what_is_in_flight(tmp_path):
     async with Replica(tmp_path / "s", batching=Batching(latency_slo_ms=0)) as replica:
-        client = await replica.connect()
+        lane = await replica.lane()
+        client = lane.clients[0]
         replica.model.gate.clear()
-        calling = await begin(client.call(b"[1]", "", "", 30.0, "", ""))
+        calling = await begin(lane.predict(Head(), b"[1]"))
         await client.ping(5)
         client.drain()
         threading.Timer(0.05, replica.model.gate.set).start()
 
-        assert (await calling)[0].rows == 1
+        assert (await calling).rows == 1
         await replica.serving
 
 

@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression
 
 from prism_core.errors import ModelLoadFailed, ReplicaLost, Unauthorized
 from prism_core.gateway.client import connect
+from prism_core.gateway.lane import Head
 from prism_core.manifest import Manifest
 from prism_core.protocols import ReplicaSpec
 
@@ -76,8 +77,11 @@ async def test_a_runtime_serves_frames_and_http_to_who_has_the_token(start, tmp_
     joblib.dump(LinearRegression().fit([[0], [1]], [0, 2]), tmp_path / "line.pkl")
     runtime = start(tmp_path / "line.pkl")
     client = await runtime.connect("secret")
-    _, body = await client.call(b'{"input": [[3]]}', "", "", 30.0, "", "")
-    assert json.loads(bytes(body))["predictions"] == pytest.approx([6])
+    answered = asyncio.Event()
+    told = []
+    client.ask(Head(), b'{"input": [[3]]}', 30.0, lambda *answer: (told.extend(answer), answered.set()))
+    await answered.wait()
+    assert json.loads(bytes(told[1]))["predictions"] == pytest.approx([6])
 
     with pytest.raises(Unauthorized):
         await runtime.connect("guess")

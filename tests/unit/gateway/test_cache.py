@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_core.errors import ModelFailed
-from prism_core.gateway.cache import ASIDE, ENTRY_BYTES, SAMPLE, AnswerCache, Kept, MemoryCache
+from prism_core.gateway.cache import ASIDE, ENTRY_BYTES, SAMPLE, AnswerCache, MemoryCache
+from prism_core.gateway.lane import Head
 
 
 class Clock:
@@ -24,10 +23,6 @@ class Clock:
 
 def answers(second=None) -> AnswerCache:
     return AnswerCache(MemoryCache(1 << 20), b"version 1", ttl_s=60, second=second)
-
-
-async def kept(text: bytes = b"answer") -> Kept:
-    return Kept("application/json", 1, text)
 
 
 OPERATIONS = st.lists(
@@ -82,82 +77,22 @@ def test_a_value_larger_than_the_cache_is_not_kept():
 @pytest.mark.parametrize(
     ("one", "other"),
     [
-        (("json", b"1"), ("json", b"2")),
-        (("json", b"1"), ("csv", b"1")),
-        (("a", b"bc"), ("ab", b"c")),
+        ((Head("json"), b"1"), (Head("json"), b"2")),
+        ((Head("json"), b"1"), (Head("csv"), b"1")),
+        ((Head(style="a"), b"bc"), (Head(style="ab"), b"c")),
     ],
 )
 def test_different_requests_have_different_keys(one, other):
     cache = answers()
 
-    assert cache.key(*one) == cache.key(*one)
-    assert cache.key(*one) != cache.key(*other)
+    keys = {cache.key(head.mark, body) for head, body in (one, other, one)}
+    assert len(keys) == 2
 
 
 def test_different_versions_have_different_keys():
     memory = MemoryCache(1 << 20)
 
-    assert AnswerCache(memory, b"1", 1).key("h", b"") != AnswerCache(memory, b"2", 1).key("h", b"")
-
-
-async def test_the_second_time_is_a_hit():
-    cache = answers()
-    key = cache.key("head", b"body")
-
-    assert await cache.answer(key, kept) == (await kept(), "miss")
-    assert await cache.answer(key, kept) == (await kept(), "hit")
-
-
-async def test_equal_requests_in_flight_are_computed_once():
-    cache, gate, computed = answers(), asyncio.Event(), []
-
-    async def compute():
-        computed.append(1)
-        await gate.wait()
-        return await kept()
-
-    tasks = [asyncio.create_task(cache.answer(b"key", compute)) for _ in range(3)]
-    await asyncio.sleep(0)
-    gate.set()
-
-    assert [how for _, how in await asyncio.gather(*tasks)] == ["miss", "coalesced", "coalesced"]
-    assert computed == [1]
-
-
-async def test_when_the_one_who_computes_goes_away_another_computes():
-    cache, gate, computed = answers(), asyncio.Event(), []
-
-    async def compute():
-        computed.append(1)
-        await gate.wait()
-        return await kept()
-
-    first, second = (asyncio.create_task(cache.answer(b"key", compute)) for _ in range(2))
-    await asyncio.sleep(0)
-    first.cancel()
-    await asyncio.sleep(0)
-    gate.set()
-
-    assert (await second)[0] == await kept()
-    assert first.cancelled()
-
-
-async def test_an_error_is_shared_but_never_kept():
-    cache, gate = answers(), asyncio.Event()
-
-    async def fail():
-        await gate.wait()
-        raise ModelFailed("no")
-
-    tasks = [asyncio.create_task(cache.answer(b"key", fail)) for _ in range(2)]
-    await asyncio.sleep(0)
-    gate.set()
-
-    assert [type(e) for e in await asyncio.gather(*tasks, return_exceptions=True)] == [
-        ModelFailed,
-        ModelFailed,
-    ]
-    assert (await cache.answer(b"key", kept))[1] == "miss"
+    assert AnswerCache(memory, b"1", 1).key(b"h", b"") != AnswerCache(memory, b"2", 1).key(b"h", b"")
 
 
 async def test_a_cache_that_never_hits_steps_aside_and_looks_again():
@@ -165,43 +100,7 @@ async def test_a_cache_that_never_hits_steps_aside_and_looks_again():
     for number in range(SAMPLE):
         cache.lookup(b"%d" % number)
 
-    assert cache.key("head", b"") is None
+    assert cache.key(b"head", b"") is None
     for _ in range(ASIDE - 1):
-        cache.key("head", b"")
-    assert cache.key("head", b"") is not None
-
-
-class Second:
-    """A second level that works, hangs or fails."""
-
-    def __init__(self, how="works"):
-        self.how, self.values = how, {}
-
-    async def _behave(self):
-        if self.how == "hangs":
-            await asyncio.Event().wait()
-        if self.how == "fails":
-            raise ConnectionError
-
-    async def get(self, key):
-        await self._behave()
-        return self.values.get(key)
-
-    async def put(self, key, value, ttl_s):
-        await self._behave()
-        self.values[key] = value
-
-    async def clear(self):
-        self.values.clear()
-
-
-async def test_a_second_level_answers_for_another_server():
-    second = Second()
-    await answers(second).answer(b"key", kept)
-
-    assert await answers(second).answer(b"key", kept) == (await kept(), "hit")
-
-
-@pytest.mark.parametrize("how", ["hangs", "fails"])
-async def test_a_second_level_that_is_down_is_a_miss(how):
-    assert await answers(Second(how)).answer(b"key", kept) == (await kept(), "miss")
+        cache.key(b"head", b"")
+    assert cache.key(b"head", b"") is not None

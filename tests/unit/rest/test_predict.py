@@ -8,7 +8,7 @@ import json
 import pytest
 
 from prism_core.errors import Forbidden, InvalidInput, ModelNotFound, Overloaded
-from prism_core.gateway.lane import Prediction
+from prism_core.gateway.lane import Head, Prediction
 from prism_core.rest.predict import PredictFront, reference_of
 
 
@@ -36,20 +36,23 @@ def test_routes(path, route):
 
 
 class FakeService:
-    """Answers with what it was asked, fails or hangs as told."""
+    """Finds itself as the lane; answers with what it was asked, fails or hangs as told."""
 
     def __init__(self):
         self.asked = []
         self.error = None
         self.hangs = False
         self.cancelled = asyncio.Event()
+        self.reference = ""
 
     def lane(self, reference):
         if reference == "unknown":
             raise ModelNotFound("No model 'unknown'.")
+        self.reference = reference
+        return self
 
-    async def predict(self, reference, body, **head):
-        self.asked.append((reference, body, head))
+    async def predict(self, head, body, timeout_s):
+        self.asked.append((self.reference, body, head, timeout_s))
         if self.hangs:
             try:
                 await asyncio.Event().wait()
@@ -129,26 +132,14 @@ async def test_the_head_is_passed_on(front, service):
     ]
     await Exchange(front, "/v1/models/churn:predict", headers=headers, chunks=[b"1", b"2", b""]).run()
 
-    assert service.asked == [
-        (
-            "churn",
-            b"12",
-            {
-                "media_type": "text/csv",
-                "accept": "a/b",
-                "query": "a=1",
-                "style": "v1",
-                "timeout_s": 2.5,
-                "no_store": True,
-            },
-        )
-    ]
+    head = Head("text/csv", "a/b", "a=1", "v1", cached=False)
+    assert service.asked == [("churn", b"12", head, 2.5)]
 
 
 async def test_what_curl_sends_unasked_is_json(front, service):
     await Exchange(front, headers=[(b"content-type", b"application/x-www-form-urlencoded")]).run()
 
-    assert service.asked[0][2]["media_type"] == ""
+    assert service.asked[0][2].media_type == ""
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/model/churn/predict"), ("POST", "/model/churn")])

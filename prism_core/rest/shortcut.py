@@ -1,0 +1,277 @@
+"""A head that was parsed once is not parsed again; its prediction needs no ASGI, no task and no future.
+
+The clients of a model send the same head with every request, but for the length of the
+body. `KnownHeads` remembers the exact bytes of heads that the HTTP parser has read as plain
+predict requests; for a request that begins with one of them `PredictProtocol` asks the
+service directly and writes the answer when it comes. Whatever is not known, or not plain
+(chunked bodies, Expect, upgrades, HTTP/1.0, Connection: close, large bodies), goes
+uvicorn's way to `PredictFront`, which answers the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, cast
+
+import attrs
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from prism_core.errors import Overloaded
+from prism_core.gateway.asking import Asking, Prediction
+from prism_core.rest.errors import Headers, problem_response
+from prism_core.rest.onewrite import OneWriteProtocol
+from prism_core.rest.predict import PredictFront, PredictHead, head_of
+
+# Beyond these a request is not a small one, and parsing its head does not matter.
+MAX_HEAD_BYTES = 2048
+MAX_BODY_BYTES = 64 * 1024
+# A hostile client can make up heads; then all are learned anew.
+REMEMBERED = 4096
+_END = b"\r\n\r\n"
+_METHOD = b"POST "
+
+
+@attrs.frozen(slots=True)
+class KnownHead:
+    """A remembered head: what it says, and its headers for the guards."""
+
+    asked: PredictHead
+    headers: Headers
+
+
+class KnownHeads:
+    """The heads of plain predict requests, by their bytes.
+
+    Parameters
+    ----------
+    front
+        Knows the routes.
+    """
+
+    def __init__(self, front: PredictFront) -> None:
+        self.front = front
+        self.get = (known := dict[bytes, KnownHead]()).get
+        self._known = known
+
+    def learn(self, head: bytes, scope: Mapping[str, Any]) -> None:
+        """Remember ``head`` if what the parser made of it is a plain predict request that keeps alive."""
+        route = self.front.route(scope["path"])
+        if route is None or len(head) > MAX_HEAD_BYTES or not _is_plain(head, scope):
+            return
+        headers = list(scope["headers"])
+        try:
+            asked = head_of(route, headers, scope["query_string"])
+        except Exception:  # it is refused each time it comes
+            return
+        if asked.length <= min(MAX_BODY_BYTES, self.front.max_body_bytes):
+            if len(self._known) >= REMEMBERED:
+                self._known.clear()
+            self._known[head] = KnownHead(asked, headers)
+
+
+def _is_plain(head: bytes, scope: Mapping[str, Any]) -> bool:
+    names = [name for name, _ in scope["headers"]]
+    return (
+        scope["method"] == "POST"
+        and scope["http_version"] == "1.1"
+        # A bare line feed might end the head earlier than the bytes that were looked for.
+        and head.count(b"\n") == head.count(b"\r\n")
+        and names.count(b"content-length") == 1
+        and not {b"transfer-encoding", b"expect", b"upgrade"}.intersection(names)
+    )
+
+
+class PredictProtocol(OneWriteProtocol):
+    """uvicorn's HTTP protocol with the short way in front. One prediction at a time a connection."""
+
+    def __init__(self, heads: KnownHeads, **uvicorn: Any) -> None:
+        super().__init__(**uvicorn)
+        self._heads = heads
+        self._front = heads.front
+        self._asking: Asking | None = None
+        self._busy = False  # a prediction is on its way, or its answer is not yet taken
+        self._parsing = False  # uvicorn's parser is inside a message
+        self._learning = b""
+        self._held = b""  # the beginning of a request
+        self._backlog = b""  # what came behind the request that is on its way
+        self._last = False  # close after the answer
+        self._settled: asyncio.Future[None] | None = None
+        self._used_at = 0.0
+        self._dated: tuple[Any, bytes] = (None, b"")
+
+    # --- in --------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client sent."""
+        if self._busy:
+            self._backlog += data
+            self.flow.pause_reading()
+            return
+        if self._held:
+            data, self._held = self._held + data, b""
+        cycle: RequestResponseCycle | None = self.cycle
+        if self._parsing or not (cycle is None or cycle.response_complete):
+            super().data_received(data)
+            return
+        end = data.find(_END, 0, MAX_HEAD_BYTES) + len(_END)
+        known = self._heads.get(data[:end])
+        if known is None:
+            # Only what begins with a whole head can be told from what was sent before.
+            self._learning = data[:end] if end >= len(_END) and data.startswith(_METHOD) else b""
+            super().data_received(data)
+            self._learning = b""
+            return
+        stop = end + known.asked.length
+        if len(data) < stop:
+            self._held = data
+            return
+        if len(data) > stop:
+            self._backlog = data[stop:]
+            self.flow.pause_reading()
+        self._ask(known, data[end:stop])
+
+    def on_message_begin(self) -> None:
+        """Begin to parse a message."""
+        self._parsing = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Learn the head, if it is the one that the data began with."""
+        head, self._learning = self._learning, b""
+        super().on_headers_complete()
+        if head and self.parser.should_keep_alive():
+            self._heads.learn(head, self.scope)
+
+    def on_message_complete(self) -> None:
+        """Be between two messages again."""
+        self._parsing = False
+        super().on_message_complete()
+
+    # --- out -------------------------------------------------------------------------
+
+    def _ask(self, known: KnownHead, body: bytes) -> None:
+        self._busy = True
+        asked = known.asked
+        try:
+            self._front.check(asked, known.headers, self.client)
+            asking = self._front.service.ask(
+                asked.reference, asked.head, body, asked.timeout_s, self._answered
+            )
+        except Exception as error:
+            self._answered(error)
+            return
+        if not asking.done:
+            self._asking = asking
+
+    def _answered(self, outcome: Prediction | Exception) -> None:
+        self._asking = None
+        transport = self.transport
+        if transport.is_closing():
+            self._settle()
+            return
+        if type(outcome) is Prediction:
+            answer = self._written(outcome)
+        else:
+            answer = self._problem(cast(Exception, outcome))
+        transport.write(answer)
+        if self._last:
+            transport.close()
+        self._used_at = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self._watch_idleness(self.timeout_keep_alive)
+        self._settle()
+        if not self.flow.write_paused:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._busy = False
+        if self._backlog:
+            data, self._backlog = self._backlog, b""
+            self.flow.resume_reading()
+            # Not from here: a thousand requests in one piece would be a thousand frames deep.
+            self.loop.call_soon(self._replay, data)
+
+    def _replay(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.data_received(data)
+
+    def _written(self, prediction: Prediction) -> bytes:
+        """Return head and body of an answer; the same headers as `predict.headers_of`."""
+        body = prediction.body
+        return (
+            b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\n"
+            b"server-timing: queue;dur=%.3f, compute;dur=%.3f\r\n"
+            b"x-prism-model-version: %d\r\nx-prism-cache: %b\r\nx-prism-batch: %d\r\n\r\n%b"
+            % (
+                self._common(),
+                prediction.media_type.encode(),
+                len(body),
+                prediction.queue_us / 1000,
+                prediction.compute_us / 1000,
+                prediction.version,
+                prediction.cache.encode(),
+                prediction.batch_rows,
+                cast(bytes, body),  # a memoryview will do
+            )
+        )
+
+    def _problem(self, error: Exception) -> bytes:
+        status, headers, content = problem_response(error)
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        return b"%b%b%b\r\n%b" % (STATUS_LINE[status], self._common(), lines, content)
+
+    def _common(self) -> bytes:
+        """Return the lines that uvicorn adds to every answer."""
+        headers = self.server_state.default_headers  # replaced whole once a second, for its Date
+        if self._dated[0] is not headers:
+            self._dated = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
+        return self._dated[1] + b"connection: close\r\n" if self._last else self._dated[1]
+
+    # --- idle, gone, stopping -----------------------------------------------------------
+
+    def resume_writing(self) -> None:
+        """Go on with a client that has taken its answer."""
+        super().resume_writing()
+        if self._busy and self._asking is None:
+            self._go_on()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that has been idle for long; one timer, moved on when it fires."""
+        self.timeout_keep_alive_task = None
+        left_s = self._used_at + self.timeout_keep_alive - self.loop.time()
+        if self._busy or left_s > 0:
+            self._watch_idleness(max(left_s, 1.0))
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _watch_idleness(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Give up the prediction that nobody waits for any more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+        self._unset_keepalive_if_required()
+        self._settle()
+        super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Close, after the answer that is due; uvicorn's tasks, which a drain waits for, then hold it."""
+        if self._asking is None:
+            super().shutdown()
+            return
+        self._last = True
+        self._settled = self.loop.create_future()
+        self._settled.add_done_callback(self._cut)
+        self.tasks.add(cast("asyncio.Task[None]", self._settled))
+
+    def _cut(self, settled: asyncio.Future[None]) -> None:
+        if settled.cancelled() and self._asking is not None:
+            self._asking.cancel()
+            self._answered(Overloaded("The server is stopping.", details={"retry_after_s": 5}))
+
+    def _settle(self) -> None:
+        if self._settled is not None and not self._settled.done():
+            self._settled.set_result(None)

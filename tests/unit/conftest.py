@@ -1,0 +1,77 @@
+"""A real lane over replicas that answer when the test says so."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from prism_core import wire
+from prism_core.gateway.cache import AnswerCache, MemoryCache
+from prism_core.gateway.lane import Head, Lane
+from prism_core.manifest import Manifest
+from prism_core.types import Signature, TensorSpec
+
+SIGNATURE = Signature((TensorSpec("x", "FP64", (-1, 1)),), (TensorSpec("y", "FP64", (-1,)),))
+
+
+class FakeReplica:
+    """Answers a call when the test says so; remembers what was cancelled."""
+
+    def __init__(self):
+        self.calls = {}
+        self.asked = []
+        self.cancelled = []
+
+    @property
+    def in_flight(self):
+        return len(self.calls)
+
+    def ask(self, head, body, timeout_s, answer):
+        self.asked.append(body)
+        self.calls[len(self.asked)] = answer
+        return len(self.asked)
+
+    def cancel(self, call_id):
+        self.cancelled.append(call_id)
+        del self.calls[call_id]
+
+    def answer(self, call_id, outcome=None, body=b"[1]"):
+        reply = wire.Reply(call_id, "application/json", 1, 4, 10, 20) if outcome is None else outcome
+        self.calls.pop(call_id)(reply, memoryview(body))
+
+
+class Scene:
+    """A lane with one replica and a cache, and what it recorded."""
+
+    def __init__(self, deterministic=True, second=None):
+        self.records = []
+        self.replica = FakeReplica()
+        self.lane = self.open(deterministic, second)
+        self.lane.add(self.replica)
+
+    def open(self, deterministic=True, second=None):
+        manifest = Manifest("m", 3, "toy", "toy", "a", "sha256:0", 1, 0.0, deterministic=deterministic)
+        cache = AnswerCache(MemoryCache(1 << 20), b"version 3", 60, second)
+        return Lane(manifest, SIGNATURE, cache=cache, record=self.records.append)
+
+    async def ask(self, body=b"[[1]]", timeout_s=0.0, lane=None):
+        """Begin a call, and let it come as far as it can."""
+        task = asyncio.create_task((lane or self.lane).predict(Head(), body, timeout_s))
+        await asyncio.sleep(0)
+        return task
+
+
+@pytest.fixture
+def fake_replica():
+    return FakeReplica
+
+
+@pytest.fixture
+def scene_of():
+    return Scene
+
+
+@pytest.fixture
+async def scene():
+    return Scene()

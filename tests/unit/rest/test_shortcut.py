@@ -1,0 +1,324 @@
+"""The short way answers what the long way answers, however the bytes come."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from prism_core.errors import Forbidden
+from prism_core.gateway.service import PredictService
+from prism_core.rest.predict import PredictFront
+from prism_core.rest.serve import _server
+from prism_core.rest.shortcut import MAX_BODY_BYTES, REMEMBERED
+
+
+def request(body=b"[[1]]", *lines, path="/model/m/predict", method="POST"):
+    head = [f"{method} {path} HTTP/1.1", "Host: prism", f"Content-Length: {len(body)}", *lines]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+class Transport:
+    """Remembers what was written; says when reading is paused."""
+
+    def __init__(self):
+        self.written = b""
+        self.closed = self.paused = False
+
+    def write(self, data):
+        self.written += data
+
+    def close(self):
+        self.closed = True
+
+    def is_closing(self):
+        return self.closed
+
+    def pause_reading(self):
+        self.paused = True
+
+    def resume_reading(self):
+        self.paused = False
+
+    def get_extra_info(self, name, default=None):
+        return default
+
+    def set_protocol(self, protocol):
+        raise AssertionError("nothing upgrades")
+
+
+class Service(PredictService):
+    """Serves one lane; counts what comes the short way."""
+
+    def __init__(self, lane):
+        self.short = 0
+        super().__init__(self)
+        self.lanes = {"m": lane, "m/3": lane}
+
+    def ask(self, *asked):
+        self.short += 1
+        return super().ask(*asked)
+
+    def explain(self, reference):
+        return Forbidden(f"{reference} is not served.")
+
+
+class Connection:
+    """One client of a server whose replica answers at once, unless it is told to hold."""
+
+    def __init__(self, scene, guards=(), max_body_bytes=1 << 20):
+        self.scene, self.service = scene, Service(scene.lane)
+        front = PredictFront(self.service, self.others, max_body_bytes=max_body_bytes, guards=guards)
+        self.server = _server(front)
+        self.server.server_state.default_headers = [(b"date", b"today")]
+        self.hold = False
+        scene.replica.ask = self.ask_replica
+        self.connect()
+
+    def connect(self):
+        self.transport = Transport()
+        state = self.server.server_state
+        self.protocol = self.server.config.http_protocol_class(
+            config=self.server.config, server_state=state, app_state={}
+        )
+        self.protocol.connection_made(self.transport)
+
+    def ask_replica(self, head, body, timeout_s, answer):
+        call_id = type(self.scene.replica).ask(self.scene.replica, head, body, timeout_s, answer)
+        if not self.hold:
+            asyncio.get_running_loop().call_soon(self.answer, call_id, body)
+        return call_id
+
+    def answer(self, call_id, body=b"[1]"):
+        if call_id in self.scene.replica.calls:
+            self.scene.replica.answer(call_id, body=b'{"echo": %s}' % body)
+
+    async def others(self, scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
+        await send({"type": "http.response.body", "body": b"other"})
+
+    async def settle(self):
+        for _ in range(60):
+            await asyncio.sleep(0)
+
+    async def send(self, *pieces):
+        """Send pieces, each when the one before is dealt with; return the answers so far."""
+        for piece in pieces:
+            self.protocol.data_received(piece)
+            await self.settle()
+        return answers(self.transport.written)
+
+
+def answers(data):
+    """Split what was written into (status, headers, body), without what differs from time to time."""
+    found = []
+    while data:
+        head, _, rest = data.partition(b"\r\n\r\n")
+        status, *lines = head.decode().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        size = int(headers.get("content-length", 0))
+        body, data = rest[:size], rest[size:]
+        found.append((status, headers, re.sub(rb'"error_id":"\w+"', b"", body)))
+    return found
+
+
+@pytest.fixture
+async def connection(scene_of):
+    return Connection(scene_of(deterministic=False))  # so that nothing is kept
+
+
+async def test_the_second_equal_head_takes_the_short_way_and_answers_the_same(connection):
+    one, two = await connection.send(
+        request(b"[[1]]", "Cache-Control: no-store"), request(b"[[2]]", "Cache-Control: no-store")
+    )
+
+    assert connection.service.short == 1
+    assert one[:2] == two[:2]
+    assert (one[2], two[2]) == (b'{"echo": [[1]]}', b'{"echo": [[2]]}')
+    assert two[1]["date"] == "today"
+
+
+@pytest.mark.parametrize(
+    "plain",
+    [
+        request(b"[[1]]", "Connection: close"),
+        request(b"[[1]]", "Expect: 100-continue"),
+        request(b"[[1]]", "Upgrade: websocket", "Connection: upgrade"),
+        request(b"x" * (MAX_BODY_BYTES + 1)),
+        request(b"[[1]]", "X-Filler: " + "x" * 2048),
+        request(b"[[1]]", "X-Prism-Timeout: soon"),
+        request(b"[[1]]").replace(b"HTTP/1.1", b"HTTP/1.0"),
+        request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+        + b"5\r\n[[1]]\r\n0\r\n\r\n",
+        request(b"[[1]]", path="/model/m"),
+        request(b"[[1]]", method="PUT"),
+    ],
+    ids=["close", "expect", "upgrade", "large", "long", "wrong", "http1.0", "chunked", "other", "put"],
+)
+async def test_what_is_not_plain_never_takes_it(connection, plain):
+    for _ in range(3):
+        await connection.send(plain)
+        connection.connect()
+
+    assert connection.service.short == 0
+
+
+KINDS = {
+    "known": request(b"[[1]]"),
+    "longer": request(b"[[1],[2]]"),
+    "named": request(b"[[3]]", path="/model/m/versions/3/predict"),
+    "unknown model": request(b"[[1]]", path="/model/nobody/predict"),
+    "other": request(b"", method="GET", path="/health/live"),
+    "chunked": request(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    + b"5\r\n[[1]]\r\n0\r\n\r\n",
+    "looks like a head": request(b"\r\n\r\nPOST /x HTTP/1.1\r\n\r\n"),
+}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=8),
+    st.lists(st.floats(0, 1), max_size=6),
+    st.booleans(),
+)
+def test_any_requests_in_any_pieces_are_answered_alike_and_in_order(scene_of, kinds, cuts, learned):
+    """The oracle is a connection of its own for each request, which knows no head."""
+
+    async def run():
+        stream = b"".join(KINDS[kind] for kind in kinds)
+        places = sorted({0, len(stream), *(int(cut * len(stream)) for cut in cuts)})
+        pieces = [stream[a:b] for a, b in pairwise(places)]
+        connection = Connection(scene_of(deterministic=False))
+        if learned:
+            await connection.send(*(KINDS[kind] for kind in kinds))
+            connection.connect()
+        expected = []
+        for kind in kinds:
+            expected += await Connection(scene_of(deterministic=False)).send(KINDS[kind])
+        assert await connection.send(*pieces) == expected
+
+    asyncio.run(run())
+
+
+async def test_pipelined_requests_wait_for_their_turn(connection):
+    await connection.send(request())
+    connection.hold = True
+    known = request(b"[[7]]")
+    await connection.send(known + known + known)
+
+    assert connection.transport.paused
+    assert connection.scene.replica.in_flight == 1
+    connection.hold = False
+    connection.answer(2, b"[[7]]")
+    await connection.settle()
+    assert len(answers(connection.transport.written)) == 4
+    assert not connection.transport.paused
+
+
+async def test_a_client_that_hangs_up_is_cancelled_in_the_runtime(connection):
+    await connection.send(request())
+    connection.hold = True
+    await connection.send(request(b"[[8]]"))
+    connection.protocol.connection_lost(None)
+
+    assert connection.scene.replica.cancelled == [2]
+    assert connection.scene.lane.in_flight == 0
+
+
+async def test_a_client_that_does_not_read_is_not_served_on(connection):
+    await connection.send(request())
+    connection.protocol.pause_writing()
+    await connection.send(request(b"[[8]]") + request(b"[[9]]"))
+    assert len(answers(connection.transport.written)) == 2
+
+    connection.protocol.resume_writing()
+    await connection.settle()
+    assert len(answers(connection.transport.written)) == 3
+
+
+async def test_a_stopping_server_answers_what_is_due_and_closes(connection):
+    await connection.send(request())
+    connection.hold = True
+    await connection.send(request(b"[[8]]"))
+    connection.protocol.shutdown()
+    (due,) = connection.server.server_state.tasks
+    connection.answer(2)
+    await due
+
+    assert answers(connection.transport.written)[1][1]["connection"] == "close"
+    assert connection.transport.closed
+
+
+async def test_a_server_that_waits_no_longer_says_so(connection):
+    await connection.send(request())
+    connection.hold = True
+    await connection.send(request(b"[[8]]"))
+    connection.protocol.shutdown()
+    (due,) = connection.server.server_state.tasks
+    due.cancel()
+    await connection.settle()
+
+    status, _, body = answers(connection.transport.written)[1]
+    assert status == "HTTP/1.1 503 Service Unavailable"
+    assert json.loads(body)["code"] == "overloaded"
+    assert connection.scene.replica.cancelled == [2]
+
+
+async def test_an_idle_connection_that_is_shut_down_is_closed(connection):
+    await connection.send(request(), request())
+    connection.protocol.shutdown()
+
+    assert connection.transport.closed
+
+
+class OnlyOnce:
+    """Refuses from the second call on."""
+
+    calls = 0
+
+    def check(self, call):
+        self.calls += 1
+        if self.calls > 1:
+            raise Forbidden(f"{call.model} was asked with {call.body_bytes} bytes by {call.headers['host']}.")
+
+
+async def test_guards_are_asked_each_time(scene):
+    connection = Connection(scene, guards=[OnlyOnce()])
+    one, two = await connection.send(request(), request())
+
+    assert (one[0], two[0]) == ("HTTP/1.1 200 OK", "HTTP/1.1 403 Forbidden")
+    assert b"m was asked with 5 bytes by prism." in two[2]
+
+
+async def test_a_hostile_client_cannot_fill_the_memory_with_heads(connection):
+    for number in range(REMEMBERED + 2):
+        connection.protocol._heads.learn(b"POST %d" % number, scope())
+
+    assert len(connection.protocol._heads._known) == 2
+
+
+def scope():
+    return {
+        "path": "/model/m/predict",
+        "method": "POST",
+        "http_version": "1.1",
+        "query_string": b"",
+        "headers": [(b"content-length", b"5")],
+    }
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_an_idle_connection_is_closed_in_the_end(connection, busy):
+    await connection.send(request(), request())
+    if busy:
+        connection.hold = True
+        await connection.send(request(b"[[8]]"))
+    connection.protocol._used_at -= 1000
+    connection.protocol.timeout_keep_alive_handler()
+
+    assert connection.transport.closed == (not busy)
