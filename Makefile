@@ -28,7 +28,7 @@ fix: setup
 	.venv/bin/ruff check --fix && .venv/bin/ruff format
 
 bench: setup
-	$(UV) pip install -q -p .venv -c constraints.txt --group bench && .venv/bin/python bench/run.py
+	$(UV) pip install -q -p .venv -c constraints.txt --group bench && .venv/bin/python -m bench.run
 
 constraints: setup
 	printf '%s\n' $(PARTS:%=-e' '%) uv hatchling | $(UV) $(COMPILE) $(GROUPS) --group bench - -o constraints.new
