@@ -145,7 +145,11 @@ class Launcher(Protocol):
 
 @runtime_checkable
 class Cache(Protocol):
-    """A store of answers. Whatever it raises is a miss to the caller."""
+    """A store of answers. Whatever it raises is a miss to the caller, and counted.
+
+    It may have ``counts``, a mapping of names to numbers that only grow: they are shown in
+    the metrics, beside what the gateway counts of its calls.
+    """
 
     async def get(self, key: bytes) -> bytes | None:
         """Return the value or None."""

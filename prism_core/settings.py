@@ -30,6 +30,7 @@ class CacheSettings:
     max_memory: Bytes = 256 * MB
     ttl_s: Seconds = 3600.0
     second_level: str = ""
+    second_level_timeout_ms: Annotated[float, Meta(gt=0)] = 4.0
 
 
 @attrs.frozen

@@ -182,7 +182,7 @@ class IsolationBackend(Extension[Launcher]):
 
 @attrs.frozen
 class CacheBackend(Extension[Cache]):
-    """Opens a `Cache`."""
+    """Opens a `Cache`. Where its config has a ``namespace`` and that is "", it is given the server's id."""
 
 
 @attrs.frozen

@@ -6,22 +6,18 @@ coalesces equal requests in flight, and steps aside where nothing ever hits.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from hashlib import blake2b
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import attrs
 import msgspec
 
 from prism_core.hookspecs import hookimpl
-from prism_core.protocols import Cache
 from prism_core.specs import CacheBackend
-
-Value = TypeVar("Value")
 
 # A rough cost of an entry beside its bytes: key, tuple, dict slots.
 ENTRY_BYTES = 300
@@ -30,8 +26,6 @@ ENTRY_BYTES = 300
 SAMPLE = 1000
 USEFUL = 0.01
 ASIDE = 20_000
-# What a second level may cost a request before it counts as a miss.
-SECOND_LEVEL_S = 0.004
 
 
 @attrs.frozen
@@ -130,6 +124,16 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Kept).decode
 
 
+class Further(Protocol):
+    """A second level that is fit for the way of a request: see `prism_core.gateway.second`."""
+
+    async def get(self, key: bytes) -> bytes | None:
+        """Return the value, or None within a few milliseconds; never raise."""
+
+    def keep(self, key: bytes, value: bytes, ttl_s: float | None) -> None:
+        """Have the value stored, at a time when nobody waits."""
+
+
 class Waiter(Protocol):
     """A call that is computed, or waits for an equal one that is."""
 
@@ -157,16 +161,15 @@ class AnswerCache:
     ttl_s
         How long an answer may be served again.
     second
-        Another `Cache` behind it, shared with other servers; None for none.
+        What is asked behind it; None for none.
     """
 
-    def __init__(self, memory: MemoryCache, salt: bytes, ttl_s: float, second: Cache | None = None) -> None:
+    def __init__(self, memory: MemoryCache, salt: bytes, ttl_s: float, second: Further | None = None) -> None:
         self.second = second
         self._memory = memory
         self._salted = blake2b(salt, digest_size=16)
         self._ttl_s = ttl_s
         self._flights: dict[bytes, list[Waiter]] = {}
-        self._puts: set[asyncio.Task[None]] = set()
         self._looked = 0
         self._hits = 0
         self._aside = 0
@@ -197,13 +200,17 @@ class AnswerCache:
         return _decode(value) if value is not None else None
 
     async def fetch(self, key: bytes) -> Kept | None:
-        """Return what the second level has; whatever goes wrong with it is a miss."""
+        """Return what the second level has; whatever is wrong with that is a miss."""
         assert self.second is not None
-        value = await _within(self.second.get(key))
+        value = await self.second.get(key)
         if value is None:
             return None
+        try:
+            kept = _decode(value)
+        except msgspec.DecodeError:
+            return None
         self._memory.keep(key, value, self._ttl_s)
-        return _decode(value)
+        return kept
 
     def join(self, key: bytes, call: Waiter) -> bool:
         """Return whether an equal call computes already: then this one is told its outcome."""
@@ -232,16 +239,5 @@ class AnswerCache:
     def _keep(self, key: bytes, kept: Kept) -> None:
         value = _encode(kept)
         self._memory.keep(key, value, self._ttl_s)
-        if self.second:  # nobody waits for it
-            put = asyncio.ensure_future(_within(self.second.put(key, value, self._ttl_s)))
-            self._puts.add(put)
-            put.add_done_callback(self._puts.discard)
-
-
-async def _within(operation: Awaitable[Value]) -> Value | None:
-    """Await a second level's operation; whatever goes wrong with it is a miss."""
-    try:
-        async with asyncio.timeout(SECOND_LEVEL_S):
-            return await operation
-    except Exception:
-        return None
+        if self.second:
+            self.second.keep(key, value, self._ttl_s)

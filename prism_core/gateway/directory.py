@@ -1,4 +1,4 @@
-"""The files of a data directory that are neither artifacts nor rows: lock, run directory, admin token."""
+"""The files of a data directory that are neither artifacts nor rows: lock, run directory, token, id."""
 
 from __future__ import annotations
 
@@ -62,3 +62,15 @@ def admin_token(data: Path) -> str:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(token)
     return token
+
+
+def server_id(data: Path) -> str:
+    """Return what tells this server from all others, for good; made at the first start."""
+    path = data / "server-id"
+    with suppress(FileNotFoundError):
+        found = path.read_text().strip()
+        if found:
+            return found
+    made = secrets.token_hex(8)
+    path.write_text(made)
+    return made

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import attrs
@@ -21,21 +21,23 @@ from prism_core.gateway.boot import booting
 from prism_core.gateway.cache import AnswerCache, MemoryCache
 from prism_core.gateway.crew import Replica
 from prism_core.gateway.deploy import Uploads
-from prism_core.gateway.directory import admin_token, locked, run_directory
+from prism_core.gateway.directory import admin_token, locked, run_directory, server_id
 from prism_core.gateway.events import Events, open_events
 from prism_core.gateway.extensions import Openings, config_of, open_all, warn_of_unused
-from prism_core.gateway.lane import Lane, salt_of
+from prism_core.gateway.lane import Lane
 from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator, check_unaliased
 from prism_core.gateway.records import Records, open_records
 from prism_core.gateway.registry import LATEST, Model, Registry, Version
+from prism_core.gateway.salt import code_of, salt_of
+from prism_core.gateway.second import open_second_level
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.store import Checkpoint, Staged, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.manifest import Manifest
 from prism_core.plugins import PluginSet
-from prism_core.protocols import Cache, Launcher, Linker, PublicListener
+from prism_core.protocols import Launcher, Linker, PublicListener
 from prism_core.settings import Settings
 from prism_core.specs import Frontend, ModelEvent
 from prism_core.types import Signature
@@ -361,18 +363,28 @@ async def _restore(registry: Registry, records: Records, store: Store) -> Regist
 async def _lane_maker(
     settings: Settings, plugins: PluginSet, metrics: Metrics, stack: AsyncExitStack
 ) -> Callable[[Manifest, Signature], Lane]:
-    caching = settings.cache.enabled and "memory" in plugins.caches
-    memory = MemoryCache(settings.cache.max_memory)
-    second: Cache | None = None
-    if settings.cache.second_level:
-        caches: Openings[Cache] = Openings(plugins.caches, "cache", settings.plugins, stack)
-        second = await caches.get(settings.cache.second_level)
+    cached = settings.cache
+    caching = cached.enabled and "memory" in plugins.caches
+    memory = MemoryCache(cached.max_memory)
+    second = await stack.enter_async_context(
+        open_second_level(
+            cached.second_level if caching else "",
+            plugins.caches,
+            settings.plugins,
+            server_id(settings.data_dir.expanduser().resolve()),
+            cached.second_level_timeout_ms / 1000,
+        )
+    )
+    if second:
+        metrics.registry.register(second)
+    code = cache(partial(code_of, plugins))
 
     def make_lane(manifest: Manifest, signature: Signature) -> Lane:
-        cache = None
+        answers = None
         if caching and manifest.deterministic:
-            cache = AnswerCache(memory, salt_of(manifest), settings.cache.ttl_s, second)
-        return Lane(manifest, signature, cache=cache, record=metrics.record)
+            salt = salt_of(manifest, code(manifest.loader))
+            answers = AnswerCache(memory, salt, cached.ttl_s, second)
+        return Lane(manifest, signature, cache=answers, record=metrics.record)
 
     return make_lane
 

@@ -21,7 +21,7 @@ from prism_core.manifest import Manifest
 from prism_core.specs import CallRecord
 from prism_core.types import Signature
 
-__all__ = ["Head", "Lane", "Prediction", "salt_of", "signature_of"]
+__all__ = ["Head", "Lane", "Prediction", "signature_of"]
 
 
 class Lane:
@@ -164,11 +164,6 @@ class Lane:
 
 def _in_flight(client: ReplicaClient) -> int:
     return client.in_flight
-
-
-def salt_of(manifest: Manifest) -> bytes:
-    """Return the bytes that tell a version's answers from all others."""
-    return manifest.digest.encode() + b"\n" + manifest.to_json()
 
 
 def signature_of(ready: wire.Ready) -> Signature:

@@ -56,6 +56,12 @@ def test_a_plugin_imports_no_framework(plugin):
     assert not loaded & (GATEWAY | FRAMEWORKS)
 
 
+def test_a_cache_plugin_imports_no_client():
+    loaded = imported_by("import prism_redis_cache; list(prism_redis_cache.prism_caches())")
+
+    assert not loaded & (GATEWAY | FRAMEWORKS | {"redis"})
+
+
 def test_the_gateway_imports_no_model_framework():
     loaded = imported_by(
         "from prism_core.plugins import load_plugins\nload_plugins()\n"

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import pytest
 
 from prism_core.errors import DeadlineExceeded, ModelFailed, ModelNotFound, ReplicaLost
+from prism_core.gateway.second import SecondLevel
 
 
 class Second:
-    """A second level that works, hangs or fails."""
+    """A cache of a plugin that works, hangs or fails."""
 
     def __init__(self, how="works"):
         self.how, self.values = how, {}
@@ -31,6 +33,16 @@ class Second:
 
     async def clear(self):
         self.values.clear()
+
+
+@asynccontextmanager
+async def second_level(how="works"):
+    """Open the second level over such a cache, as the gateway does."""
+    level = SecondLevel("second", Second(how), timeout_s=0.005)
+    writing = asyncio.create_task(level.write())
+    yield level
+    writing.cancel()
+    await asyncio.wait({writing})
 
 
 async def outcomes(*tasks):
@@ -181,35 +193,54 @@ async def test_those_who_wait_for_a_replica_are_refused_when_the_lane_is_closed(
 
 
 async def test_a_second_level_answers_for_another_server(scene_of):
-    second = Second()
-    scene, other = scene_of(second=second), scene_of(second=second)
-    task = await scene.ask()
-    await asyncio.sleep(0)
-    scene.replica.answer(1)
-    await task
+    async with second_level() as second:
+        scene, other = scene_of(second=second), scene_of(second=second)
+        task = await scene.ask()
+        while not scene.replica.in_flight:
+            await asyncio.sleep(0)
+        scene.replica.answer(1)
+        await task
+        while not second.counts["put", "kept"]:
+            await asyncio.sleep(0)
 
-    while not second.values:
-        await asyncio.sleep(0)
-    assert (await (await other.ask())).cache == "hit"
+        assert (await (await other.ask())).cache == "hit"
 
 
 @pytest.mark.parametrize("how", ["hangs", "fails"])
 async def test_a_second_level_that_is_down_is_a_miss(how, scene_of):
-    scene = scene_of(second=Second(how))
-    task = await scene.ask()
-    while not scene.replica.in_flight:
-        await asyncio.sleep(0.001)
-    scene.replica.answer(1)
+    async with second_level(how) as second:
+        scene = scene_of(second=second)
+        task = await scene.ask()
+        while not scene.replica.in_flight:
+            await asyncio.sleep(0.001)
+        scene.replica.answer(1)
 
-    assert (await task).cache == "miss"
+        assert (await task).cache == "miss"
 
 
 async def test_whoever_goes_away_while_the_second_level_is_asked_leaves_nothing(scene_of):
-    scene = scene_of(second=Second("hangs"))
-    first, second = await scene.ask(), await scene.ask()
-    first.cancel()
-    await asyncio.sleep(0)
-    scene.replica.answer(1)
+    async with second_level("hangs") as level:
+        scene = scene_of(second=level)
+        first, second = await scene.ask(), await scene.ask()
+        first.cancel()
+        await asyncio.sleep(0)
+        scene.replica.answer(1)
 
-    assert (await second).cache == "miss"
-    assert scene.lane.in_flight == 0
+        assert (await second).cache == "miss"
+        assert scene.lane.in_flight == 0
+
+
+async def test_what_a_second_level_has_and_nobody_can_read_is_a_miss(scene_of):
+    async with second_level() as second:
+        scene = scene_of(second=second)
+        second.get = nonsense
+        task = await scene.ask()
+        while not scene.replica.in_flight:
+            await asyncio.sleep(0)
+        scene.replica.answer(1)
+
+        assert (await task).cache == "miss"
+
+
+async def nonsense(key):
+    return b"nonsense"
