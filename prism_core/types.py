@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+import msgspec
 import numpy as np
 
 # Open Inference Protocol v2 datatypes <-> numpy.
@@ -127,8 +128,7 @@ class Signature:
         return self.primary or self.computed[0]
 
 
-@attrs.frozen(eq=False)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, eq=False):  # several a request: a third of an attrs class's time
     """Tensors by name, on their way into a model or out of it.
 
     Parameters
@@ -144,7 +144,7 @@ class Batch:
 
     tensors: Mapping[str, Any]
     outputs: tuple[str, ...] = ()
-    parameters: Mapping[str, Any] = attrs.field(factory=dict)
+    parameters: Mapping[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         return self.tensors[name]

@@ -84,6 +84,8 @@ class Engine:
     def submit(self, batch: Batch, timeout_s: float, answer: Callable[[Answered], None]) -> Waiting:
         """Queue a checked batch; ``answer`` is called once, on the loop, unless it is cancelled.
 
+        Nothing is computed before `begin` or `begin_soon`.
+
         Raises
         ------
         Overloaded
@@ -97,8 +99,18 @@ class Engine:
         request = Waiting(pending, rows, self.session.kind(batch), deadline, now)
         self.queue.offer(request)
         self._idle.clear()
-        self._schedule()
         return request
+
+    def begin(self) -> None:
+        """Compute what waits, if the model is idle: everything that one read has brought is submitted."""
+        if not self._busy and not self._scheduled:
+            self._pump()
+
+    def begin_soon(self) -> None:
+        """As `begin`, after twice around the loop: what other sockets have brought meanwhile comes along."""
+        if not self._busy and not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._loop.call_soon, self._pump)
 
     def cancel(self, request: Waiting) -> None:
         """Forget a request: it is not executed if it still waits, and never answered."""
@@ -113,13 +125,6 @@ class Engine:
     def close(self) -> None:
         """Let go of the worker thread without waiting for it."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-    def _schedule(self) -> None:
-        # Twice around the loop: sockets that became readable meanwhile are read first, so
-        # what has arrived is answered together.
-        if not self._busy and not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._loop.call_soon, self._pump)
 
     def _pump(self) -> None:
         self._scheduled = False
@@ -171,7 +176,7 @@ class Engine:
         for indices, outcome in outcomes:
             self._deliver([parts[i] for i in indices], outcome, compute_s)
         if self.queue.waiting_rows:
-            self._schedule()
+            self.begin_soon()
         else:
             self._settle()
 

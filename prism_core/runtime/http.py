@@ -103,6 +103,7 @@ class HttpConnection(asyncio.Protocol):
             engine.session.check_accept(accept)
             batch = engine.session.read(memoryview(body), media_type, query, accept)
             self._waiting = engine.submit(batch, 0.0, lambda answered: self._answered(answered, accept))
+            engine.begin_soon()
         except PrismError as error:
             self._problem(error)
         except Exception:

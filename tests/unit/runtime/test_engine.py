@@ -32,7 +32,9 @@ class Caller:
     def submit(self, batch, timeout_s=0.0):
         number = len(self.answers)
         self.answers[number] = []
-        return self.engine.submit(batch, timeout_s, self.answers[number].append)
+        request = self.engine.submit(batch, timeout_s, self.answers[number].append)
+        self.engine.begin_soon()
+        return request
 
     def values(self):
         assert all(len(answers) <= 1 for answers in self.answers.values())

@@ -8,6 +8,7 @@ from typing import Any
 from prism_core.plugin import BaseModel, Batch, InvalidInput, ModelLoadFailed, Signature
 from prism_sklearn.feeds import Feed, Matrix, Table
 from prism_sklearn.forests import shorten_forests
+from prism_sklearn.linear import shorten_linear
 from prism_sklearn.options import SklearnOptions
 from prism_sklearn.outputs import Answers, answers_of
 from prism_sklearn.plain import without_frames
@@ -42,6 +43,7 @@ class SklearnModel(BaseModel):
         self.warnings = told
         set_n_jobs(estimator, options.n_jobs)
         shorten_forests(estimator)
+        shorten_linear(estimator)
         self._thread = threading.local()
         self._feed, answers = _settle(estimator, options)
         self._number = answers.number
