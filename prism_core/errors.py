@@ -9,8 +9,8 @@
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
                                 RateLimited 429  LinkExpired 410
                                 InvalidParameter 400  RouteNotFound 404  MethodNotAllowed 405
-      ServingError     5xx      Overloaded 503  InsufficientMemory 507  ReplicaLost 502  DeadlineExceeded 504
-                                ModelFailed 500  InternalError 500
+      ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
+                                DeadlineExceeded 504  ModelFailed 500  InternalError 500
 
 The message is one sentence of fact with the offending value and the expectation; the
 hint is the next action; ``details`` are for machines. None of the three ever holds a
@@ -214,6 +214,10 @@ class ServingError(PrismError):
 
 class Overloaded(ServingError):
     """The queue is full; ``details["retry_after_s"]`` is computed from the measured service time."""
+
+
+class StillLoading(ServingError):
+    """The model was unloaded and takes longer to load than the request may wait for that."""
 
 
 class InsufficientMemory(ServingError):

@@ -12,6 +12,9 @@ from typing import Annotated, Any
 import attrs
 import msgspec
 
+# Without a call for so long, a version with `min_replicas: 0` is unloaded where nobody says otherwise.
+IDLE_UNLOAD_S = 300.0
+
 
 @attrs.frozen
 class Batching:
@@ -42,6 +45,8 @@ class Manifest:
     ``plugin`` is the entry-point name of the plugin that offers ``loader``. ``artifact`` is
     the name that it was uploaded under, ``digest`` its ``sha256:``. ``trust`` are names that
     the owner admitted for this artifact. ``environment`` is the key of its environment.
+    ``replicas`` stands for both bounds where these are None. ``idle_unload_s`` None is the
+    server's, 0 never. A version that is ``pin``-ned stays loaded.
     """
 
     model: str
@@ -58,6 +63,10 @@ class Manifest:
     environment: str = "server"
     isolation: str = "process"
     replicas: int = 1
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+    idle_unload_s: float | None = None
+    pin: bool = False
     threads: int = 1
     timeout_s: float = 30.0
     memory_estimate_bytes: int = 0
@@ -66,6 +75,23 @@ class Manifest:
     trust: tuple[str, ...] = ()
     batching: Batching = Batching()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def fewest(self) -> int:
+        """Replicas that there are at least while the version is loaded."""
+        return max(1, self.replicas if self.min_replicas is None else self.min_replicas)
+
+    @property
+    def most(self) -> int:
+        """Replicas that there are at most."""
+        return max(self.fewest, self.replicas if self.max_replicas is None else self.max_replicas)
+
+    def idle_limit_s(self, default_s: float) -> float:
+        """Return after how long without a call it is unloaded, 0 for never; ``default_s`` is the server's."""
+        if self.pin:
+            return 0.0
+        told = default_s if self.idle_unload_s is None else self.idle_unload_s
+        return told or (IDLE_UNLOAD_S if self.min_replicas == 0 else 0.0)
 
     def to_json(self) -> bytes:
         """Return the manifest as JSON."""

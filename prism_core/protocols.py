@@ -107,10 +107,23 @@ class ReplicaHandle:
 
 @attrs.frozen
 class Usage:
-    """What a replica uses now: its own memory (USS where it can be had, else RSS) and CPU time."""
+    """What a replica uses now.
+
+    Parameters
+    ----------
+    memory_bytes
+        Its own memory, which is free again when it ends: USS where that can be had, what its
+        cgroup is charged in a container, else RSS.
+    cpu_s
+        Processor time so far.
+    share_bytes
+        Its own memory and its share of what it has in common with others (PSS); 0 where
+        that cannot be told. Over all processes these add up to what is really used.
+    """
 
     memory_bytes: int
     cpu_s: float
+    share_bytes: int = 0
 
 
 class Launcher(Protocol):

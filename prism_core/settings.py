@@ -20,6 +20,7 @@ MB = 1024 * 1024
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+NotNegative = Annotated[float, Meta(ge=0)]
 
 
 @attrs.frozen
@@ -35,10 +36,12 @@ class CacheSettings:
 
 @attrs.frozen
 class MemorySettings:
-    """Memory of all replicas together, in bytes; 0 is no limit."""
+    """Memory of all replicas together, in bytes, and when models are loaded and unloaded; 0 is no limit."""
 
     soft_limit: Bytes = 0
     hard_limit: Bytes = 0
+    idle_unload_s: NotNegative = 0.0
+    predictive_preload: bool = False
 
 
 @attrs.frozen
@@ -48,7 +51,8 @@ class LimitSettings:
     max_body: Bytes = 64 * MB
     max_artifact: Bytes = 8192 * MB
     ready_s: Seconds = 120.0
-    drain_s: Annotated[float, Meta(ge=0)] = 10.0
+    drain_s: NotNegative = 10.0
+    hold_s: Seconds = 30.0
     timeout_s: Seconds = 30.0
 
 
@@ -63,6 +67,10 @@ class ModelSettings:
     memory_estimate: Bytes = 0
     memory_limit: Bytes = 0
     replicas: Count = 1
+    min_replicas: Annotated[int, Meta(ge=0)] | None = None
+    max_replicas: Count | None = None
+    idle_unload_s: NotNegative | None = None
+    pin: bool = False
     threads: Count = 1
     timeout_s: Seconds = 30.0
     isolation: str = ""

@@ -8,6 +8,7 @@ whoever may await.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from prism_core import wire
-from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost
+from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost, StillLoading
 from prism_core.gateway.cache import AnswerCache, Kept
 from prism_core.gateway.client import ReplicaClient
 from prism_core.specs import CallRecord
@@ -29,7 +30,8 @@ class Head:
     """Everything of a request but its body.
 
     ``query`` is the raw query string, ``style`` the response style of the route. ``cached``
-    False: neither look up nor keep the answer. ``mark`` is all of it that changes the answer,
+    False: neither look up nor keep the answer. ``hold_s`` is how long it may wait while the
+    model is loaded, 0 for as long as the server lets it. ``mark`` is all of it that changes the answer,
     as the cache's key has it.
     """
 
@@ -38,6 +40,7 @@ class Head:
     query: str = ""
     style: str = ""
     cached: bool = True
+    hold_s: float = 0.0
     mark: bytes = attrs.field(init=False, eq=False, repr=False)
 
     @mark.default
@@ -146,7 +149,7 @@ class Asking:
             self._fail(lane.refusal)
         else:
             lane.waiting[self] = None
-            self._arm()
+            self._arm(self._head.hold_s or lane.hold_s)
             lane.wake_up()
 
     def resume(self) -> None:
@@ -154,6 +157,11 @@ class Asking:
         self._disarm()
         if not self.done:
             self.compute()
+
+    def refuse(self, error: PrismError) -> None:
+        """Take for an answer that no replica comes."""
+        if not self.done:
+            self._fail(error)
 
     def land(self, outcome: Kept | Exception) -> None:
         """Take the outcome of the equal request that was waited for."""
@@ -259,9 +267,13 @@ class Asking:
 
     # --- the clock, while no replica has it --------------------------------------------
 
-    def _arm(self) -> None:
+    def _arm(self, most_s: float = math.inf) -> None:
         left_s = max(0.0, self._deadline - time.monotonic())
-        self._timer = asyncio.get_running_loop().call_later(left_s, self._too_late)
+        loop = asyncio.get_running_loop()
+        if most_s < left_s:
+            self._timer = loop.call_later(most_s, self._held_too_long)
+        else:
+            self._timer = loop.call_later(left_s, self._too_late)
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -272,6 +284,18 @@ class Asking:
         self._timer = None
         self._leave()
         self._end(self._late())
+
+    def _held_too_long(self) -> None:
+        self._timer = None
+        self._leave()
+        held_s, lane = self._head.hold_s or self._lane.hold_s, self._lane
+        self._end(
+            StillLoading(
+                f"{lane.model!r} was not loaded within the {held_s:g} s that the request may wait for that.",
+                hint="It is still being loaded: try again, or allow more with X-Scale-Up-Timeout.",
+                details={"retry_after_s": max(1.0, lane.load_s)},
+            )
+        )
 
     def _late(self) -> DeadlineExceeded:
         return DeadlineExceeded(

@@ -6,9 +6,9 @@ In the background, and no failure stops the server: it is logged and shown.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import structlog
 from prism_core.errors import ConfigError, PrismError
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.lifecycle import State
+from prism_core.gateway.memory import needed_bytes
 from prism_core.gateway.operate import Operator
 from prism_core.gateway.registry import Version
 from prism_core.gateway.views import UploadRequest
@@ -60,7 +61,6 @@ class Boot:
             assert version.signature is not None
             # Requests wait for a version that was served before, instead of getting a 404.
             version.lane = self.operator.make_lane(version.manifest, version.signature)
-            version.lane.wake = partial(self._wake, version)
         self.operator.registry.refresh()
         self._spawn(self._run(wanted))
 
@@ -75,33 +75,42 @@ class Boot:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _wake(self, version: Version) -> None:
-        """Start a version that was not preloaded: somebody waits for it."""
-        if version.state is State.STORED and self.settled.is_set():
-            self._spawn(self._bring_up(version))
-
     async def _run(self, wanted: list[Version]) -> None:
         try:
-            newest_first = sorted(wanted, key=lambda v: -v.manifest.created)
-            await asyncio.gather(*(self._bring_up(v) for v in newest_first if v.manifest.preload))
+            # First those that only have to be offered: their callers need not wait for all the others.
+            loaded = self._preloaded(wanted)
+            in_order = sorted(wanted, key=lambda v: (v in loaded, -v.manifest.created))
+            await asyncio.gather(*(self._bring_up(version, version in loaded) for version in in_order))
             for name, model in self.settings.models.items():
                 await self._bring_own(name, model)
         except Exception:
             log.exception("gateway.boot_failed")
         finally:
             self.settled.set()
-            for version in wanted:
-                if version.lane and version.lane.in_flight:
-                    self._wake(version)
 
-    async def _bring_up(self, version: Version) -> None:
-        async with self.operator.registry.lock(version.manifest.model), self._abreast:
+    def _preloaded(self, wanted: list[Version]) -> set[Version]:
+        """Return what is loaded at once: as much as fits, pinned versions first, then those used last."""
+        left = self.operator.loads.limit_bytes or math.inf
+        chosen = set()
+        for version in sorted(wanted, key=lambda v: (not v.manifest.pin, -v.use.last, -v.manifest.created)):
+            need = needed_bytes(version.manifest, version.use.own_bytes, version.manifest.fewest)
+            if version.manifest.preload and need <= left:
+                chosen.add(version)
+                left -= need
+        return chosen
+
+    async def _bring_up(self, version: Version, load: bool) -> None:
+        manifest = version.manifest
+        async with self.operator.registry.lock(manifest.model), self._abreast:
             if version.state is not State.STORED or not version.wanted:
-                return  # a user or another request was quicker
+                return  # a user was quicker
             try:
-                await self.operator.bring_up(version, attempts=2)
+                if load:
+                    await self.operator.bring_up(version, attempts=2)
+                else:
+                    await self.operator.offer(version)
             except PrismError as error:
-                log.error("model.start_failed", model=version.manifest.model, error=error.message)
+                log.error("model.start_failed", model=manifest.model, error=error.message)
 
     async def _bring_own(self, name: str, model: ModelSettings) -> None:
         path = Path(model.path).expanduser()
@@ -140,6 +149,10 @@ def request_of(name: str, model: ModelSettings) -> UploadRequest:
         loader=model.loader,
         alias=model.alias,
         replicas=model.replicas,
+        min_replicas=model.min_replicas,
+        max_replicas=model.max_replicas,
+        idle_unload_s=model.idle_unload_s,
+        pin=model.pin,
         threads=model.threads,
         options=model.options,
         trust=model.trust,

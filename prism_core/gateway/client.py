@@ -80,6 +80,11 @@ class ReplicaClient(asyncio.Protocol):
         """Calls that are waiting for their answer."""
         return len(self._calls)
 
+    @property
+    def calls(self) -> int:
+        """Calls so far, signs of life among them."""
+        return self._last_id
+
     def ask(self, head: CallHead, body: bytes, timeout_s: float, answer: OnReply) -> int:
         """Send a call and return its number.
 

@@ -107,6 +107,7 @@ class Uploads:
         name = request.model
         if request.alias:
             check_name(request.alias, "alias")
+        request.check_replicas()
         steps = Steps(progress, self.checkpoint)
         async with self.operator.registry.lock(name), AsyncExitStack() as undo:
             with steps.named():
@@ -142,6 +143,10 @@ class Uploads:
             row_independent=loader.row_independent,
             isolation=backend,
             replicas=request.replicas,
+            min_replicas=request.min_replicas,
+            max_replicas=request.max_replicas,
+            idle_unload_s=request.idle_unload_s,
+            pin=request.pin,
             threads=request.threads,
             timeout_s=request.timeout_s,
             memory_estimate_bytes=request.memory_estimate_bytes,
@@ -177,9 +182,9 @@ class Uploads:
         steps.begin("environment", environment=manifest.environment, isolation=manifest.isolation)
         place = await self.operator.place(manifest)
         await asyncio.to_thread(self.operator.clear_directories, manifest)
-        steps.begin("start", version=manifest.version, replicas=manifest.replicas)
+        steps.begin("start", version=manifest.version, replicas=manifest.fewest)
         self.operator.registry.move(version, State.STARTING)
-        crew, ready = await self.operator.launch(manifest, place)
+        crew, ready = await self.operator.launch(version, place)
         undo.push_async_callback(self.operator.supervisor.stop, manifest.model, manifest.version, 0)
         steps.begin("warm", load_ms=ready.load_ms, framework=ready.framework)
         version.signature = signature_of(ready)
@@ -189,9 +194,9 @@ class Uploads:
 
     async def _warm(self, version: Version, request: UploadRequest, steps: Steps) -> Lane:
         manifest = version.manifest
-        assert version.signature is not None
-        lane = self.operator.make_lane(manifest, version.signature)
-        self.operator.supervisor.crews[manifest.model, manifest.version].serve(lane)
+        lane = self.operator.lane_of(
+            version, self.operator.supervisor.crews[manifest.model, manifest.version]
+        )
         if request.example is not None:
             head = Head(request.example_media_type, cached=False)
             await lane.predict(head, decoded(request.example), manifest.timeout_s)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import cache, partial
@@ -19,16 +20,18 @@ from prism_core.errors import ModelNotFound, PrismError
 from prism_core.gateway import links
 from prism_core.gateway.boot import booting
 from prism_core.gateway.cache import AnswerCache, MemoryCache
-from prism_core.gateway.crew import Replica
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.directory import admin_token, locked, run_directory, server_id
 from prism_core.gateway.events import Events, open_events
 from prism_core.gateway.extensions import Openings, config_of, open_all, warn_of_unused
+from prism_core.gateway.housekeeping import Housekeeper, open_housekeeper
 from prism_core.gateway.lane import Lane
+from prism_core.gateway.loads import Loads
 from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator, check_unaliased
 from prism_core.gateway.records import Records, open_records
 from prism_core.gateway.registry import LATEST, Model, Registry, Version
+from prism_core.gateway.replica import Replica
 from prism_core.gateway.salt import code_of, salt_of
 from prism_core.gateway.second import open_second_level
 from prism_core.gateway.service import PredictService
@@ -118,6 +121,7 @@ class Gateway:
         version, duplicate = await self.uploads.upload(
             request, lambda: store.keep(staged, directory=request.directory), progress
         )
+        await self._measure(version)
         return attrs.evolve(self._info(version), duplicate=duplicate)
 
     # --- look ------------------------------------------------------------------------
@@ -141,12 +145,13 @@ class Gateway:
     async def show(self, model: str, version: int | None = None) -> VersionInfo:
         """Return a version with the memory of its replicas, measured now."""
         found = self.registry.version(model, version)
-        info = self._info(found)
-        crew = self.operator.supervisor.crews.get((info.model, info.version))
-        usages = [await crew.usage(replica) for replica in crew.replicas] if crew else []
-        for shown, usage in zip(info.replicas, usages, strict=False):
-            shown["memory_bytes"] = usage.memory_bytes if usage else None
-        return info
+        await self._measure(found)
+        return self._info(found)
+
+    async def _measure(self, version: Version) -> None:
+        crew = self.operator.supervisor.crews.get((version.manifest.model, version.manifest.version))
+        if crew:
+            await crew.measure()
 
     async def logs(
         self, model: str, version: int | None = None, *, tail: int = 100, follow: bool = False
@@ -155,8 +160,7 @@ class Gateway:
         found = self.registry.version(model, version)
         manifest = found.manifest
         launcher = await self.operator.launchers.get(manifest.isolation)
-        names = [f"{manifest.model}-{manifest.version}-{i}" for i in range(max(1, manifest.replicas))]
-        directories = [path for path in (self.operator.data / "replicas" / n for n in names) if path.is_dir()]
+        directories = self.operator.directories(manifest)
         if follow and len(directories) > 1:
             streams = [launcher.logs(path, tail, True) for path in directories]
             async for line in merged(streams):
@@ -236,6 +240,8 @@ class Gateway:
         short = LATEST in aliases
         route = manifest.model if short else f"{manifest.model}/versions/{manifest.version}"
         crew = self.operator.supervisor.crews.get((manifest.model, manifest.version))
+        if crew:
+            crew.look(time.time())
         return VersionInfo(
             model=manifest.model,
             version=manifest.version,
@@ -253,6 +259,8 @@ class Gateway:
             error=version.error,
             url=f"{self.public_url}/model/{route}/predict",
             replicas=[shown_replica(replica) for replica in crew.replicas] if crew else [],
+            loaded=bool(crew and crew.ready),
+            last_used=version.use.last or None,
         )
 
 
@@ -262,7 +270,8 @@ def shown_replica(replica: Replica) -> dict[str, Any]:
         "replica": replica.name,
         "pid": replica.handle.pid if replica.handle else None,
         "state": str(replica.state),
-        "memory_bytes": None,
+        "memory_bytes": replica.usage.memory_bytes if replica.usage else None,
+        "share_bytes": replica.usage.share_bytes if replica.usage else None,
         "restarts": replica.restarts,
         "last_loss": replica.last_loss,
         "address": replica.handle.address if replica.handle else "",
@@ -343,8 +352,12 @@ async def _open_operator(
     kept = [(v.manifest.model, v.manifest.version) for v in registry.versions()]
     await asyncio.to_thread(remove_directories, data / "replicas", kept)
     make_lane = await _lane_maker(settings, plugins, metrics, stack)
+    loads = Loads(supervisor, registry, settings)
+    stack.push_async_callback(loads.close)
+    housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory)
+    await stack.enter_async_context(open_housekeeper(housekeeper))
     operator = Operator(
-        settings, plugins, store, records, registry, supervisor, launchers, make_lane, data, run
+        settings, plugins, store, records, registry, supervisor, loads, launchers, make_lane, data, run
     )
     watch.fail = operator.fail
     return operator
@@ -384,7 +397,7 @@ async def _lane_maker(
         if caching and manifest.deterministic:
             salt = salt_of(manifest, code(manifest.loader))
             answers = AnswerCache(memory, salt, cached.ttl_s, second)
-        return Lane(manifest, signature, cache=answers, record=metrics.record)
+        return Lane(manifest, signature, cache=answers, record=metrics.record, hold_s=settings.limits.hold_s)
 
     return make_lane
 

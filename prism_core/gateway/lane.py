@@ -7,6 +7,7 @@ supervisor adds and removes its replicas. The way of one call through it is `ask
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 
@@ -35,6 +36,8 @@ class Lane:
         None where nothing is kept. A model that is not deterministic has no use for one.
     record
         Called with a `CallRecord` for every answer; must be quick and must not raise.
+    hold_s
+        How long a call may wait while the version is loaded, where it does not say itself.
 
     Attributes
     ----------
@@ -44,6 +47,8 @@ class Lane:
         Those of them that wait for a replica, the longest waiting first.
     wake
         Called when a call finds no replica; whoever unloads replicas sets it.
+    load_s
+        How long the version took to load the last time.
     refusal
         Why nothing is taken any more, None while the lane is open.
     """
@@ -55,6 +60,7 @@ class Lane:
         *,
         cache: AnswerCache | None,
         record: Callable[[CallRecord], None],
+        hold_s: float = math.inf,
     ) -> None:
         self.manifest = manifest
         self.signature = signature
@@ -66,6 +72,8 @@ class Lane:
         self.waiting: dict[Asking, None] = {}
         self.wake: Callable[[], None] | None = None
         self.refusal: PrismError | None = None
+        self.hold_s = hold_s
+        self.load_s = 0.0
         self._record = record
         self._emptied: asyncio.Future[None] | None = None
 
@@ -85,6 +93,12 @@ class Lane:
             hint=f"Ask {self.model!r} without a version for the one that serves now.",
         )
         self._resume()
+
+    def disappoint(self, error: PrismError) -> None:
+        """Refuse those that wait for a replica; whoever comes later may have more luck."""
+        waiting, self.waiting = self.waiting, {}
+        for asking in waiting:
+            asking.refuse(error)
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls and return when none is in flight, or after ``timeout_s``."""

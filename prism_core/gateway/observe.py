@@ -79,7 +79,13 @@ class Histogram:
 
 @attrs.define(eq=False, slots=True)
 class VersionCalls:
-    """What the call records of one version add up to."""
+    """What the call records of one version add up to.
+
+    ``computed`` counts those that were computed, ``busy_s`` is the replica time that they took.
+    """
+
+    computed: int = 0
+    busy_s: float = 0.0
 
     requests: dict[str, int] = attrs.field(factory=dict)
     cache: dict[str, int] = attrs.field(factory=dict)
@@ -95,6 +101,9 @@ class VersionCalls:
             self.queue.observe(record.queue_s)
             self.compute.observe(record.compute_s)
             self.batch.observe(record.batch_rows)
+            self.computed += 1
+            # An execution's time is shared by all rows that were in it.
+            self.busy_s += record.compute_s * record.rows / record.batch_rows
 
 
 @attrs.define(eq=False)

@@ -9,20 +9,22 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from prism_core import wire
-from prism_core.errors import DeployError, IllegalTransition, ModelLoadFailed, PrismError, ServingError
-from prism_core.gateway.crew import Crew, Place
+from prism_core.errors import DeployError, IllegalTransition, PrismError, ServingError
+from prism_core.gateway.crew import Crew
 from prism_core.gateway.extensions import Openings
 from prism_core.gateway.lane import Lane, signature_of
 from prism_core.gateway.lifecycle import State
-from prism_core.gateway.memory import check_room
+from prism_core.gateway.loads import Loads
 from prism_core.gateway.records import Records
 from prism_core.gateway.registry import LATEST, Model, Registry, Version
+from prism_core.gateway.replica import Place
 from prism_core.gateway.store import Store
 from prism_core.gateway.supervisor import Supervisor
 from prism_core.gateway.views import check_name
@@ -47,6 +49,7 @@ class Operator:
     records: Records
     registry: Registry
     supervisor: Supervisor
+    loads: Loads
     launchers: Openings[Launcher]
     make_lane: Callable[[Manifest, Signature], Lane]
     data: Path
@@ -79,7 +82,7 @@ class Operator:
         await self.supervisor.stop(manifest.model, manifest.version, 0)  # what is left of a failed crew
         try:
             place = await self.place(manifest)
-            crew, ready = await self.launch(manifest, place, attempts)
+            crew, ready = await self.launch(version, place, attempts)
         except PrismError as error:
             self.fail(version, error)
             raise
@@ -87,8 +90,7 @@ class Operator:
             self.fail(version, DeployError("The start was broken off."))
             raise
         version.signature = signature_of(ready)
-        lane = version.lane or self.make_lane(manifest, version.signature)
-        crew.serve(lane)
+        lane = self.lane_of(version, crew)
         self.put_into_service(version, lane, load_ms=round(ready.load_ms, 1))
 
     async def stop(self, version: Version) -> None:
@@ -227,17 +229,42 @@ class Operator:
             drain_s=self.settings.limits.drain_s,
         )
 
-    async def launch(self, manifest: Manifest, place: Place, attempts: int = 1) -> tuple[Crew, wire.Ready]:
-        """Start a version's replicas, if there is memory for them; see `Supervisor.start`."""
-        if self.settings.memory.hard_limit:
-            check_room(manifest, await self.supervisor.measure(), self.settings.memory.hard_limit)
-        while True:
-            attempts -= 1
-            try:
-                return await self.supervisor.start(manifest, place)
-            except PrismError as error:
-                if not attempts or not worth_retrying(error):
-                    raise
+    async def launch(self, version: Version, place: Place, attempts: int = 1) -> tuple[Crew, wire.Ready]:
+        """Start a version's replicas, if there is memory for them; see `Loads.fill`."""
+        crew = self.supervisor.enlist(version.manifest, place, version.use)
+        try:
+            return crew, await self.loads.fill(crew, attempts)
+        except BaseException:
+            self.supervisor.discharge(crew)
+            raise
+
+    async def offer(self, version: Version) -> None:
+        """Put a stored version into service without loading it: its first call does.
+
+        Raises
+        ------
+        PluginError
+            If its loader or its backend is not there any more.
+        """
+        try:
+            place = await self.place(version.manifest)
+        except PrismError as error:
+            self.fail(version, error)
+            raise
+        crew = self.supervisor.enlist(version.manifest, place, version.use)
+        lane = self.lane_of(version, crew)
+        self.registry.move(version, State.STARTING)
+        self.put_into_service(version, lane, loaded=False)
+        if lane.in_flight and lane.wake:  # somebody was quicker
+            lane.wake()
+
+    def lane_of(self, version: Version, crew: Crew) -> Lane:
+        """Return the version's lane, served by ``crew`` from now on."""
+        assert version.signature is not None
+        lane = version.lane or self.make_lane(version.manifest, version.signature)
+        lane.wake = partial(self.loads.wake, crew)
+        crew.serve(lane)
+        return lane
 
     def put_into_service(self, version: Version, lane: Lane, **facts: Any) -> None:
         """Let predictions come to a version that has started."""
@@ -246,11 +273,17 @@ class Operator:
             self.registry.move(version, State.READY, **facts)
             self.registry.refresh()
 
+    def directories(self, manifest: Manifest) -> list[Path]:
+        """Return the directories that the version's replicas have, in order of their numbers."""
+        prefix = f"{manifest.model}-{manifest.version}-"
+        found = (self.data / "replicas").glob(f"{prefix}*")
+        numbered = [path for path in found if path.name.removeprefix(prefix).isdecimal()]
+        return sorted(numbered, key=lambda path: int(path.name.removeprefix(prefix)))
+
     def clear_directories(self, manifest: Manifest) -> None:
         """Remove what the version's replicas have left on disk."""
-        for directory in (self.data / "replicas").glob(f"{manifest.model}-{manifest.version}-*"):
-            if directory.name.removeprefix(f"{manifest.model}-{manifest.version}-").isdecimal():
-                shutil.rmtree(directory, ignore_errors=True)
+        for directory in self.directories(manifest):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def check_unaliased(model: Model, versions: list[Version]) -> None:
@@ -262,8 +295,3 @@ def check_unaliased(model: Model, versions: list[Version]) -> None:
                 f"Version {number} of {model.name!r} is what @{alias} means; it cannot be removed.",
                 hint=f"Point {alias} elsewhere first: prism alias {model.name} {alias} VERSION.",
             )
-
-
-def worth_retrying(error: PrismError) -> bool:
-    """Return whether a failed start is worth another attempt: not if it does not load or was told to stop."""
-    return isinstance(error, DeployError) and not isinstance(error, ModelLoadFailed | IllegalTransition)

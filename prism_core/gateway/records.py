@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +20,7 @@ import msgspec
 
 from prism_core.errors import ConfigError
 from prism_core.gateway.store import Checkpoint, passing
+from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
 from prism_core.protocols import ReplicaHandle
 from prism_core.specs import ModelEvent
@@ -45,6 +46,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             replica text primary key, backend text not null, pid integer not null,
             started double precision not null, address text not null)""",
     ),
+    (
+        "alter table version add column last_used double precision not null default 0",
+        "alter table version add column load_s double precision not null default 0",
+        "alter table version add column own_bytes bigint not null default 0",
+        """create table habit (
+            model text not null, hour integer not null, week integer not null, calls bigint not null,
+            primary key (model, hour, week))""",
+    ),
 )
 # Enough to see what happened lately; a crash loop must not fill the disk.
 KEPT_EVENTS = 10_000
@@ -60,6 +69,7 @@ class VersionRow:
     manifest: Manifest
     signature: Signature
     wanted: bool = True
+    use: Use = attrs.field(factory=Use)
 
 
 @attrs.frozen
@@ -144,11 +154,12 @@ class Records:
             " on conflict(replica) do update set backend = excluded.backend, pid = excluded.pid,"
             " started = excluded.started, address = excluded.address"
         )
-        await self._write((sql, (handle.replica, handle.backend, handle.pid, handle.started, handle.address)))
+        values = (handle.replica, handle.backend, handle.pid, handle.started, handle.address)
+        await self._write((sql, values), durable=False)
 
     async def replica_gone(self, replica: str) -> None:
         """Forget a process that has ended."""
-        await self._write(("delete from replica where replica = $1", (replica,)))
+        await self._write(("delete from replica where replica = $1", (replica,)), durable=False)
 
     async def replicas(self) -> list[ReplicaHandle]:
         """Return the processes that have been started and not been seen to end."""
@@ -166,7 +177,7 @@ class Records:
         trim = "delete from event where seq <= (select max(seq) from event) - $1"
         facts = msgspec.json.encode(event.facts).decode()
         values = (event.at, event.name, event.model, event.version, facts)
-        await self._write((add, values), (trim, (KEPT_EVENTS,)))
+        await self._write((add, values), (trim, (KEPT_EVENTS,)), durable=False)
 
     async def events(self, limit: int = 100) -> list[ModelEvent]:
         """Return the newest events, the oldest of them first."""
@@ -174,15 +185,41 @@ class Records:
         rows = await self._run(lambda: self._query(sql, limit))
         return [ModelEvent(n, m, v, at, msgspec.json.decode(facts)) for n, m, v, at, facts in reversed(rows)]
 
-    async def _write(self, *statements: Statement) -> None:
-        await self._run(lambda: self._transaction(statements))
+    async def save_uses(self, uses: Mapping[tuple[str, int], Use]) -> None:
+        """Store how versions have been used."""
+        sql = (
+            "update version set last_used = $3, load_s = $4, own_bytes = $5"
+            " where model = $1 and version = $2 and (last_used <> $3 or load_s <> $4 or own_bytes <> $5)"
+        )
+        values = [(*key, use.last, use.load_s, use.own_bytes) for key, use in uses.items()]
+        await self._write(*((sql, value) for value in values), durable=False)
+
+    async def add_habits(self, habits: Iterable[tuple[str, int, int, int]], oldest_week: int) -> None:
+        """Add calls of a model in an hour of a week; forget weeks before ``oldest_week``."""
+        sql = (
+            "insert into habit(model, hour, week, calls) values($1, $2, $3, $4)"
+            " on conflict(model, hour, week) do update set calls = habit.calls + excluded.calls"
+        )
+        forget = ("delete from habit where week < $1", (oldest_week,))
+        await self._write(*((sql, habit) for habit in habits), forget, durable=False)
+
+    async def habits(self, hour: int) -> list[tuple[str, int]]:
+        """Return model and week of every use in an hour of the week."""
+        sql = "select model, week from habit where hour = $1 order by model, week"
+        return await self._run(lambda: self._query(sql, hour))
+
+    async def _write(self, *statements: Statement, durable: bool = True) -> None:
+        await self._run(lambda: self._transaction(statements, durable))
 
     async def _run(self, call: Callable[[], Result]) -> Result:
         # Shielded: a caller that is cancelled must not leave it open whether its row was written.
         loop = asyncio.get_running_loop()
         return await asyncio.shield(loop.run_in_executor(self._writer, call))
 
-    def _transaction(self, statements: Iterable[Statement]) -> None:
+    def _transaction(self, statements: Iterable[Statement], durable: bool) -> None:
+        # An upload is rare and must be durable when it has been answered. What nobody misses after a
+        # power cut is not waited for; a kill of this process loses neither.
+        self._connection.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
         self._connection.execute("begin immediate")
         try:
             for sql, values in statements:
@@ -207,10 +244,13 @@ class Records:
         ]
 
     def _versions(self, model: str) -> Iterable[VersionRow]:
-        sql = "select manifest, signature, wanted from version where model = $1 order by version"
-        for manifest, signature, wanted in self._query(sql, model):
+        sql = (
+            "select manifest, signature, wanted, last_used, load_s, own_bytes from version"
+            " where model = $1 order by version"
+        )
+        for manifest, signature, wanted, *use in self._query(sql, model):
             decoded = msgspec.json.decode(signature, type=Signature)
-            yield VersionRow(Manifest.from_json(manifest), decoded, bool(wanted))
+            yield VersionRow(Manifest.from_json(manifest), decoded, bool(wanted), Use(*use))
 
     def _aliases(self, model: str) -> dict[str, int]:
         return dict(self._query("select alias, version from alias where model = $1 order by alias", model))
@@ -245,8 +285,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("pragma journal_mode = wal")
-        # An upload is rare and must be durable when it has been answered.
-        connection.execute("pragma synchronous = full")
         migrate(connection)
     except BaseException:
         connection.close()

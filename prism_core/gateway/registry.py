@@ -21,6 +21,7 @@ from prism_core.gateway import lifecycle
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.records import ModelRow
+from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
 from prism_core.specs import ModelEvent
 from prism_core.types import Signature
@@ -35,7 +36,8 @@ class Version:
     """One version in memory.
 
     ``lane`` is there while the version takes predictions; ``signature`` since it first was
-    ready. ``published`` is False during its first start: it is shown, and not yet stored.
+    ready. ``use`` is how it has been used. ``published`` is False during its first start: it is
+    shown, and not yet stored.
     """
 
     manifest: Manifest
@@ -45,6 +47,7 @@ class Version:
     published: bool = True
     error: str = ""
     lane: Lane | None = None
+    use: Use = attrs.field(factory=Use)
 
     @property
     def name(self) -> str:
@@ -134,7 +137,7 @@ class Registry:
         for row in rows:
             versions = {
                 v.manifest.version: Version(
-                    v.manifest, v.signature, State.STORED if v.wanted else State.STOPPED, v.wanted
+                    v.manifest, v.signature, State.STORED if v.wanted else State.STOPPED, v.wanted, use=v.use
                 )
                 for v in row.versions
             }

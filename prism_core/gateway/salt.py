@@ -22,9 +22,13 @@ from prism_core.plugins import PluginSet
 _RUN = {
     "batching",
     "created",
+    "idle_unload_s",
     "isolation",
     "memory_estimate_bytes",
+    "max_replicas",
     "memory_limit_bytes",
+    "min_replicas",
+    "pin",
     "preload",
     "replicas",
     "timeout_s",

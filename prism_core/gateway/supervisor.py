@@ -17,11 +17,12 @@ from pathlib import Path
 import psutil
 import structlog
 
-from prism_core import wire
 from prism_core.errors import PrismError
 from prism_core.gateway.client import ReplicaClient
-from prism_core.gateway.crew import Crew, Ledger, Place, Replica, RestartPolicy, Watcher
-from prism_core.gateway.lifecycle import State
+from prism_core.gateway.crew import Crew, Watcher
+from prism_core.gateway.replica import Ledger, Place, Replica
+from prism_core.gateway.restarts import RestartPolicy
+from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
 from prism_core.protocols import Launcher
 
@@ -47,18 +48,18 @@ class Supervisor:
         self._looking: set[asyncio.Task[None]] = set()
         self._limited = asyncio.Event()
 
-    async def start(self, manifest: Manifest, place: Place) -> tuple[Crew, wire.Ready]:
-        """Start the replicas of a version; see `Crew.start`."""
-        crew = Crew(manifest, place, self._ledger, self._watcher, self._policy)
-        key = (manifest.model, manifest.version)
-        self.crews[key] = crew
+    def enlist(self, manifest: Manifest, place: Place, use: Use) -> Crew:
+        """Return the crew of a version, still without replicas."""
+        crew = Crew(manifest, place, self._ledger, self._watcher, self._policy, use=use)
+        self.crews[manifest.model, manifest.version] = crew
         if manifest.memory_limit_bytes and self._with_limit() == [crew]:
             self._limited.set()
-        try:
-            return crew, await crew.start()
-        except BaseException:
-            self.crews.pop(key, None)
-            raise
+        return crew
+
+    def discharge(self, crew: Crew) -> None:
+        """Forget a crew that could not be started."""
+        if self.crews.get((crew.manifest.model, crew.manifest.version)) is crew:
+            del self.crews[crew.manifest.model, crew.manifest.version]
 
     async def stop(self, model: str, version: int, grace_s: float) -> None:
         """End the replicas of a version, if it has any."""
@@ -79,17 +80,7 @@ class Supervisor:
     def ready(self) -> Iterator[tuple[str, int, int]]:
         """Yield model, version and the number of its ready replicas."""
         for (model, version), crew in self.crews.items():
-            yield model, version, sum(replica.state is State.READY for replica in crew.replicas)
-
-    async def measure(self) -> dict[str, int]:
-        """Return the memory of every running replica, in bytes, by its name."""
-        measured = {}
-        for crew in tuple(self.crews.values()):
-            for replica in crew.replicas:
-                usage = await crew.usage(replica)
-                if usage:
-                    measured[replica.name] = usage.memory_bytes
-        return measured
+            yield model, version, len(crew.ready)
 
     async def end_leftovers(self, launcher: Callable[[str], Awaitable[Launcher]]) -> None:
         """End the processes of a gateway that did not live to do it, by pid and start time.
@@ -128,19 +119,19 @@ class Supervisor:
 
     def _ping_busy(self) -> None:
         for crew in self.crews.values():
-            for replica in crew.replicas:
+            for replica in tuple(crew.replicas):
                 if replica.client and replica.client.in_flight and not replica.pinging:
-                    task = asyncio.create_task(self._ping(crew, replica, replica.client))
+                    task = asyncio.create_task(self._ping(replica, replica.client))
                     self._looking.add(task)
                     task.add_done_callback(self._looking.discard)
 
-    async def _ping(self, crew: Crew, replica: Replica, client: ReplicaClient) -> None:
+    async def _ping(self, replica: Replica, client: ReplicaClient) -> None:
         replica.pinging = True
         try:
             await client.ping(HUNG_S)
         except TimeoutError:
             if replica.client is client:  # it may have been replaced meanwhile
-                await crew.kill(replica, f"it gave no sign of life for {HUNG_S:g} s")
+                await replica.kill(f"it gave no sign of life for {HUNG_S:g} s")
         except PrismError:
             pass  # it is gone, which is heard elsewhere
         finally:
@@ -148,12 +139,10 @@ class Supervisor:
 
     async def _check_memory(self, crew: Crew) -> None:
         limit = crew.manifest.memory_limit_bytes
-        for replica in crew.replicas:
-            usage = await crew.usage(replica)
+        for replica in tuple(crew.replicas):
+            usage = await replica.measure()
             if usage and usage.memory_bytes > limit:
-                await crew.kill(
-                    replica, f"it used {usage.memory_bytes} bytes of memory, its limit is {limit}"
-                )
+                await replica.kill(f"it used {usage.memory_bytes} bytes of memory, its limit is {limit}")
 
 
 @asynccontextmanager

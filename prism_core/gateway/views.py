@@ -42,6 +42,10 @@ class UploadRequest:
     loader: str = ""
     alias: str = ""
     replicas: int = 1
+    min_replicas: int | None = None
+    max_replicas: int | None = None
+    idle_unload_s: float | None = None
+    pin: bool = False
     threads: int = 1
     options: dict[str, Any] = attrs.field(factory=dict)
     trust: tuple[str, ...] = ()
@@ -66,15 +70,32 @@ class UploadRequest:
         """
         return check_name(self.name or name_of(self.filename))
 
+    def check_replicas(self) -> None:
+        """Check the bounds on replicas.
+
+        Raises
+        ------
+        InvalidParameter
+            If nothing lies between them.
+        """
+        fewest = max(1, self.replicas if self.min_replicas is None else self.min_replicas)
+        if self.max_replicas is not None and self.max_replicas < fewest:
+            raise InvalidParameter(
+                f"max_replicas is {self.max_replicas}; {fewest} replicas are what there are at least.",
+                hint="Raise max_replicas, or lower min_replicas or replicas.",
+            )
+
 
 @attrs.frozen
 class VersionInfo:
     """One version, as it is shown.
 
-    ``created`` is in Unix seconds. ``replicas`` holds, for each, ``replica``, ``pid``,
-    ``state``, ``memory_bytes`` (None where it was not measured), ``restarts``, ``last_loss``
-    (why it was last restarted), ``started`` and ``address``. ``duplicate`` says that an
-    upload was answered with a version that existed.
+    ``created`` and ``last_used`` are in Unix seconds; ``last_used`` is None where no call is
+    known. ``loaded``: it has replicas; a ready version without any is loaded by its next call.
+    ``replicas`` holds, for each, ``replica``, ``pid``, ``state``, ``memory_bytes`` (its own)
+    and ``share_bytes`` (and its part of what is shared), None where they were not measured,
+    ``restarts``, ``last_loss`` (why it was last restarted), ``started`` and ``address``.
+    ``duplicate`` says that an upload was answered with a version that existed.
     """
 
     model: str
@@ -93,6 +114,8 @@ class VersionInfo:
     error: str
     url: str
     replicas: list[dict[str, Any]]
+    loaded: bool = False
+    last_used: float | None = None
     duplicate: bool = False
 
 

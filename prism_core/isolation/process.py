@@ -24,6 +24,7 @@ from prism_core.hookspecs import hookimpl
 from prism_core.isolation.forking import UNKNOWN_EXIT, Forker, NotForkable, Started, ZygoteLost
 from prism_core.isolation.logfile import open_log, read_log, trim_log
 from prism_core.isolation.spawning import kill_group, spawn
+from prism_core.isolation.usage import usage_of
 from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec, Usage
 from prism_core.specs import IsolationBackend
 
@@ -218,16 +219,13 @@ class ProcessLauncher:
                 await asyncio.to_thread(trim_log, directory)
 
     async def usage(self, handle: ReplicaHandle) -> Usage | None:
-        """Measure its own memory (pages shared with the zygote do not count) and CPU time."""
+        """Measure its own memory and its share (of the pages that it has with its zygote), and CPU time."""
+        replica = self._replicas.get(_key(handle))
+        if replica and replica.exited.done():
+            return None
         process = _process(handle)
-        if process is None:
-            return None
-        try:
-            with process.oneshot():
-                times = process.cpu_times()
-                return Usage(_own_memory(process), times.user + times.system)
-        except psutil.NoSuchProcess:
-            return None
+        # In a thread: the kernel walks all of the replica's pages, which takes about a millisecond.
+        return await asyncio.to_thread(usage_of, process) if process else None
 
     async def close(self) -> None:
         """Kill what still runs, then the zygotes."""
@@ -291,10 +289,3 @@ def _process(handle: ReplicaHandle) -> psutil.Process | None:
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except psutil.Error:
         return None
-
-
-def _own_memory(process: psutil.Process) -> int:
-    try:
-        return int(process.memory_full_info().uss)
-    except psutil.AccessDenied:
-        return int(process.memory_info().rss)

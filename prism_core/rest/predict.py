@@ -61,11 +61,11 @@ def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHe
     Raises
     ------
     MalformedBody
-        If ``X-Prism-Timeout`` is not a time.
+        If ``X-Prism-Timeout`` or ``X-Scale-Up-Timeout`` is not a time.
     """
     reference, style = route
     media_type = accept = ""
-    length, timeout_s, no_store = 0, 0.0, False
+    length, timeout_s, hold_s, no_store = 0, 0.0, 0.0, False
     for name, value in headers:
         if name == b"content-type":
             media_type = value.decode("latin-1")
@@ -76,10 +76,12 @@ def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHe
         elif name == b"cache-control":
             no_store = b"no-store" in value or b"no-cache" in value
         elif name == b"x-prism-timeout":
-            timeout_s = _seconds(value)
+            timeout_s = _seconds("X-Prism-Timeout", value)
+        elif name == b"x-scale-up-timeout":
+            hold_s = _seconds("X-Scale-Up-Timeout", value)
     if media_type.startswith("application/x-www-form-urlencoded"):
         media_type = ""  # what curl -d sends unasked
-    head = Head(media_type, accept, query.decode("latin-1"), style, cached=not no_store)
+    head = Head(media_type, accept, query.decode("latin-1"), style, cached=not no_store, hold_s=hold_s)
     return PredictHead(reference, head, timeout_s, length)
 
 
@@ -235,14 +237,14 @@ def headers_of(prediction: Prediction) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _seconds(value: bytes) -> float:
+def _seconds(header: str, value: bytes) -> float:
     try:
         seconds = float(value)
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 86_400:
         raise MalformedBody(
-            "X-Prism-Timeout is not a number of seconds between 0 and 86400.",
-            hint="For instance X-Prism-Timeout: 2.5",
+            f"{header} is not a number of seconds between 0 and 86400.",
+            hint=f"For instance {header}: 2.5",
         )
     return seconds

@@ -16,7 +16,6 @@ import pytest
 from prism_core.errors import (
     ConfigError,
     IllegalTransition,
-    InsufficientMemory,
     ModelLoadFailed,
     ModelNotFound,
     ServingError,
@@ -25,7 +24,7 @@ from prism_core.gateway import crew, supervisor
 from prism_core.gateway.records import open_records
 from prism_core.gateway.supervisor import end_process
 from prism_core.protocols import PublicListener, ReplicaHandle
-from prism_core.settings import MemorySettings, ModelSettings
+from prism_core.settings import ModelSettings
 from tests.integration.gateway_toys import ToyLauncher, predict, toy_gateway, until, upload
 
 
@@ -274,15 +273,6 @@ async def test_a_replica_that_dies_before_it_accepts_is_heard(tmp_path):
     assert caught.value.details["log"] == ["libfoo.so: not found"]
 
 
-async def test_too_little_memory_refuses_the_upload(tmp_path):
-    async with toy_gateway(tmp_path, memory=MemorySettings(hard_limit=1500)) as gateway:
-        await upload(gateway, "2", memory_estimate_bytes=500)
-        with pytest.raises(InsufficientMemory) as caught:
-            await upload(gateway, "3", memory_estimate_bytes=501)
-
-    assert caught.value.details["replicas"] == {"m-1-0": 1000}
-
-
 # --- a gateway after another ---------------------------------------------------------------------------
 
 
@@ -336,7 +326,8 @@ async def test_a_model_that_is_not_preloaded_starts_with_its_first_request(tmp_p
 
     async with toy_gateway(tmp_path / "data", launcher, models=models) as gateway:
         await gateway.settled.wait()
-        assert (launcher.starts, gateway.version("two").state) == ([], "STORED")
+        assert (launcher.starts, gateway.version("two").state) == ([], "READY")
+        assert not gateway.version("two").loaded
         assert await asyncio.gather(*(predict(gateway, "two", n) for n in (1, 2))) == [[2], [4]]
     assert launcher.starts == ["two-1-0"]
 

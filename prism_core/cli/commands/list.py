@@ -6,11 +6,11 @@ from typing import Any
 
 import rich_click as click
 
-from prism_core.cli.client import AdminClient, admin
+from prism_core.cli.client import admin
 from prism_core.cli.options import Common, command
-from prism_core.cli.output import escaped, replicas_text, state_text, write_json, write_table
+from prism_core.cli.output import ago, escaped, replicas_text, state_text, write_json, write_table
 
-COLUMNS = ("MODEL", "VERSION", "STATE", "ALIASES", "REPLICAS", "MEMORY", "URL")
+COLUMNS = ("MODEL", "VERSION", "STATE", "ALIASES", "REPLICAS", "MEMORY", "USED", "URL")
 
 
 EXAMPLES = """
@@ -26,8 +26,6 @@ def list_models(all_versions: bool) -> None:
     """List the models that a server holds."""
     with admin() as client:
         models = client.models()
-        for model in models:
-            model["versions"] = [_measured(client, version) for version in model["versions"]]
     if Common.of().json:
         write_json(models)
     elif not models:
@@ -36,23 +34,29 @@ def list_models(all_versions: bool) -> None:
         write_table(COLUMNS, [row for model in models for row in _rows(model, all_versions)])
 
 
-def _measured(client: AdminClient, version: dict[str, Any]) -> dict[str, Any]:
-    """Return the version with its replicas' memory, which only a look at the single version measures."""
-    return client.version(version["model"], version["version"]) if version["replicas"] else version
-
-
 def _rows(model: dict[str, Any], all_versions: bool) -> list[tuple[str, ...]]:
     versions = sorted(model["versions"], key=lambda version: -version["version"])
     shown = [version for version in versions if all_versions or version["state"] != "STOPPED"] or versions[:1]
     if not shown:
         return [
-            (escaped(model["model"]), "-", f"[red]{escaped(model.get('error') or '-')}[/]", "", "", "", "")
+            (
+                escaped(model["model"]),
+                "-",
+                f"[red]{escaped(model.get('error') or '-')}[/]",
+                "",
+                "",
+                "",
+                "",
+                "",
+            )
         ]
     return [_row(version) for version in shown]
 
 
 def _row(version: dict[str, Any]) -> tuple[str, ...]:
     replicas, memory = replicas_text(version["replicas"])
+    if version["state"] == "READY" and not version["loaded"]:
+        replicas = "[dim]unloaded[/]"
     return (
         f"[bold]{escaped(version['model'])}[/]",
         str(version["version"]),
@@ -60,5 +64,6 @@ def _row(version: dict[str, Any]) -> tuple[str, ...]:
         escaped(", ".join(sorted(version["aliases"]))),
         replicas,
         memory,
+        ago(version["last_used"]) if version["last_used"] else "-",
         escaped(version["url"]),
     )

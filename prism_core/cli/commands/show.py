@@ -47,11 +47,19 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("options", escaped(", ".join(f"{key}={value}" for key, value in found["options"].items()))),
         ("isolation", escaped(found["isolation"])),
         ("created", ago(found["created"])),
+        ("loaded", _loaded(found)),
+        ("last used", ago(found["last_used"]) if found["last_used"] else ""),
         ("url", escaped(found["url"])),
         ("error", f"[red]{escaped(found['error'])}[/]" if found["error"] else ""),
         *(("warning", f"[yellow]{escaped(warning)}[/]") for warning in found["warnings"]),
     ]
     return [(f"[dim]{name}[/]", text) for name, text in facts if text]
+
+
+def _loaded(found: dict[str, Any]) -> str:
+    if found["state"] != "READY":
+        return ""
+    return "yes" if found["loaded"] else "no; its next call loads it"
 
 
 def _write_signature(signature: dict[str, Any] | None) -> None:
@@ -74,7 +82,8 @@ def _tensor(spec: dict[str, Any]) -> tuple[str, ...]:
 
 def _write_replicas(replicas: list[dict[str, Any]]) -> None:
     if replicas:
-        write_table(("REPLICA", "PID", "STATE", "MEMORY", "RESTARTS"), [_replica(r) for r in replicas])
+        columns = ("REPLICA", "PID", "STATE", "OWN MEMORY", "WITH SHARE", "RESTARTS")
+        write_table(columns, [_replica(r) for r in replicas])
 
 
 def _replica(replica: dict[str, Any]) -> tuple[str, ...]:
@@ -83,5 +92,6 @@ def _replica(replica: dict[str, Any]) -> tuple[str, ...]:
         str(replica["pid"]),
         state_text(str(replica["state"])),
         memory_text(replica.get("memory_bytes")),
+        memory_text(replica.get("share_bytes")),
         str(replica.get("restarts", 0)),
     )

@@ -66,6 +66,26 @@ _OPTIONS = (
         help="An option of the loader; may be repeated.",
     ),
     click.option("--replicas", metavar="N", type=click.IntRange(1), help="How many processes serve it."),
+    click.option(
+        "--min-replicas",
+        metavar="N",
+        type=click.IntRange(0),
+        help="At least so many while it is loaded; 0: unload it when nobody uses it.",
+    ),
+    click.option(
+        "--max-replicas", metavar="N", type=click.IntRange(1), help="At most so many, as its load asks for."
+    ),
+    click.option(
+        "--idle-unload",
+        "idle_unload_s",
+        metavar="SECONDS",
+        type=click.FloatRange(0),
+        help="Unload it after so long without a call; 0: never.",
+    ),
+    click.option("--pin", is_flag=True, help="Never unload it."),
+    click.option(
+        "--no-preload", is_flag=True, help="When the server starts, leave it to its first call to load it."
+    ),
     click.option("--threads", metavar="N", type=click.IntRange(1), help="How many threads each may use."),
     click.option(
         "--trust", multiple=True, metavar="NAME", help="Admit this name in a pickle; may be repeated."
@@ -116,9 +136,12 @@ def uploaded(common: Common, artifact: str, options: dict[str, Any]) -> tuple[di
         return version, str(client.server()["public"])
 
 
-def request_of(*, example: Path | None, **given: Any) -> dict[str, Any]:
+def request_of(*, example: Path | None, no_preload: bool = False, **given: Any) -> dict[str, Any]:
     """Return the upload request, with nothing in it that was not said."""
-    request = {key: value for key, value in given.items() if value}
+    # A number that is 0 says something, an option that was not given does not.
+    request = {key: value for key, value in given.items() if value or type(value) in (int, float)}
+    if no_preload:
+        request["preload"] = False
     if example:
         request["example"] = base64.b64encode(example.read_bytes()).decode()
         request["example_media_type"] = media_type_of(example)

@@ -137,6 +137,18 @@ def test_an_upload_request_says_only_what_was_said(tmp_path):
     example = tmp_path / "rows.csv"
     example.write_text("a\n1\n")
 
-    request = request_of(name="", replicas=None, options={"n": 1}, trust=(), example=example)
+    request = request_of(
+        name="", replicas=None, min_replicas=0, pin=False, options={"n": 1}, trust=(), example=example
+    )
 
-    assert request == {"options": {"n": 1}, "example": "YQoxCg==", "example_media_type": "text/csv"}
+    assert request == {
+        "min_replicas": 0,
+        "options": {"n": 1},
+        "example": "YQoxCg==",
+        "example_media_type": "text/csv",
+    }
+
+
+def test_not_to_preload_is_said_only_when_it_is_wanted():
+    assert request_of(example=None, no_preload=True) == {"preload": False}
+    assert request_of(example=None, no_preload=False) == {}

@@ -14,13 +14,17 @@ import pytest
 
 from prism_core import hookspecs, wire
 from prism_core.errors import InvalidInput, ModelLoadFailed
+from prism_core.gateway.crew import Crew
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.extensions import Openings
 from prism_core.gateway.lane import Lane, Prediction
+from prism_core.gateway.loads import Loads
 from prism_core.gateway.operate import Operator
 from prism_core.gateway.records import open_records
 from prism_core.gateway.registry import Registry
+from prism_core.gateway.restarts import RestartPolicy
 from prism_core.gateway.store import Store
+from prism_core.gateway.supervisor import Supervisor
 from prism_core.gateway.views import UploadRequest
 from prism_core.manifest import Manifest
 from prism_core.plugins import LoadedPlugin, PluginSet
@@ -53,38 +57,35 @@ def recognises(artifact) -> float:
 TOY = Loader("toy", (".toy",), recognises=recognises, load=ignore, options=ToyOptions)
 
 
-class FakeCrew:
+class FakeCrew(Crew):
     """Replicas that are ready at once, and whose lane answers by itself."""
 
-    def __init__(self, manifest):
-        self.manifest, self.replicas, self.lane = manifest, [], None
+    supervisor: FakeSupervisor
 
-    def serve(self, lane):
-        self.lane = lane
+    async def start(self, count):
+        manifest = self.manifest
+        self.supervisor.started.append((manifest.model, manifest.version))
+        await self.supervisor.gate.wait()
+        if manifest.digest in self.supervisor.broken:
+            raise ModelLoadFailed("The model does not load.")
+        return wire.Ready(1, msgspec.to_builtins(SIGNATURE), ["an old version"], 1.0, "toy 1")
 
 
-class FakeSupervisor:
+class FakeSupervisor(Supervisor):
     """Starts nothing. ``broken`` holds digests that do not load; ``gate`` delays every start."""
 
     def __init__(self):
-        self.crews, self.broken, self.started = {}, set(), []
+        super().__init__(None, None, RestartPolicy())
+        self.broken, self.started = set(), []
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def start(self, manifest, place):
-        self.started.append((manifest.model, manifest.version))
-        await self.gate.wait()
-        if manifest.digest in self.broken:
-            raise ModelLoadFailed("The model does not load.")
-        crew = self.crews[manifest.model, manifest.version] = FakeCrew(manifest)
-        ready = wire.Ready(1, msgspec.to_builtins(SIGNATURE), ["an old version"], 1.0, "toy 1")
-        return crew, ready
-
-    async def stop(self, model, version, grace_s):
-        self.crews.pop((model, version), None)
-
-    async def measure(self):
-        return {}
+    def enlist(self, manifest, place, use):
+        crew = self.crews[manifest.model, manifest.version] = FakeCrew(
+            manifest, place, None, None, None, use=use
+        )
+        crew.supervisor = self
+        return crew
 
 
 class AnsweringLane(Lane):
@@ -158,13 +159,15 @@ async def open_desk(data: Path, plugins: PluginSet | None = None, checkpoint=ign
             store.hold(version.manifest.digest)
         store.collect([v.manifest.digest for v in registry.versions()])
         backends = {"process": IsolationBackend("process", open=open_nothing)}
+        supervisor = FakeSupervisor()
         operator = Operator(
             settings=Settings(),
             plugins=plugins or plugin_set(),
             store=store,
             records=records,
             registry=registry,
-            supervisor=FakeSupervisor(),
+            supervisor=supervisor,
+            loads=Loads(supervisor, registry, Settings()),
             launchers=Openings(backends, "isolation backend", {}, stack),
             make_lane=lambda m, s: AnsweringLane(m, s, cache=None, record=ignore),
             data=data,

@@ -9,19 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from prism_core.errors import InsufficientMemory, InvalidParameter
-from prism_core.gateway.crew import RestartPolicy, exit_text
+from prism_core.errors import InvalidParameter
 from prism_core.gateway.events import HELD_EVENTS, open_events
 from prism_core.gateway.extensions import warn_of_unused
 from prism_core.gateway.links import publish
-from prism_core.gateway.memory import check_room
 from prism_core.gateway.observe import BATCH, Metrics, open_metrics
+from prism_core.gateway.restarts import RestartPolicy, exit_text
 from prism_core.gateway.views import UploadRequest, check_name, name_of
 from prism_core.links import lan
 from prism_core.links.lan import LanConfig, LanLinker
 from prism_core.protocols import PublicListener
 from prism_core.specs import CallRecord, ModelEvent
-from tests.unit.gateway.conftest import manifest_of
 
 POLICY = RestartPolicy(first_s=0.1, longest_s=30.0, settled_s=10.0, quick_deaths=8)
 
@@ -184,22 +182,6 @@ async def test_a_failing_hook_or_store_does_not_end_the_delivery():
         events.emit(event(2))
 
     assert heard == [1, 2]
-
-
-# --- memory ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("limit", "fits"), [(0, True), (300, True), (299, False)])
-def test_a_start_is_refused_where_there_is_no_room(limit, fits):
-    manifest = manifest_of(memory_estimate_bytes=100, replicas=2)
-    measured = {"a-1-0": 60, "b-1-0": 40}
-    if fits:
-        check_room(manifest, measured, limit)
-        return
-
-    with pytest.raises(InsufficientMemory) as caught:
-        check_room(manifest, measured, limit)
-    assert list(caught.value.details["replicas"]) == ["a-1-0", "b-1-0"]
 
 
 # --- links -----------------------------------------------------------------------------------
