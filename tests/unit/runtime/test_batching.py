@@ -74,6 +74,51 @@ def test_a_request_larger_than_the_cap_is_taken_in_parts():
     assert [[(p.start, p.stop) for p in batches.take()] for _ in range(3)] == [[(0, 4)], [(4, 8)], [(8, 10)]]
 
 
+def test_a_large_request_and_the_others_take_turns():
+    """Whoever comes while a large request is computed waits for one part of it, not for all."""
+    batches = queue(max_batch_rows=4)
+    large, *small = [waiting(rows=10, deadline=1), waiting(deadline=2), waiting(deadline=3, kind="other")]
+    for request in (large, *small):
+        batches.offer(request)
+
+    taken = [[p.request for p in batches.take()] for _ in range(6)]
+
+    assert taken == [[large], [small[0]], [large], [small[1]], [large], []]
+
+
+def test_a_dropped_neighbour_does_not_end_a_large_requests_turns():
+    batches = queue(max_batch_rows=4)
+    large, small = waiting(rows=10), waiting()
+    batches.offer(large)
+    batches.offer(small)
+    batches.take()
+    batches.drop(small)
+
+    assert [[(p.start, p.stop) for p in batches.take()] for _ in range(3)] == [[(4, 8)], [(8, 10)], []]
+
+
+def test_a_large_request_does_not_fill_the_queue_of_the_others():
+    batches = queue(max_queue_rows=10, max_batch_rows=4)
+    batches.offer(waiting(rows=100))
+    batches.offer(waiting(rows=4))
+
+    with pytest.raises(Overloaded, match="100 rows"):
+        batches.offer(waiting(rows=5))
+    assert batches.waiting_rows == 104
+
+
+def test_the_parts_of_a_large_request_become_as_long_as_they_should_be():
+    batches = queue(max_batch_rows=1000)
+    batches.offer(waiting(rows=10_000))
+    sizes = []
+    for _ in range(8):
+        (part,) = batches.take()
+        sizes.append(part.stop - part.start)
+        batches.executed(sizes[-1], compute_s=sizes[-1] * 0.000_02)  # 100 rows in PART_S
+
+    assert sizes == [1000, 500, 250, 125, 100, 100, 100, 100]
+
+
 def test_what_fits_into_the_next_batch_is_not_split():
     batches = queue(max_batch_rows=4)
     for rows in (3, 2):
@@ -85,7 +130,8 @@ def test_what_fits_into_the_next_batch_is_not_split():
 def test_a_full_queue_says_when_to_come_back():
     batches = queue(max_queue_rows=10, max_batch_rows=5)
     batches.executed(rows=5, compute_s=2.0)
-    batches.offer(waiting(rows=10))
+    for _ in range(2):
+        batches.offer(waiting(rows=5))
 
     with pytest.raises(Overloaded) as refused:
         batches.offer(waiting())
@@ -159,7 +205,10 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(rows=st.integers(1, 20), kind=st.sampled_from(["a", "b", None]), patience=st.floats(0.5, 50))
     def arrive(self, rows, kind, patience):
         request = waiting(rows, kind, self.now + patience, self.now)
-        full = self.queue.waiting_rows > 0 and self.queue.waiting_rows + rows > 40
+        large = rows > 7 and kind is not None
+        alike = [r for r in self.offered if r.large == large and id(r) not in self.gone]
+        ahead = sum(r.rows - r.taken for r in alike)
+        full = ahead > 0 and ahead + rows > 40
         if full:
             with pytest.raises(Overloaded):
                 self.queue.offer(request)
@@ -184,6 +233,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def execute(self):
         parts = self.queue.take()
+        assert parts or not self.queue.waiting_rows
         assert len({p.request.kind if p.request.kind else id(p.request) for p in parts}) <= 1
         assert sum(p.stop - p.start for p in parts) <= 7 or parts[0].request.kind is None
         for part in parts:
