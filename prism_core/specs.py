@@ -5,7 +5,7 @@ Everything here is frozen and cheap: yielding a record imports no framework and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
@@ -123,12 +123,21 @@ class Normalizer:
         media type is written only.
     encode
         ``encode(answer)`` -> bytes. None: it is read only.
+    normalize_steps, encode_steps
+        The same as generators that yield every half millisecond or so and return what
+        `normalize` or `encode` would: how a large body is read and a large answer written
+        while others are answered. Where one returns None, or is None, the plain function is
+        called in a thread beside the others.
     """
 
     media_type: str
     normalize: Callable[[memoryview, Signature, Request], Batch] | None = None
     encode: Callable[[Answer], bytes] | None = None
     available: Callable[[], str] = _always
+    normalize_steps: (
+        Callable[[memoryview, Signature, Request], Generator[None, None, Batch | None]] | None
+    ) = None
+    encode_steps: Callable[[Answer], Generator[None, None, bytes | bytearray | None]] | None = None
 
 
 class Severity(StrEnum):

@@ -41,9 +41,9 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
     InvalidInput
         With every row and column that does not fit; rows count from 0, without the header.
     """
-    lines = _lines(decode(body, request).removeprefix("\ufeff"))
-    specs, named = _specs(signature, len(lines[0]))
-    header, rows = _split(lines, named, request)
+    lines = lines_of(decode(body, request).removeprefix("\ufeff"))
+    specs, named = specs_of(signature, len(lines[0]))
+    header, rows = header_of(lines, named, request)
     faults = Faults()
     columns = _columns(header, rows, specs, faults)
     arrays = {
@@ -53,7 +53,8 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
     return finish(_tensors(arrays, signature), signature)
 
 
-def _lines(text: str) -> list[list[str]]:
+def lines_of(text: str) -> list[list[str]]:
+    """Return the cells of every line that is not blank; at least one."""
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
@@ -65,7 +66,7 @@ def _lines(text: str) -> list[list[str]]:
     return lines
 
 
-def _specs(signature: Signature, width: int) -> tuple[dict[str, TensorSpec], bool]:
+def specs_of(signature: Signature, width: int) -> tuple[dict[str, TensorSpec], bool]:
     """Return the model's columns, and whether they have names; otherwise they are numbered."""
     if signature.columnar:
         return {spec.name: spec for spec in signature.inputs}, True
@@ -80,7 +81,9 @@ def _specs(signature: Signature, width: int) -> tuple[dict[str, TensorSpec], boo
     return dict.fromkeys(spec.columns or map(str, range(known)), spec), bool(spec.columns)
 
 
-def _split(lines: list[list[str]], named: bool, request: Request) -> tuple[list[str] | None, list[list[str]]]:
+def header_of(
+    lines: list[list[str]], named: bool, request: Request
+) -> tuple[list[str] | None, list[list[str]]]:
     """Return the header, None where columns go by their places, and the other lines."""
     numbers = all(REAL.fullmatch(cell.strip()) for cell in lines[0])
     if not flag(request, "header", default=named or not numbers):

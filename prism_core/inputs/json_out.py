@@ -19,20 +19,30 @@ from prism_core.plugin import Answer, ModelFailed
 # An output that is called like one of these stands in "outputs" instead.
 RESERVED = frozenset({"model", "version", "predictions", "classes", "warnings", "outputs"})
 
-_PLAIN = orjson.OPT_SERIALIZE_NUMPY
+PLAIN = orjson.OPT_SERIALIZE_NUMPY
 _ODD_KEYS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 def encode(answer: Answer) -> bytes:
     """Return the JSON body of an answer."""
-    tensors = answer.outputs.tensors
-    document = _v1(answer) if answer.style == "v1" else _prism(answer)
-    body = _dump(document)
+    document = document_of(answer)
+    body = dump(document)
     # Only a body that holds "null" can hide a NaN: looking for it is far cheaper than np.isfinite.
-    if b"null" in body and (hidden := [name for name, tensor in tensors.items() if _has_non_finite(tensor)]):
-        document["warnings"] = [f"NaN or Infinity in {name!r} was written as null." for name in hidden]
-        return _dump(document)
+    if b"null" in body and (warnings := warnings_of(answer)):
+        document["warnings"] = warnings
+        return dump(document)
     return body
+
+
+def document_of(answer: Answer) -> dict[str, Any]:
+    """Return what is written for an answer, without warnings."""
+    return _v1(answer) if answer.style == "v1" else _prism(answer)
+
+
+def warnings_of(answer: Answer) -> list[str]:
+    """Return what must be said of values that JSON cannot hold."""
+    hidden = [name for name, tensor in answer.outputs.tensors.items() if _has_non_finite(tensor)]
+    return [f"NaN or Infinity in {name!r} was written as null." for name in hidden]
 
 
 def _prism(answer: Answer) -> dict[str, Any]:
@@ -68,9 +78,10 @@ def _v1(answer: Answer) -> dict[str, Any]:
     return {"predictions": tensors[primary] if primary in tensors else next(iter(tensors.values()))}
 
 
-def _dump(document: dict[str, Any]) -> bytes:
+def dump(document: dict[str, Any]) -> bytes:
+    """Return the document as JSON."""
     try:
-        return orjson.dumps(document, default=plain, option=_PLAIN)
+        return orjson.dumps(document, default=plain, option=PLAIN)
     except TypeError:  # for instance a map output, whose keys are integers, or a foreign byte order
         pass
     try:

@@ -53,12 +53,20 @@ def read(body: memoryview, signature: Signature) -> Batch | None:
 
 
 @lru_cache(maxsize=256)
-def _compiled(signature: Signature) -> tuple[Callable[[memoryview], Any], Callable[[Any], Tensors | None]]:
+def compiled(signature: Signature) -> Quick:
+    """Return what is compiled for ``signature``."""
     try:
         quick = _quick(signature)
-        return msgspec.json.Decoder(_document(quick.kind)).decode, quick.tensors
+        msgspec.json.Decoder(quick.kind)
     except (TypeError, ValueError):  # msgspec takes no such type, for instance a name with a quote in it
-        return msgspec.json.Decoder(_document(Any)).decode, lambda value: None
+        return Quick(Any, lambda value: None)
+    return quick
+
+
+@lru_cache(maxsize=256)
+def _compiled(signature: Signature) -> tuple[Callable[[memoryview], Any], Callable[[Any], Tensors | None]]:
+    quick = compiled(signature)
+    return msgspec.json.Decoder(_document(quick.kind)).decode, quick.tensors
 
 
 def _document(kind: Any) -> Any:

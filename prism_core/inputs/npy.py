@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 
 from prism_core.inputs.fit import fit_only
+from prism_core.inputs.pieces import Steps, stays
 from prism_core.plugin import Answer, Batch, MalformedBody, NotAcceptable, Request, Signature
 
 MAGIC = b"\x93NUMPY"
@@ -44,6 +45,12 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         If the array does not fit the signature.
     """
     return fit_only(load(body), signature, "An .npy body")
+
+
+def normalize_steps(body: memoryview, signature: Signature, request: Request) -> Steps:
+    """As `normalize`, where the array is a view of the body; None: its values have to be converted."""
+    return normalize(body, signature, request) if stays([load(body).dtype], signature) else None
+    yield
 
 
 def load(body: memoryview) -> np.ndarray[Any, Any]:

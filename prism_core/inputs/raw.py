@@ -16,6 +16,7 @@ import numpy as np
 from prism_core.inputs.faults import quote
 from prism_core.inputs.fit import fit_only
 from prism_core.inputs.npy import primary
+from prism_core.inputs.pieces import Steps, stays
 from prism_core.plugin import (
     Answer,
     Batch,
@@ -61,6 +62,13 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         return fit_only(array.reshape(shape), signature, "application/octet-stream")
     except ValueError:
         raise InvalidInput(f"No array has the shape {shape}.", hint=HINT) from None
+
+
+def normalize_steps(body: memoryview, signature: Signature, request: Request) -> Steps:
+    """As `normalize`, where the array is a view of the body; None: its values have to be converted."""
+    dtype = _dtype(request.parameters.get("dtype", ""), signature)
+    return normalize(body, signature, request) if stays([dtype], signature) else None
+    yield
 
 
 def _dtype(name: str, signature: Signature) -> np.dtype[Any]:

@@ -25,6 +25,7 @@ import orjson
 
 from prism_core.inputs.fit import fit
 from prism_core.inputs.json_out import plain
+from prism_core.inputs.pieces import STRINGS, Steps, stays
 from prism_core.plugin import (
     Answer,
     Batch,
@@ -81,6 +82,13 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
     if lists := [name for name, tensor in batch.tensors.items() if not isinstance(tensor, np.ndarray)]:
         raise InvalidInput(f"Tensor {lists[0]!r} is of datatype JSON, which no input is.")
     return fit(batch.tensors, signature, batch.outputs, batch.parameters)
+
+
+def normalize_steps(body: memoryview, signature: Signature, request: Request) -> Steps:
+    """As `normalize`, where the arrays are views of the body; None: their values have to be converted."""
+    dtypes = [NUMPY_TYPES.get(entry.datatype, STRINGS) for entry in _header(body)[0].tensors]
+    return normalize(body, signature, request) if stays(dtypes, signature) else None
+    yield
 
 
 def encode(answer: Answer) -> bytes:

@@ -118,6 +118,10 @@ class Engine:
         self.queue.drop(request)
         self._settle()
 
+    def about_to_execute(self) -> bool:
+        """Whether something is executed in one of the next turns of the loop."""
+        return self._scheduled
+
     async def drain(self) -> None:
         """Return when everything that was submitted has been answered."""
         await self._idle.wait()

@@ -17,6 +17,8 @@ from prism_core.errors import PrismError, Unauthorized
 from prism_core.runtime.batching import Waiting
 from prism_core.runtime.engine import Answered, Engine
 from prism_core.runtime.http import HttpConnection
+from prism_core.runtime.large import LARGE_BYTES, LargeCall, LargeRequests, Written
+from prism_core.runtime.turns import Job
 
 log = logging.getLogger("prism.runtime")
 
@@ -47,6 +49,7 @@ class Service:
         framework: str = "",
     ) -> None:
         self.engine = engine
+        self.large = LargeRequests(engine) if engine else None
         self.failure = failure
         self.token = token
         self.warnings = warnings
@@ -55,6 +58,23 @@ class Service:
         self.draining = asyncio.Event()
         self.reported = asyncio.Event()
         self.connections: set[asyncio.Transport] = set()
+
+    def cancel(self, request: Waiting | LargeCall | Job) -> None:
+        """Forget what nobody waits for any more."""
+        assert self.engine
+        assert self.large
+        if isinstance(request, Waiting):
+            self.engine.cancel(request)
+        else:
+            self.large.cancel(request)
+
+    async def drain(self) -> None:
+        """Return when everything that was asked has been answered."""
+        assert self.engine
+        assert self.large
+        await self.large.drain()
+        await self.engine.drain()
+        await self.large.drain()  # answers that are being written
 
     def hello(self, hello: wire.Hello) -> wire.Frame:
         """Return what a HELLO is answered with."""
@@ -111,17 +131,16 @@ class FrameConnection(asyncio.Protocol):
         self._service = service
         self._transport = transport
         self._receiver = wire.Receiver()
-        self._calls: dict[int, Waiting] = {}
-        self._out: list[bytes] = []
+        self._calls: dict[int, Waiting | LargeCall | Job] = {}
+        self._out: list[bytes | bytearray] = []
         self._greeted = False
         self._reading = False
         self._loop = asyncio.get_running_loop()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: D102 - asyncio's
         self._service.connections.discard(self._transport)
-        if self._service.engine:
-            for request in self._calls.values():
-                self._service.engine.cancel(request)
+        for request in self._calls.values():
+            self._service.cancel(request)
         self._calls.clear()
 
     def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
@@ -154,8 +173,8 @@ class FrameConnection(asyncio.Protocol):
             raise wire.WireError("The first frame must be HELLO.")
         elif type(frame) is wire.Cancel:
             request = self._calls.pop(frame.id, None)
-            if request and self._service.engine:
-                self._service.engine.cancel(request)
+            if request:
+                self._service.cancel(request)
         elif type(frame) is wire.Ping:
             self._send(self._stats(frame.id))
         elif type(frame) is wire.Drain:
@@ -165,6 +184,11 @@ class FrameConnection(asyncio.Protocol):
         engine = cast(Engine, self._service.engine)
         try:
             engine.session.check_accept(call.accept)
+            if len(body) >= LARGE_BYTES:
+                self._calls[call.id] = cast(LargeRequests, self._service.large).submit(
+                    call, body, lambda answered: self._answered(call, answered)
+                )
+                return
             batch = engine.session.read(body, call.media_type, call.query, call.accept, call.style)
             self._calls[call.id] = engine.submit(
                 batch, call.timeout_ms / 1000, lambda answered: self._answered(call, answered)
@@ -181,14 +205,28 @@ class FrameConnection(asyncio.Protocol):
         if isinstance(outputs, PrismError):
             self._send(error_frame(call.id, outputs))
             return
+        large = cast(LargeRequests, self._service.large)
+        if answered.rows >= large.from_rows and large.is_large(outputs):
+            self._calls[call.id] = large.write(
+                outputs, call.accept, call.style, lambda found: self._written(call, answered, found)
+            )
+            return
         try:
-            media_type, body = engine.session.write(outputs, call.accept, call.style)
-        except PrismError as error:
-            self._send(error_frame(call.id, error))
+            written: Written | Exception = engine.session.write(outputs, call.accept, call.style)
+        except Exception as error:
+            written = error
+        self._written(call, answered, written)
+
+    def _written(self, call: wire.Call, answered: Answered, written: Written | Exception) -> None:
+        self._calls.pop(call.id, None)
+        if isinstance(written, PrismError):
+            self._send(error_frame(call.id, written))
             return
-        except Exception:
-            self._send(error_frame(call.id, engine.session.internal("An encoder")))
+        if isinstance(written, Exception):
+            session = cast(Engine, self._service.engine).session
+            self._send(error_frame(call.id, session.internal("An encoder", written)))
             return
+        media_type, body = written
         reply = wire.Reply(
             call.id,
             media_type,
@@ -205,7 +243,7 @@ class FrameConnection(asyncio.Protocol):
             call_id, engine.queue.waiting_rows, engine.executions, engine.rows, engine.largest_batch
         )
 
-    def _send(self, frame: wire.Frame, body: bytes = b"") -> None:
+    def _send(self, frame: wire.Frame, body: bytes | bytearray = b"") -> None:
         if not self._out and not self._reading:
             self._loop.call_soon(self._flush)
         self._out.append(wire.encode(frame, len(body)))
@@ -230,10 +268,12 @@ async def serve(service: Service, listener: socket.socket, drain_s: float) -> No
     server.close()
     if service.engine:
         try:
-            await asyncio.wait_for(service.engine.drain(), drain_s)
+            await asyncio.wait_for(service.drain(), drain_s)
         except TimeoutError:
             log.warning("runtime.drain_timeout after %s s", drain_s)
         service.engine.close()
+        assert service.large
+        service.large.close()
     await asyncio.sleep(0)  # the last answers are written at the end of this turn of the loop
     for transport in tuple(service.connections):
         transport.close()

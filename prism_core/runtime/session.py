@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import logging
 import uuid
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
@@ -67,13 +67,25 @@ class Session:
         UnsupportedInput, MalformedBody, InvalidInput
             With everything that is wrong, at once.
         """
-        head = (media_type, query)
-        reader = self._readers.get(head) or self._remember(
-            self._readers, head, self._reader(media_type, query)
-        )
-        normalizer, request, outputs = reader
+        normalizer, request, outputs = self._read_by(media_type, query)
         assert normalizer.normalize is not None
-        batch = normalizer.normalize(body, self.signature, request)
+        return self._asked(normalizer.normalize(body, self.signature, request), outputs, accept, style)
+
+    def read_steps(
+        self, body: memoryview, media_type: str = "", query: str = "", accept: str = "", style: str = ""
+    ) -> Generator[None, None, Batch | None]:
+        """Do as `read`, in steps; None if only `read` can."""
+        normalizer, request, outputs = self._read_by(media_type, query)
+        if normalizer.normalize_steps is None:
+            return None
+        batch = yield from normalizer.normalize_steps(body, self.signature, request)
+        return None if batch is None else self._asked(batch, outputs, accept, style)
+
+    def _read_by(self, media_type: str, query: str) -> tuple[Normalizer, Request, tuple[str, ...]]:
+        head = (media_type, query)
+        return self._readers.get(head) or self._remember(self._readers, head, self._reader(media_type, query))
+
+    def _asked(self, batch: Batch, outputs: tuple[str, ...], accept: str, style: str) -> Batch:
         if outputs and not batch.outputs:
             batch = Batch(batch.tensors, outputs, batch.parameters)
         if batch.outputs:
@@ -131,8 +143,20 @@ class Session:
         """
         normalizer = self._chosen(accept)
         assert normalizer.encode is not None
-        answer = Answer(self.manifest.model, self.manifest.version, outputs, self.signature, style or "prism")
-        return normalizer.media_type, normalizer.encode(answer)
+        return normalizer.media_type, normalizer.encode(self._answer(outputs, style))
+
+    def write_steps(
+        self, outputs: Batch, accept: str = "", style: str = ""
+    ) -> Generator[None, None, tuple[str, bytes | bytearray] | None]:
+        """Do as `write`, in steps; None if only `write` can."""
+        normalizer = self._chosen(accept)
+        if normalizer.encode_steps is None:
+            return None
+        body = yield from normalizer.encode_steps(self._answer(outputs, style))
+        return None if body is None else (normalizer.media_type, body)
+
+    def _answer(self, outputs: Batch, style: str) -> Answer:
+        return Answer(self.manifest.model, self.manifest.version, outputs, self.signature, style or "prism")
 
     def check_accept(self, accept: str) -> None:
         """Raise `NotAcceptable` before anything is computed for nothing."""
@@ -192,13 +216,18 @@ class Session:
                     hint=_did_you_mean(name, self._outputs),
                 )
 
-    def internal(self, who: str) -> PrismError:
-        """Return the error of an exception that is being handled and is ``who``'s fault, not the caller's."""
-        return self._failed(f"{who} of this server failed on the request.", InternalError)
+    def internal(self, who: str, error: Exception | None = None) -> PrismError:
+        """Return the error of an exception that is ``who``'s fault, not the caller's.
 
-    def _failed(self, message: str, kind: type[PrismError] = ModelFailed) -> PrismError:
+        ``error`` is the exception; None for the one that is being handled.
+        """
+        return self._failed(f"{who} of this server failed on the request.", InternalError, error)
+
+    def _failed(
+        self, message: str, kind: type[PrismError] = ModelFailed, error: Exception | None = None
+    ) -> PrismError:
         error_id = uuid.uuid4().hex[:12]
-        log.exception("%s error_id=%s: %s", kind.code, error_id, message)
+        log.error("%s error_id=%s: %s", kind.code, error_id, message, exc_info=error or True)
         return kind(
             message,
             hint=f"`prism logs {self.manifest.model}` has the trace under this error_id.",

@@ -14,8 +14,8 @@ For example::
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -26,6 +26,8 @@ from prism_core.testing.tensors import assert_fits, assert_same
 from prism_core.types import Batch, Signature
 
 MUTATIONS = 300
+
+Result = TypeVar("Result")
 
 
 class NormalizerContract:
@@ -114,6 +116,25 @@ class NormalizerContract:
             with pytest.raises(InvalidInput):
                 self.read(body)
 
+    def test_in_steps_it_means_the_same(self) -> None:
+        """`normalize_steps` and `encode_steps`, where there are any; None leaves it to the plain ones."""
+        request = Request(dict(self.parameters), dict(self.options))
+        if self.normalizer.normalize_steps:
+            for body, tensors in self.bodies.items():
+                batch = in_steps(self.normalizer.normalize_steps(memoryview(body), self.signature, request))
+                if batch is not None:
+                    assert_same(batch.tensors, tensors)
+            for body in (*self.malformed, *self.misfits):
+                try:
+                    steps = self.normalizer.normalize_steps(memoryview(body), self.signature, request)
+                    assert in_steps(steps) is None
+                except RequestError:
+                    continue
+        if self.normalizer.encode_steps:
+            for tensors, _ in self.answers:
+                answer = Answer("churn", 3, Batch(tensors), self.signature)
+                assert in_steps(self.normalizer.encode_steps(answer)) in (None, self.write(tensors))
+
     def test_nothing_is_no_input(self) -> None:
         """An empty body is the caller's mistake, and told so, or means no more than a row."""
         try:
@@ -143,6 +164,16 @@ class NormalizerContract:
         """The KServe V1 route asks for style ``v1``; a media type need not know it."""
         for tensors, _ in self.answers:
             assert isinstance(self.write(tensors, "v1"), bytes)
+
+
+def in_steps(steps: Generator[None, None, Result]) -> Result:
+    """Return what a generator returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def damage(body: bytes, chance: random.Random) -> bytes:

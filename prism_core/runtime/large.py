@@ -1,0 +1,224 @@
+"""Requests with large bodies, and large answers: read and written beside the small ones.
+
+A small body is read in microseconds, where it arrives. A large one takes tens of
+milliseconds: it waits its turn, is read in steps between which the small ones are read,
+computed and answered, and only then joins the queue of the model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import numpy as np
+
+from prism_core import wire
+from prism_core.errors import DeadlineExceeded, Overloaded, PrismError
+from prism_core.runtime.batching import Waiting
+from prism_core.runtime.engine import Answered, Engine
+from prism_core.runtime.turns import Job, Turns
+from prism_core.types import Batch, Signature
+
+# The largest JSON table of this size is read in two milliseconds, as long as an execution
+# on the loop's thread may take.
+LARGE_BYTES = 256 * 1024
+# An answer of so many values is written in about as long.
+LARGE_VALUES = 32 * 1024
+# What may wait to be read; more is refused, as when the model's queue is full.
+MAX_WAITING_BYTES = 512 * 1024 * 1024
+# How often it is looked whether the model has room for another large request: it computes meanwhile.
+LOOK_S = 0.002
+
+Written = tuple[str, "bytes | bytearray"]
+
+
+@attrs.define(eq=False)
+class LargeCall:
+    """A request with a large body, on its way."""
+
+    call: wire.Call
+    body: memoryview
+    deadline: float
+    answer: Callable[[Answered], None]
+    job: Job | None = None
+    waiting: Waiting | None = None
+    batch: Batch | None = None
+    gone: bool = False
+
+
+class LargeRequests:
+    """Reads large bodies for the engine, and writes large answers.
+
+    Attributes
+    ----------
+    from_rows
+        An answer of fewer rows is never large.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._session = engine.session
+        self._loop = asyncio.get_running_loop()
+        self.from_rows = _large_from(engine.session.signature)
+        self._turns = Turns(engine.about_to_execute)
+        self._open: set[object] = set()
+        self._bytes = 0
+        self._read: deque[LargeCall] = deque()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def submit(self, call: wire.Call, body: memoryview, answer: Callable[[Answered], None]) -> LargeCall:
+        """Read a large body and have it computed; ``answer`` as for `Engine.submit`.
+
+        Raises
+        ------
+        Overloaded
+            If too many bytes wait to be read.
+        """
+        if self._bytes and self._bytes + len(body) > MAX_WAITING_BYTES:
+            raise Overloaded(
+                f"{self._bytes >> 20} MB of large bodies are waiting to be read.",
+                hint="Try again after `Retry-After`, or send fewer rows at a time.",
+                details={"retry_after_s": max(1.0, self._engine.queue.retry_after_s())},
+            )
+        timeout_s = call.timeout_ms / 1000
+        large = LargeCall(call, body, time.monotonic() + timeout_s if timeout_s > 0 else math.inf, answer)
+        arguments = (body, call.media_type, call.query, call.accept, call.style)
+        large.job = Job(
+            self._session.read_steps(*arguments),
+            lambda: self._session.read(*arguments),
+            lambda found: self._was_read(large, found),
+        )
+        self._begin(large)
+        self._bytes += len(body)
+        self._turns.add(large.job)
+        return large
+
+    def cancel(self, large: LargeCall | Job) -> None:
+        """Forget a request or an answer: nobody waits for it any more."""
+        if isinstance(large, Job):
+            self._turns.cancel(large)
+            self._end(large)
+            return
+        large.gone = True
+        if large.job:
+            self._turns.cancel(large.job)
+            self._bytes -= len(large.body)
+        if large.waiting:
+            self._engine.cancel(large.waiting)
+        self._end(large)
+
+    def is_large(self, outputs: Batch) -> bool:
+        """Whether an answer takes long to write."""
+        return any(_values(tensor) > LARGE_VALUES for tensor in outputs.tensors.values())
+
+    def write(
+        self, outputs: Batch, accept: str, style: str, done: Callable[[Written | Exception], None]
+    ) -> Job:
+        """Write a large answer; ``done`` is called with media type and body, or an exception."""
+
+        def written(found: Any) -> None:
+            self._end(job)
+            done(found)
+
+        job = Job(
+            self._session.write_steps(outputs, accept, style),
+            lambda: self._session.write(outputs, accept, style),
+            written,
+        )
+        self._begin(job)
+        self._turns.add(job, first=True)
+        return job
+
+    async def drain(self) -> None:
+        """Return when everything that was submitted has been answered."""
+        await self._empty.wait()
+
+    def close(self) -> None:
+        """Let go of the thread without waiting for it."""
+        self._turns.close()
+
+    def _was_read(self, large: LargeCall, found: Batch | Exception) -> None:
+        large.job = None
+        self._bytes -= len(large.body)
+        large.body = memoryview(b"")  # a view keeps the bytes that it needs
+        if isinstance(found, Batch):
+            large.batch = found
+            self._read.append(large)
+            if len(self._read) == 1:
+                self._pass_on()
+        elif isinstance(found, PrismError):
+            self._answer(large, _failed(found))
+        else:
+            self._answer(large, _failed(self._session.internal("A normalizer", found)))
+
+    def _pass_on(self) -> None:
+        """Let what was read wait for the model, in turn, as soon as its queue has room."""
+        while self._read:
+            large = self._read[0]
+            if not large.gone and not self._has_room(large):
+                self._loop.call_later(LOOK_S, self._pass_on)
+                return
+            self._read.popleft()
+            if not large.gone:
+                self._queue(large)
+
+    def _has_room(self, large: LargeCall) -> bool:
+        assert large.batch
+        queue = self._engine.queue
+        return (
+            not queue.large_rows or large.batch.rows <= queue.cap_rows or large.deadline <= time.monotonic()
+        )
+
+    def _queue(self, large: LargeCall) -> None:
+        assert large.batch
+        batch, large.batch = large.batch, None
+        left_s = large.deadline - time.monotonic()
+        if left_s <= 0:
+            late = DeadlineExceeded(
+                "The deadline passed before the body was read.",
+                hint="Allow more time, send fewer rows, or add replicas.",
+            )
+            self._answer(large, _failed(late))
+            return
+        timeout_s = left_s if large.deadline < math.inf else 0.0
+        try:
+            large.waiting = self._engine.submit(
+                batch, timeout_s, lambda answered: self._answer(large, answered)
+            )
+        except PrismError as error:
+            self._answer(large, _failed(error))
+            return
+        self._engine.begin_soon()
+
+    def _answer(self, large: LargeCall, answered: Answered) -> None:
+        self._end(large)
+        large.answer(answered)
+
+    def _begin(self, one: object) -> None:
+        self._open.add(one)
+        self._empty.clear()
+
+    def _end(self, one: object) -> None:
+        self._open.discard(one)
+        if not self._open:
+            self._empty.set()
+
+
+def _large_from(signature: Signature) -> int:
+    if not signature.batch_axis or any(-1 in spec.shape[1:] for spec in signature.outputs):
+        return 0
+    return LARGE_VALUES // max(1, *(math.prod(spec.shape[1:]) for spec in signature.outputs))
+
+
+def _values(tensor: Any) -> int:
+    return tensor.size if isinstance(tensor, np.ndarray) else len(tensor)
+
+
+def _failed(error: PrismError) -> Answered:
+    return Answered(error, 0, 0, 0.0, 0.0)
