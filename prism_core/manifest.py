@@ -29,7 +29,8 @@ class Batching:
     max_queue_rows
         Rows that may wait; beyond them a request is answered 503.
     latency_slo_ms
-        The objective for one execution, against which the cap is adapted; 0 turns that off.
+        The objective: for one execution, against which the cap is adapted, and for the calls
+        in flight, of which there are no more than it takes to answer them. 0 turns both off.
     """
 
     max_batch_rows: Annotated[int, msgspec.Meta(ge=1)] = 1024

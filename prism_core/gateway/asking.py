@@ -87,6 +87,7 @@ class Asking:
     """
 
     __slots__ = (
+        "_ahead",
         "_answer",
         "_begun",
         "_body",
@@ -106,6 +107,7 @@ class Asking:
         self, lane: Lane, head: Head, body: bytes, begun: float, deadline: float, answer: OnAnswer
     ) -> None:
         self._lane = lane
+        self._ahead = lane.in_flight
         self._head = head
         self._body = body
         self._begun = begun
@@ -123,11 +125,11 @@ class Asking:
         """Look into the cache, else compute; may answer at once."""
         cache = self._lane.cache
         if cache is None or not self._head.cached:
-            self.compute()
+            self._enter()
             return
         self._key = key = cache.key(self._head.mark, self._body)
         if key is None:
-            self.compute()
+            self._enter()
         elif (kept := cache.lookup(key)) is not None:
             self._found(kept, "hit")
         elif cache.join(key, self):
@@ -135,7 +137,7 @@ class Asking:
         elif cache.second is not None:
             self._second = asyncio.create_task(self._look_further(cache, key))
         else:
-            self.compute()
+            self._enter()
 
     def compute(self) -> None:
         """Send it to a replica, or wait for one."""
@@ -192,11 +194,18 @@ class Asking:
         if self.done:
             return
         if kept is None:
-            self.compute()
+            self._enter()
         else:
             for other in cache.land(key, kept):
                 other.land(kept)
             self._found(kept, "hit")
+
+    def _enter(self) -> None:
+        crowd = self._lane.crowd
+        if self._ahead >= crowd.bound:
+            self._fail(crowd.refusal)
+        else:
+            self.compute()
 
     def _replied(self, reply: wire.AnyFrame | Exception, body: memoryview) -> None:
         client, self._client = self._client, None
@@ -261,7 +270,10 @@ class Asking:
     def _end(self, outcome: Prediction | Exception | None) -> None:
         self.done = True
         self._disarm()
-        self._lane.ended(_record(self._lane, outcome, self._begun))
+        record = _record(self._lane, outcome, self._begun)
+        self._lane.ended(record)
+        if record.batch_rows:
+            self._lane.crowd.answered(self._ahead, record.total_s)
         if outcome is not None:
             self._answer(outcome)
 

@@ -18,6 +18,7 @@ from prism_core.errors import ModelNotFound, PrismError
 from prism_core.gateway.asking import Asking, Head, OnAnswer, Prediction
 from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.client import ReplicaClient
+from prism_core.gateway.crowd import Crowd
 from prism_core.manifest import Manifest
 from prism_core.specs import CallRecord
 from prism_core.types import Signature
@@ -43,6 +44,8 @@ class Lane:
     ----------
     in_flight
         Calls that have begun and not ended.
+    crowd
+        How many of them there may be.
     waiting
         Those of them that wait for a replica, the longest waiting first.
     wake
@@ -69,6 +72,7 @@ class Lane:
         self.cache = cache if self.deterministic else None
         self.clients: tuple[ReplicaClient, ...] = ()
         self.in_flight = 0
+        self.crowd = Crowd(manifest.model, manifest.batching)
         self.waiting: dict[Asking, None] = {}
         self.wake: Callable[[], None] | None = None
         self.refusal: PrismError | None = None
@@ -120,9 +124,9 @@ class Lane:
             `DeadlineExceeded` or `ReplicaLost`; not called after `Asking.cancel`.
         """
         begun = time.monotonic()
-        self.in_flight += 1
         deadline = begun + (timeout_s or self.manifest.timeout_s)
         asking = Asking(self, head, body, begun, deadline, answer)
+        self.in_flight += 1
         asking.begin()
         return asking
 

@@ -53,6 +53,8 @@ class KnownHeads:
         self.front = front
         self.get = (known := dict[bytes, KnownHead]()).get
         self._known = known
+        # The last refusal and its bytes: a crowded lane refuses all with the same one.
+        self.refusal: tuple[Exception | None, bytes, bytes] = (None, b"", b"")
 
     def learn(self, head: bytes, scope: Mapping[str, Any]) -> None:
         """Remember ``head`` if what the parser made of it is a plain predict request that keeps alive."""
@@ -68,6 +70,13 @@ class KnownHeads:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             self._known[head] = KnownHead(asked, headers)
+
+
+def _rendered(error: Exception) -> tuple[bytes, bytes]:
+    """Return the status line of a problem, and what follows the lines that every answer has."""
+    status, headers, content = problem_response(error)
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return STATUS_LINE[status], b"%b\r\n%b" % (lines, content)
 
 
 def _is_plain(head: bytes, scope: Mapping[str, Any]) -> bool:
@@ -217,9 +226,12 @@ class PredictProtocol(OneWriteProtocol):
         )
 
     def _problem(self, error: Exception) -> bytes:
-        status, headers, content = problem_response(error)
-        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
-        return b"%b%b%b\r\n%b" % (STATUS_LINE[status], self._common(), lines, content)
+        refusal, status, rest = self._heads.refusal
+        if refusal is not error:
+            status, rest = _rendered(error)
+            if type(error) is Overloaded:
+                self._heads.refusal = (error, status, rest)
+        return b"%b%b%b" % (status, self._common(), rest)
 
     def _common(self) -> bytes:
         """Return the lines that uvicorn adds to every answer."""

@@ -312,6 +312,20 @@ def scope():
     }
 
 
+async def test_a_crowd_is_refused_each_in_its_own_way(connection):
+    await connection.send(request(), request(b"[[1]]", "Accept: text/csv"))
+    connection.scene.lane.crowd.bound = 0
+    refused = (await connection.send(request(), request()))[2:]
+    connection.server.server_state.default_headers = [(b"date", b"tomorrow")]
+    later = (await connection.send(request()))[4:]
+
+    assert [(status, headers["retry-after"]) for status, headers, _ in refused] == [
+        ("HTTP/1.1 503 Service Unavailable", "1")
+    ] * 2
+    assert [headers["date"] for _, headers, _ in (*refused, *later)] == ["today", "today", "tomorrow"]
+    assert json.loads(refused[0][2]) == json.loads(later[0][2])
+
+
 @pytest.mark.parametrize("busy", [True, False])
 async def test_an_idle_connection_is_closed_in_the_end(connection, busy):
     await connection.send(request(), request())

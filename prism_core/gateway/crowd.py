@@ -1,0 +1,56 @@
+"""How many calls may be in flight at once: as many as are answered within the latency objective. Pure.
+
+A quick model's queue never fills its own bound of rows: under overload the calls wait in
+sockets and buffers, seconds long, and nothing is refused. So a lane measures the rate at
+which it answers when it is crowded, and by Little's law (in flight = rate x time; Little,
+Operations Research 9:3, 1961) takes no more calls than that rate answers in the objective.
+"""
+
+from __future__ import annotations
+
+from prism_core.errors import Overloaded
+from prism_core.manifest import Batching
+
+# So many calls may always be in flight, however slow the model; and only a lane with more of
+# them is at its limit, so that its rate is its capacity.
+FEW = 64
+# Weight of the newest measurement: a second's worth of answers forgets an unusual moment.
+SMOOTHING = 0.01
+
+
+class Crowd:
+    """The bound on the calls in flight of one version.
+
+    Parameters
+    ----------
+    model
+        Its name, for the refusal.
+    batching
+        ``latency_slo_ms`` is the objective, 0 for none; ``max_queue_rows`` bounds the calls
+        whatever is measured.
+
+    Attributes
+    ----------
+    bound
+        Calls that may be in flight; one more is refused with ``refusal``.
+    """
+
+    def __init__(self, model: str, batching: Batching) -> None:
+        self.bound = max(FEW, batching.max_queue_rows)
+        # One for all: when thousands are refused a second, making each its own would be most of the work.
+        self.refusal = Overloaded(
+            f"{model!r} has as many calls in flight as it answers within its latency objective.",
+            hint="Try again after `Retry-After`, raise latency_slo_ms, or add replicas.",
+            details={"retry_after_s": 1.0},
+        )
+        self._most = self.bound
+        self._objective_s = batching.latency_slo_ms / 1000
+        self._rate = 0.0
+
+    def answered(self, ahead: int, total_s: float) -> None:
+        """Learn from a call that was answered ``total_s`` seconds after it came behind ``ahead`` others."""
+        if ahead <= FEW or not self._objective_s:
+            return
+        seen = ahead / max(total_s, 1e-6)
+        self._rate += (SMOOTHING if self._rate else 1.0) * (seen - self._rate)
+        self.bound = min(self._most, max(FEW, int(self._rate * self._objective_s)))
