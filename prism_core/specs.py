@@ -94,8 +94,7 @@ class Request:
     options: Mapping[str, Any]
 
 
-@attrs.frozen
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What an encoder is given: the model's outputs and what the response says about them.
 
     ``outputs`` are the tensors to write, in order. ``style`` is "prism", or "v1" for the

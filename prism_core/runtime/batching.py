@@ -18,7 +18,7 @@ import itertools
 from collections.abc import Hashable
 from typing import Any
 
-import attrs
+import msgspec
 
 from prism_core.errors import Overloaded
 from prism_core.manifest import Batching
@@ -34,8 +34,7 @@ PART_S = 0.002
 SMOOTHING = 0.2
 
 
-@attrs.define(eq=False, slots=True)
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """One request in the queue.
 
     ``kind`` is equal for requests that may be joined; None may be joined with nothing and
@@ -53,8 +52,7 @@ class Waiting:
     large: bool = False
 
 
-@attrs.frozen(slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, eq=False):
     """Rows ``start:stop`` of a request, to be executed now."""
 
     request: Waiting

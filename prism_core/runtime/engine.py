@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import attrs
+import msgspec
 import numpy as np
 
 from prism_core.errors import DeadlineExceeded, PrismError
@@ -29,8 +29,7 @@ INLINE_S = 0.002
 INLINE_AFTER = 3
 
 
-@attrs.frozen(slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The outcome of one request: outputs or an error, and how it came about."""
 
     outputs: Batch | PrismError
@@ -40,13 +39,12 @@ class Answered:
     compute_s: float
 
 
-@attrs.define(eq=False, slots=True)
-class Pending:
+class Pending(msgspec.Struct, eq=False):
     """A request's life in the engine."""
 
     batch: Batch
     answer: Callable[[Answered], None]
-    pieces: list[Batch] = attrs.field(factory=list)
+    pieces: list[Batch] = []
     left: int = 0
     started: float = 0.0
     compute_s: float = 0.0
