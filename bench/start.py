@@ -106,4 +106,5 @@ async def main() -> None:
             await measure(loader, artifact, zygote=False, replicas=min(replicas, 3))
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -26,6 +26,7 @@ from prism_core.specs import (
     ModelEvent,
     Normalizer,
     Observer,
+    Optimizer,
 )
 
 hookspec = pluggy.HookspecMarker("prism")
@@ -43,6 +44,18 @@ def prism_loaders() -> Iterable[Loader]:  # type: ignore[empty-body]
         @hookimpl
         def prism_loaders():
             yield Loader("mean", suffixes=(".mean",), recognises=recognises, load=load)
+    """
+
+
+@hookspec
+def prism_optimizers() -> Iterable[Optimizer]:  # type: ignore[empty-body]
+    """Offer a faster form of a loader's models, for uploads that ask for one.
+
+    Called at boot and where a model is converted; `Optimizer.convert` runs there only::
+
+        @hookimpl
+        def prism_optimizers():
+            yield Optimizer("fast-mean", loader="mean", into="mean-table", convert=convert)
     """
 
 

@@ -7,10 +7,12 @@ needs cattrs.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import attrs
 import msgspec
+
+from prism_core.optimization import Optimization
 
 # Without a call for so long, a version with `min_replicas: 0` is unloaded where nobody says otherwise.
 IDLE_UNLOAD_S = 300.0
@@ -48,6 +50,7 @@ class Manifest:
     the owner admitted for this artifact. ``environment`` is the key of its environment.
     ``replicas`` stands for both bounds where these are None. ``idle_unload_s`` None is the
     server's, 0 never. A version that is ``pin``-ned stays loaded.
+    ``optimize`` is whether a faster form was asked for, ``optimization`` what came of it.
     """
 
     model: str
@@ -76,6 +79,27 @@ class Manifest:
     trust: tuple[str, ...] = ()
     batching: Batching = Batching()
     warnings: tuple[str, ...] = ()
+    optimize: Literal["auto", "off"] = "off"
+    optimization: Optimization | None = None
+
+    @property
+    def served(self) -> Manifest:
+        """The manifest as replicas get it: with loader and artifact of the form that they load."""
+        form = self.optimization
+        if form is None or form.state != "served":
+            return self
+        return attrs.evolve(self, loader=form.loader, digest=form.digest)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """All that the store keeps for this version."""
+        derived = self.optimization.digest if self.optimization else ""
+        return (self.digest, derived) if derived else (self.digest,)
+
+    def with_original(self, reason: str) -> Manifest:
+        """Return the manifest with the original form in service, because of ``reason``."""
+        assert self.optimization is not None
+        return attrs.evolve(self, optimization=attrs.evolve(self.optimization, state="failed", reason=reason))
 
     @property
     def fewest(self) -> int:

@@ -31,6 +31,7 @@ from prism_core.specs import (
     Loader,
     Normalizer,
     Observer,
+    Optimizer,
 )
 
 GROUP = "prism"
@@ -46,6 +47,7 @@ BUILT_IN: Mapping[str, str] = {
 # hook -> the record's attribute that must be unique among all plugins.
 _KINDS: Mapping[str, str] = {
     "prism_loaders": "name",
+    "prism_optimizers": "name",
     "prism_normalizers": "media_type",
     "prism_isolation_backends": "name",
     "prism_caches": "name",
@@ -93,6 +95,11 @@ class PluginSet:
         """Loaders by name."""
         return self.records["prism_loaders"]
 
+    def optimizer(self, loader: str) -> Optimizer | None:
+        """Return the first optimizer of a loader's models, None where nobody offers one."""
+        offered = self.records.get("prism_optimizers", {}).values()
+        return next((one for one in offered if one.loader == loader), None)
+
     @property
     def normalizers(self) -> Mapping[str, Normalizer]:
         """Normalizers by media type."""
@@ -137,12 +144,15 @@ class PluginSet:
         """Return the name of the plugin that offers ``record`` through ``hook``."""
         return self.owners[hook, record]
 
-    def runtime_plugins(self, loader: str) -> tuple[str, ...]:
-        """Return references of the plugins that a runtime of ``loader`` needs."""
-        owner = self.owner("prism_loaders", loader)
+    def runtime_plugins(self, loader: str, optimizer: Optimizer | None = None) -> tuple[str, ...]:
+        """Return references of the plugins that a runtime of ``loader`` needs; a conversion needs more."""
+        owners = [self.owner("prism_loaders", loader)]
+        if optimizer:
+            owners.append(self.owner("prism_optimizers", optimizer.name))
+            owners.append(self.owner("prism_loaders", optimizer.into))
         inside = ("prism_normalizers", "prism_runtime_startup")
         helpers = (n for n, p in self.plugins.items() if any(p.offers.get(hook) for hook in inside))
-        needed = dict.fromkeys(n for n in (owner, *helpers) if n not in BUILT_IN)
+        needed = dict.fromkeys(n for n in (*owners, *helpers) if n not in BUILT_IN)
         return tuple(self.plugins[name].reference for name in needed)
 
     def choose_loader(self, artifact: Artifact, name: str = "") -> Loader:

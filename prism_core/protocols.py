@@ -38,6 +38,10 @@ class BaseModel(ABC):
         return None
 
 
+# The task of a replica that converts its model and ends, instead of serving it.
+OPTIMIZE = "optimize"
+
+
 @attrs.frozen
 class ReplicaSpec:
     """All that an isolation backend needs to start one replica.
@@ -66,6 +70,8 @@ class ReplicaSpec:
         Kill line of the replica, 0 for none.
     token
         What the gateway will present in HELLO where the address is TCP; "" on a Unix socket.
+    task
+        "serve", or "optimize": convert the model, write the outcome into ``directory`` and end.
     """
 
     replica: str
@@ -79,6 +85,7 @@ class ReplicaSpec:
     threads: int = 1
     memory_limit_bytes: int = 0
     token: str = ""
+    task: str = "serve"
 
     def to_json(self) -> bytes:
         """Return the spec as JSON, paths as strings."""

@@ -54,6 +54,8 @@ class LimitSettings:
     drain_s: NotNegative = 10.0
     hold_s: Seconds = 30.0
     timeout_s: Seconds = 30.0
+    optimize_s: Seconds = 300.0
+    optimize_memory: Bytes = 4096 * MB
 
 
 @attrs.frozen
@@ -77,6 +79,7 @@ class ModelSettings:
     options: dict[str, Any] = attrs.field(factory=dict)
     batching: Batching = Batching()
     trust: tuple[str, ...] = ()
+    optimize: Literal["", "auto", "off", False] = ""
 
 
 @attrs.frozen
@@ -94,6 +97,7 @@ class Settings:
     load: tuple[str, ...] | None = None
     isolation: str = "process"
     link: str = "lan"
+    optimize: Literal["auto", "off", False] = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     models: dict[str, ModelSettings] = attrs.field(factory=dict)
     cache: CacheSettings = CacheSettings()

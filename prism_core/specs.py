@@ -5,7 +5,7 @@ Everything here is frozen and cheap: yielding a record imports no framework and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 import msgspec
+import numpy as np
 
 from prism_core.protocols import BaseModel, Cache, Launcher, Linker
 from prism_core.types import Batch, Signature
@@ -84,6 +85,77 @@ class Loader:
     options: type = NoConfig
     deterministic: bool = True
     row_independent: bool = True
+
+
+@attrs.frozen
+class Conversion:
+    """What an optimizer is given: a model as it would be served, and where to write another form of it.
+
+    Parameters
+    ----------
+    artifact, options
+        What was uploaded, and the loader's options.
+    model
+        The artifact as its loader loads it.
+    directory
+        An empty directory for what is written.
+    """
+
+    artifact: Artifact
+    options: Any
+    model: BaseModel
+    directory: Path
+
+
+@attrs.frozen
+class Candidate:
+    """Another form of a model: a file or directory that was written, and what it computes with.
+
+    ``problem`` is why this form could not be made; there is nothing at ``path`` then.
+    """
+
+    path: Path
+    dtype: str = ""
+    problem: str = ""
+
+
+@attrs.frozen
+class Optimizer:
+    """How models of one loader get a form that answers faster, and alike.
+
+    Runs in a process of its own, once a version. The core loads each candidate, compares it
+    with the original and measures both; the first that passes is what replicas load.
+
+    Parameters
+    ----------
+    name
+        What reports call it.
+    loader
+        The loader whose models it converts.
+    into
+        The loader of what it writes; it is given the version's own options.
+    convert
+        ``convert(conversion)`` yields candidates, the likeliest first; what it raises is
+        told as the reason why the original is kept.
+    rows
+        ``rows(model, generator)`` yields batches on which the forms would differ if they
+        differed at all, beside those that are made from the signature and the example.
+    tolerance
+        The largest error of a number that is let pass, relative to its output's magnitude.
+    packages
+        Distributions whose versions belong into the report.
+    available
+        Returns "" or one sentence why it cannot work here and how to get it.
+    """
+
+    name: str
+    loader: str
+    into: str
+    convert: Callable[[Conversion], Iterable[Candidate]]
+    rows: Callable[[BaseModel, np.random.Generator], Iterable[Batch]] | None = None
+    tolerance: float = 1e-6
+    packages: tuple[str, ...] = ()
+    available: Callable[[], str] = _always
 
 
 @attrs.frozen

@@ -10,17 +10,18 @@ from typing import Any
 import rich_click as click
 
 from prism_core.cli.media import media_type_of
+from prism_core.cli.optimized import optimization_lines
 from prism_core.cli.output import warn
 
 # The link may be a tunnel that is not up yet; a curl line is not worth more waiting.
 PAGE_S = 3.0
 
-RESULT_KEYS = ("model", "version", "digest", "url", "signature", "warnings")
+RESULT_KEYS = ("model", "version", "digest", "url", "signature", "warnings", "optimization")
 
 
 def result(version: dict[str, Any]) -> dict[str, Any]:
     """Return what ``prism upload --json`` prints."""
-    return {key: version[key] for key in RESULT_KEYS}
+    return {key: version.get(key) for key in RESULT_KEYS}
 
 
 def announce(version: dict[str, Any], example: Path | None, public: str) -> None:
@@ -31,6 +32,8 @@ def announce(version: dict[str, Any], example: Path | None, public: str) -> None
         click.secho("Model deployed successfully.", fg="green", bold=True)
     for warning in version["warnings"]:
         warn(warning)
+    for line in optimization_lines(version.get("optimization")):
+        click.echo(line)
     url = version["url"]
     click.echo(f"Public endpoint: {click.style(url, bold=True)}\n")
     line = curl_with(url, example) if example else curl_line(url, public)

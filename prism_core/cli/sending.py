@@ -16,6 +16,7 @@ STEPS = {
     "store": "Storing",
     "inspect": "Inspecting",
     "environment": "Preparing the environment",
+    "optimize": "Converting, comparing and measuring a faster form",
     "start": "Starting",
     "warm": "Warming up",
     "publish": "Publishing",

@@ -18,7 +18,7 @@ from prism_core.specs import Artifact, Finding, Loader, Severity
 log = structlog.get_logger("prism.deploy")
 
 # What every upload and every entry of `models` may say beside its options.
-OF_EVERY_MODEL = ("alias", "isolation", "loader", "name", "replicas", "threads")
+OF_EVERY_MODEL = ("alias", "isolation", "loader", "name", "optimize", "replicas", "threads")
 
 
 def inspect(plugins: PluginSet, artifact: Artifact, loader: Loader) -> tuple[str, ...]:
@@ -91,4 +91,13 @@ def _instead_of(name: str, known: set[str]) -> str:
 
 def essence(manifest: Manifest) -> Manifest:
     """Return what makes two uploads the same: all but the number, the time and what was said about it."""
-    return attrs.evolve(manifest, version=0, created=0.0, artifact="", warnings=(), trust=(), preload=True)
+    return attrs.evolve(
+        manifest,
+        version=0,
+        created=0.0,
+        artifact="",
+        warnings=(),
+        trust=(),
+        preload=True,
+        optimization=None,
+    )

@@ -162,4 +162,5 @@ def request_of(name: str, model: ModelSettings) -> UploadRequest:
         memory_limit_bytes=model.memory_limit,
         preload=model.preload,
         batching=model.batching,
+        optimize=model.optimize or ("off" if model.optimize is False else ""),
     )

@@ -19,16 +19,18 @@ from typing import Any, TypeVar
 import attrs
 import structlog
 
-from prism_core.errors import DeployError, InvalidParameter, PrismError
+from prism_core.errors import DeployError, IllegalTransition, InvalidParameter, PrismError
 from prism_core.gateway.admission import checked_options, essence, inspect
 from prism_core.gateway.lane import Head, Lane, signature_of
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.operate import Operator
+from prism_core.gateway.optimizing import Workshop, example_of
 from prism_core.gateway.records import VersionRow
 from prism_core.gateway.registry import LATEST, Version
 from prism_core.gateway.store import Checkpoint, Kept, passing
 from prism_core.gateway.views import UploadRequest, check_name
 from prism_core.manifest import Manifest
+from prism_core.optimization import Optimization
 from prism_core.specs import Artifact
 
 Progress = Callable[[str, Mapping[str, Any]], None]
@@ -116,10 +118,10 @@ class Uploads:
                 undo.push_async_callback(self.operator.store.release, kept.digest)
                 steps.begin("inspect", digest=kept.digest, size_bytes=kept.size_bytes)
                 manifest = await asyncio.to_thread(self._manifest, name, request, kept)
-                twin = self._twin(manifest)
+                twin = self._twin(manifest, anew)
                 if twin:
                     return await self._reuse(twin, request.alias, anew), True
-                version = await self._first_start(manifest, steps, undo)
+                version = await self._first_start(manifest, request, steps, undo)
                 lane = await self._warm(version, request, steps)
                 steps.begin("publish")
                 await uninterrupted(self._publish(version, lane, request.alias, undo))
@@ -155,16 +157,19 @@ class Uploads:
             trust=request.trust,
             batching=request.batching,
             warnings=inspect(self.operator.plugins, artifact, loader),
+            optimize=request.optimize or self.operator.settings.optimize or "off",
         )
 
     def _next_number(self, name: str) -> int:
         model = self.operator.registry.models.get(name)
         return model.last_version + 1 if model else 1
 
-    def _twin(self, manifest: Manifest) -> Version | None:
+    def _twin(self, manifest: Manifest, anew: bool) -> Version | None:
+        """Return the version that is equal; for who asks ``anew`` none whose conversion was not tried."""
         model = self.operator.registry.models.get(manifest.model)
         versions = reversed(list(model.versions.values())) if model else ()
-        return next((v for v in versions if essence(v.manifest) == essence(manifest)), None)
+        equal = (v for v in versions if essence(v.manifest) == essence(manifest))
+        return next((v for v in equal if not (anew and untried(v.manifest))), None)
 
     async def _reuse(self, version: Version, alias: str, anew: bool) -> Version:
         if anew:
@@ -174,23 +179,64 @@ class Uploads:
                 await self.operator.point(model, one, version)
         return version
 
-    async def _first_start(self, manifest: Manifest, steps: Steps, undo: AsyncExitStack) -> Version:
+    async def _first_start(
+        self, manifest: Manifest, request: UploadRequest, steps: Steps, undo: AsyncExitStack
+    ) -> Version:
         version = Version(manifest, published=False)
         self.operator.registry.put(version)
         undo.push_async_callback(self._abandon, version)
         self.operator.registry.tell("model.stored", manifest.model, manifest.version, digest=manifest.digest)
         steps.begin("environment", environment=manifest.environment, isolation=manifest.isolation)
-        place = await self.operator.place(manifest)
+        await self.operator.place(manifest)
         await asyncio.to_thread(self.operator.clear_directories, manifest)
+        if manifest.optimize == "auto":
+            steps.begin("optimize")
+            version.manifest = await self._optimized(manifest, request, undo)
         steps.begin("start", version=manifest.version, replicas=manifest.fewest)
         self.operator.registry.move(version, State.STARTING)
-        crew, ready = await self.operator.launch(version, place)
+        crew, ready = await self.operator.start_replicas(version)
         undo.push_async_callback(self.operator.supervisor.stop, manifest.model, manifest.version, 0)
         steps.begin("warm", load_ms=ready.load_ms, framework=ready.framework)
         version.signature = signature_of(ready)
+        manifest = version.manifest
         version.manifest = attrs.evolve(manifest, warnings=(*manifest.warnings, *ready.warnings))
         crew.manifest = version.manifest
         return version
+
+    async def _optimized(self, manifest: Manifest, request: UploadRequest, undo: AsyncExitStack) -> Manifest:
+        """Return the manifest with what came of the wish for a faster form."""
+        key = (manifest.model, manifest.version)
+        task = asyncio.ensure_future(self._converted(manifest, request, undo))
+        self.operator.optimizing[key] = task
+        try:
+            return attrs.evolve(manifest, optimization=await task)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is None or current.cancelling():
+                raise
+            raise IllegalTransition(
+                f"Version {manifest.version} of {manifest.model!r} was told to stop while it was optimized."
+            ) from None
+        finally:
+            del self.operator.optimizing[key]
+
+    async def _converted(
+        self, manifest: Manifest, request: UploadRequest, undo: AsyncExitStack
+    ) -> Optimization:
+        operator = self.operator
+        optimizer = operator.plugins.optimizer(manifest.loader)
+        if optimizer is None:
+            return Optimization("kept", f"no plugin offers a faster form of models of {manifest.loader!r}")
+        place = await operator.place(manifest, optimizer)
+        workshop = Workshop(place, operator.records, operator.settings.limits)
+        example = example_of(request.example, request.example_media_type)
+        async with workshop.converted(manifest, optimizer, example) as (optimization, form):
+            if form is None:
+                return optimization
+            self.checkpoint("optimize.made")
+            kept = await operator.store.keep_path(form)
+            undo.push_async_callback(operator.store.release, kept.digest)
+            return attrs.evolve(optimization, digest=kept.digest, size_bytes=kept.size_bytes)
 
     async def _warm(self, version: Version, request: UploadRequest, steps: Steps) -> Lane:
         manifest = version.manifest
@@ -220,6 +266,11 @@ class Uploads:
             self.operator.registry.move(version, State.FAILED, error="the upload did not succeed")
         self.operator.registry.discard(version)
         await asyncio.to_thread(self.operator.clear_directories, version.manifest)
+
+
+def untried(manifest: Manifest) -> bool:
+    """Tell whether a faster form was asked for and it could not be found out whether there is one."""
+    return manifest.optimization is not None and manifest.optimization.state == "failed"
 
 
 def decoded(example: str) -> bytes:

@@ -31,10 +31,10 @@ from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator, check_unaliased
 from prism_core.gateway.records import Records, open_records
 from prism_core.gateway.registry import LATEST, Model, Registry, Version
-from prism_core.gateway.replica import Replica
 from prism_core.gateway.salt import code_of, salt_of
 from prism_core.gateway.second import open_second_level
 from prism_core.gateway.service import PredictService
+from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Checkpoint, Staged, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
@@ -261,22 +261,8 @@ class Gateway:
             replicas=[shown_replica(replica) for replica in crew.replicas] if crew else [],
             loaded=bool(crew and crew.ready),
             last_used=version.use.last or None,
+            optimization=shown_optimization(manifest.optimization),
         )
-
-
-def shown_replica(replica: Replica) -> dict[str, Any]:
-    """Return a replica as `VersionInfo` has it."""
-    return {
-        "replica": replica.name,
-        "pid": replica.handle.pid if replica.handle else None,
-        "state": str(replica.state),
-        "memory_bytes": replica.usage.memory_bytes if replica.usage else None,
-        "share_bytes": replica.usage.share_bytes if replica.usage else None,
-        "restarts": replica.restarts,
-        "last_loss": replica.last_loss,
-        "address": replica.handle.address if replica.handle else "",
-        "started": replica.started,
-    }
 
 
 # --- opening ---------------------------------------------------------------------------
@@ -365,9 +351,10 @@ async def _open_operator(
 
 async def _restore(registry: Registry, records: Records, store: Store) -> Registry:
     registry.restore(await records.models())
-    for version in registry.versions():
-        store.hold(version.manifest.digest)
-    garbage = await asyncio.to_thread(store.collect, [v.manifest.digest for v in registry.versions()])
+    needed = [digest for version in registry.versions() for digest in version.manifest.digests]
+    for digest in needed:
+        store.hold(digest)
+    garbage = await asyncio.to_thread(store.collect, needed)
     if garbage:
         log.info("store.collected", removed=len(garbage))
     return registry

@@ -14,9 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import structlog
 
 from prism_core import wire
-from prism_core.errors import DeployError, IllegalTransition, PrismError, ServingError
+from prism_core.errors import (
+    DeployError,
+    IllegalTransition,
+    LaunchFailed,
+    ModelLoadFailed,
+    PluginError,
+    PrismError,
+    ServingError,
+)
 from prism_core.gateway.crew import Crew
 from prism_core.gateway.extensions import Openings
 from prism_core.gateway.lane import Lane, signature_of
@@ -32,15 +41,18 @@ from prism_core.manifest import Manifest
 from prism_core.plugins import PluginSet
 from prism_core.protocols import Launcher
 from prism_core.settings import Settings
-from prism_core.specs import Artifact, IsolationBackend
+from prism_core.specs import Artifact, IsolationBackend, Optimizer
 from prism_core.types import Signature
+
+log = structlog.get_logger("prism.operate")
 
 
 @attrs.frozen(eq=False)
 class Operator:
     """Everything that versions are brought up with.
 
-    ``make_lane`` makes the lane of a manifest and a signature; ``run`` is where sockets lie.
+    ``make_lane`` makes the lane of a manifest and a signature; ``run`` is where sockets lie;
+    ``optimizing`` are conversions under way, by model and version.
     """
 
     settings: Settings
@@ -54,6 +66,7 @@ class Operator:
     make_lane: Callable[[Manifest, Signature], Lane]
     data: Path
     run: Path
+    optimizing: dict[tuple[str, int], asyncio.Task[Any]] = attrs.field(factory=dict)
 
     # --- start and stop --------------------------------------------------------------
 
@@ -81,8 +94,7 @@ class Operator:
         version.error = ""
         await self.supervisor.stop(manifest.model, manifest.version, 0)  # what is left of a failed crew
         try:
-            place = await self.place(manifest)
-            crew, ready = await self.launch(version, place, attempts)
+            crew, ready = await self.start_replicas(version, attempts)
         except PrismError as error:
             self.fail(version, error)
             raise
@@ -117,7 +129,8 @@ class Operator:
         for version in versions:
             self.registry.discard(version)
             self.registry.tell("model.removed", model.name, version.manifest.version)
-            await self.store.release(version.manifest.digest)
+            for digest in version.manifest.digests:
+                await self.store.release(digest)
             await asyncio.to_thread(self.clear_directories, version.manifest)
 
     def break_off(self, versions: list[Version]) -> None:
@@ -128,6 +141,8 @@ class Operator:
         for version in versions:
             version.wanted = False
             self.supervisor.break_off(version.manifest.model, version.manifest.version)
+            if task := self.optimizing.get((version.manifest.model, version.manifest.version)):
+                task.cancel()
 
     async def _take_down(self, version: Version) -> None:
         manifest = version.manifest
@@ -204,14 +219,17 @@ class Operator:
 
     # --- parts -----------------------------------------------------------------------------
 
-    async def place(self, manifest: Manifest) -> Place:
+    async def place(self, manifest: Manifest, optimizer: Optimizer | None = None) -> Place:
         """Return where the version's replicas are started; opens the isolation backend if needed.
+
+        With an ``optimizer``: where its model is converted.
 
         Raises
         ------
         PluginError
             If the loader or the backend is not there any more.
         """
+        manifest = manifest.served
         loader = self.plugins.choose_loader(Artifact(Path(), manifest.artifact), manifest.loader)
         launcher = await self.launchers.get(manifest.isolation)
         backend = self.launchers.records[manifest.isolation]
@@ -221,12 +239,39 @@ class Operator:
             backend=backend.name,
             transport=backend.transport,
             artifact=self.store.path(manifest.digest),
-            plugins=self.plugins.runtime_plugins(loader.name),
+            plugins=self.plugins.runtime_plugins(loader.name, optimizer),
             warm=loader.requires,
             replicas=self.data / "replicas",
             run=self.run,
             ready_s=self.settings.limits.ready_s,
             drain_s=self.settings.limits.drain_s,
+        )
+
+    async def start_replicas(self, version: Version, attempts: int = 1) -> tuple[Crew, wire.Ready]:
+        """Start a version's replicas, in the original form where the converted one does not load any more."""
+        place = await self.place_of(version)
+        try:
+            return await self.launch(version, place, attempts)
+        except (ModelLoadFailed, LaunchFailed) as error:
+            self._serve_original(version, error)
+        return await self.launch(version, await self.place(version.manifest), attempts)
+
+    async def place_of(self, version: Version) -> Place:
+        """Return the version's place; that of its original form where the other's plugin is gone."""
+        try:
+            return await self.place(version.manifest)
+        except PluginError as error:
+            self._serve_original(version, error)
+        return await self.place(version.manifest)
+
+    def _serve_original(self, version: Version, error: PrismError) -> None:
+        """Let the version be served as it was uploaded; raises ``error`` again where it is already."""
+        manifest = version.manifest
+        if manifest.served is manifest:
+            raise error
+        log.warning("model.form_not_loaded", model=manifest.model, error=error.message)
+        version.manifest = manifest.with_original(
+            f"the converted form does not load any more: {error.message}"
         )
 
     async def launch(self, version: Version, place: Place, attempts: int = 1) -> tuple[Crew, wire.Ready]:
@@ -247,7 +292,7 @@ class Operator:
             If its loader or its backend is not there any more.
         """
         try:
-            place = await self.place(version.manifest)
+            place = await self.place_of(version)
         except PrismError as error:
             self.fail(version, error)
             raise

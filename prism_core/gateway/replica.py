@@ -176,7 +176,7 @@ class Replica:
     def _spec(self) -> ReplicaSpec:
         self.directory.mkdir(parents=True, exist_ok=True)
         manifest = self.directory / "manifest.json"
-        manifest.write_bytes(self.manifest.to_json())
+        manifest.write_bytes(self.manifest.served.to_json())
         place = self.place
         return ReplicaSpec(
             replica=self.name,

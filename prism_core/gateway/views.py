@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -35,6 +35,8 @@ class UploadRequest:
         The bytes are a tar of a directory.
     example
         A request body, in base64, that the new version must answer before it is published.
+    optimize
+        "auto": look for a faster form of the model; "" for the server's default.
     """
 
     name: str = ""
@@ -58,6 +60,7 @@ class UploadRequest:
     directory: bool = False
     example: str | None = None
     example_media_type: str = "application/json"
+    optimize: Literal["", "auto", "off"] = ""
 
     @property
     def model(self) -> str:
@@ -95,7 +98,8 @@ class VersionInfo:
     ``replicas`` holds, for each, ``replica``, ``pid``, ``state``, ``memory_bytes`` (its own)
     and ``share_bytes`` (and its part of what is shared), None where they were not measured,
     ``restarts``, ``last_loss`` (why it was last restarted), ``started`` and ``address``.
-    ``duplicate`` says that an upload was answered with a version that existed.
+    ``duplicate`` says that an upload was answered with a version that existed. ``optimization`` is
+    what came of the wish for a faster form, None where nobody asked.
     """
 
     model: str
@@ -117,6 +121,7 @@ class VersionInfo:
     loaded: bool = False
     last_used: float | None = None
     duplicate: bool = False
+    optimization: dict[str, Any] | None = None
 
 
 @attrs.frozen

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import logging
 import signal
 import socket
 import sys
 import time
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
-import msgspec
-
-from prism_core.errors import ModelLoadFailed, PrismError
-from prism_core.manifest import Manifest
-from prism_core.plugins import find, load_plugins
-from prism_core.protocols import BaseModel, ReplicaSpec
+from prism_core.errors import PrismError
+from prism_core.protocols import OPTIMIZE, ReplicaSpec
 from prism_core.runtime.engine import Engine
+from prism_core.runtime.loading import load
 from prism_core.runtime.server import Service, serve
-from prism_core.runtime.session import Session
-from prism_core.specs import Artifact, Loader
 
 # How long a replica whose model failed to load waits for a gateway to hear why.
 REPORT_S = 10.0
@@ -35,7 +27,7 @@ log = logging.getLogger("prism.runtime")
 
 
 def run(spec: ReplicaSpec, listener: socket.socket) -> int:
-    """Serve one replica on ``listener`` until SIGTERM or DRAIN.
+    """Serve one replica on ``listener`` until SIGTERM or DRAIN, or do the one task that ``spec`` names.
 
     Returns
     -------
@@ -43,6 +35,11 @@ def run(spec: ReplicaSpec, listener: socket.socket) -> int:
         The exit code: 0 after a drain, 1 if the model could not be loaded.
     """
     _log_to_stderr()
+    if spec.task == OPTIMIZE:
+        listener.close()
+        from prism_core.runtime.optimizing import job  # no business of a replica that serves
+
+        return job.run(spec)
     loop_factory = None
     if sys.platform != "win32":
         try:
@@ -97,67 +94,6 @@ async def _report(spec: ReplicaSpec, listener: socket.socket, error: PrismError)
         tasks.create_task(stop_when_told())
         tasks.create_task(serve(service, listener, DRAIN_S))
     return 1
-
-
-def load(spec: ReplicaSpec) -> tuple[Session, tuple[str, ...], str]:
-    """Load plugins and model as ``spec`` says and warm the model up.
-
-    Returns
-    -------
-    tuple
-        The session, warnings for the owner, and the framework's name and version.
-
-    Raises
-    ------
-    PrismError
-        With what failed; other exceptions of a loader become `ModelLoadFailed`.
-    """
-    manifest = Manifest.read(spec.manifest)
-    plugins = load_plugins(spec.plugins, built_in=("inputs",))
-    loader = find(plugins.loaders, manifest.loader, "loader")
-    plugins.hooks.prism_runtime_startup(model=manifest.model, version=manifest.version, threads=spec.threads)
-    model = _load_model(manifest, loader, spec.artifact)
-    normalizers = {name: one for name, one in plugins.normalizers.items() if not one.available()}
-    session = Session(manifest, model, normalizers)
-    cold = session.warm_up()
-    return session, (*model.warnings, *((cold,) if cold else ())), _framework(loader)
-
-
-def _load_model(manifest: Manifest, loader: Loader, path: Path) -> BaseModel:
-    try:
-        options: object = msgspec.convert(manifest.options, loader.options)
-    except msgspec.ValidationError as error:
-        raise ModelLoadFailed(f"The options of loader {loader.name!r} are wrong: {error}.") from error
-    for module in loader.requires[:1]:
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            raise ModelLoadFailed(
-                f"Loader {loader.name!r} needs {module!r}, which cannot be imported: {error}",
-                hint=f"Install {module!r} in the model's environment.",
-            ) from error
-    try:
-        return loader.load(Artifact(path, manifest.artifact), options)
-    except PrismError:
-        raise
-    except Exception as error:
-        log.exception("model.load_failed")
-        raise ModelLoadFailed(
-            f"Loader {loader.name!r} could not load {manifest.artifact!r}: {type(error).__name__}: {error}",
-            hint="The replica's log has the trace; is the file whole, and made for this framework?",
-        ) from error
-
-
-def _framework(loader: Loader) -> str:
-    for module in loader.requires[:1]:
-        try:
-            return f"{module} {sys.modules[module].__version__}"
-        except (AttributeError, KeyError):
-            try:
-                return f"{module} {version(module)}"
-            except PackageNotFoundError:
-                return module
-    return ""
 
 
 def _log_to_stderr() -> None:

@@ -8,6 +8,7 @@ import rich_click as click
 
 from prism_core.cli.client import admin
 from prism_core.cli.models import model_argument, version_option
+from prism_core.cli.optimized import optimization_lines
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import ago, escaped, memory_text, state_text, write_json, write_table
 from prism_core.sizes import format_bytes
@@ -51,6 +52,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("last used", ago(found["last_used"]) if found["last_used"] else ""),
         ("url", escaped(found["url"])),
         ("error", f"[red]{escaped(found['error'])}[/]" if found["error"] else ""),
+        *(("optimize", escaped(line)) for line in optimization_lines(found.get("optimization"))),
         *(("warning", f"[yellow]{escaped(warning)}[/]") for warning in found["warnings"]),
     ]
     return [(f"[dim]{name}[/]", text) for name, text in facts if text]

@@ -47,6 +47,11 @@ def _option(ctx: click.Context, _: click.Parameter, values: tuple[str, ...]) -> 
     return options
 
 
+def _wish(_ctx: click.Context, _: click.Parameter, value: bool | None) -> str:
+    """Return what the request says: "" leaves it to the server."""
+    return "" if value is None else "auto" if value else "off"
+
+
 _OPTIONS = (
     click.option("--name", default="", help="The model's name; else the file's: churn_model.pkl is churn."),
     click.option("--loader", default="", help="The loader; else the one that knows the content."),
@@ -64,6 +69,12 @@ _OPTIONS = (
         metavar="KEY=VALUE",
         callback=_option,
         help="An option of the loader; may be repeated.",
+    ),
+    click.option(
+        "--optimize/--no-optimize",
+        default=None,
+        callback=_wish,
+        help="Serve a faster form of the model if one is found that answers alike (scikit-learn).",
     ),
     click.option("--replicas", metavar="N", type=click.IntRange(1), help="How many processes serve it."),
     click.option(
@@ -108,6 +119,7 @@ EXAMPLES = """
 prism upload churn_model.pkl
 prism upload model.onnx --name digits --option threads=2 --replicas 2
 prism upload churn_model.pkl --alias champion --example rows.json
+prism upload forest.joblib --optimize
 """
 
 

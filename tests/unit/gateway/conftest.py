@@ -155,9 +155,10 @@ async def open_desk(data: Path, plugins: PluginSet | None = None, checkpoint=ign
         registry = Registry(events.append)
         store = Store(data / "artifacts", 1000, checkpoint)
         registry.restore(await records.models())
-        for version in registry.versions():
-            store.hold(version.manifest.digest)
-        store.collect([v.manifest.digest for v in registry.versions()])
+        needed = [digest for version in registry.versions() for digest in version.manifest.digests]
+        for digest in needed:
+            store.hold(digest)
+        store.collect(needed)
         backends = {"process": IsolationBackend("process", open=open_nothing)}
         supervisor = FakeSupervisor()
         operator = Operator(

@@ -37,14 +37,15 @@ def load(artifact: Artifact, options: SklearnOptions) -> SklearnModel:
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        estimator = _read(artifact, options)
+        estimator = read_estimator(artifact, options)
         _check(estimator, artifact.name)
         model = SklearnModel(estimator, options)
     model.warnings = _worth_telling(caught)
     return model
 
 
-def _read(artifact: Artifact, options: SklearnOptions) -> Any:
+def read_estimator(artifact: Artifact, options: SklearnOptions) -> Any:
+    """Return what ``artifact`` holds; raises as `load` does."""
     try:
         return _read_skops(artifact, options) if is_skops(artifact) else _read_pickle(artifact)
     except PrismError:

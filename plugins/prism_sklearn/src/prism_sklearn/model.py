@@ -32,6 +32,11 @@ class SklearnModel(BaseModel):
     told
         What the owner should know.
 
+    Attributes
+    ----------
+    behind
+        The estimator that gets what the feed gathers: the rest of a pipeline, or the whole.
+
     Raises
     ------
     ModelLoadFailed
@@ -45,7 +50,7 @@ class SklearnModel(BaseModel):
         shorten_forests(estimator)
         shorten_linear(estimator)
         self._thread = threading.local()
-        self._feed, answers = _settle(estimator, options)
+        self._feed, self.behind, answers = _settle(estimator, options)
         self._number = answers.number
         # Without its own check of finiteness a feed needs scikit-learn's.
         self._assume_finite = isinstance(self._feed, Matrix)
@@ -74,6 +79,11 @@ class SklearnModel(BaseModel):
                 hint="Compare the values with those that the model was fitted on.",
             ) from error
 
+    @property
+    def feed(self) -> Feed:
+        """How requests become what the estimator takes."""
+        return self._feed
+
     def example(self) -> Batch:
         """Return the row that the outputs were tried on."""
         return Batch(self._feed.example(1, self._number))
@@ -86,15 +96,16 @@ class SklearnModel(BaseModel):
         self._thread.ready = True
 
 
-def _settle(estimator: Any, options: SklearnOptions) -> tuple[Feed, Answers]:
-    """Return the first feed on which the estimator works, and what it answers."""
-    settled: tuple[Feed, Answers] | None = None
+def _settle(estimator: Any, options: SklearnOptions) -> tuple[Feed, Any, Answers]:
+    """Return the first feed on which the estimator works, what stands behind it, and what that answers."""
+    settled: tuple[Feed, Any, Answers] | None = None
     for feed in feeds_of(estimator, options.datatypes):
         if isinstance(feed, Matrix) and feed.names and not feed.frame:
             forget_names(estimator)
         shorter = without_frames(estimator, feed) if isinstance(feed, Table) else None
-        found = (shorter[1], answers_of(*shorter)) if shorter else (feed, answers_of(estimator, feed))
-        if found[1].tried:
+        behind, chosen = shorter or (estimator, feed)
+        found = (chosen, behind, answers_of(behind, chosen))
+        if found[2].tried:
             return found
         settled = settled or found
     assert settled is not None
