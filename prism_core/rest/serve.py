@@ -33,7 +33,7 @@ from prism_core.rest.errors import problem_response
 from prism_core.rest.listen import BACKLOG, address_of, listen
 from prism_core.rest.onewrite import OneWriteProtocol
 from prism_core.rest.predict import PredictFront
-from prism_core.rest.shortcut import KnownHeads, PredictProtocol
+from prism_core.rest.shortcut import Heads, PredictProtocol
 from prism_core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -191,7 +191,7 @@ def _server(app: Any) -> uvicorn.Server:
 
 
 def _protocol(app: Any) -> Any:
-    return partial(PredictProtocol, KnownHeads(app)) if isinstance(app, PredictFront) else OneWriteProtocol
+    return partial(PredictProtocol, Heads(app)) if isinstance(app, PredictFront) else OneWriteProtocol
 
 
 class LastResort:

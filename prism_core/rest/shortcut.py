@@ -1,23 +1,23 @@
-"""A head that was parsed once is not parsed again; its prediction needs no ASGI, no task and no future.
+"""The short way of a plain prediction: no ASGI, no task and no future, and no head parsed twice.
 
 The clients of a model send the same head with every request, but for the length of the
-body. `KnownHeads` remembers the exact bytes of heads that the HTTP parser has read as plain
-predict requests; for a request that begins with one of them `PredictProtocol` asks the
-service directly and writes the answer when it comes. Whatever is not known, or not plain
-(chunked bodies, Expect, upgrades, HTTP/1.0, Connection: close, large bodies), goes
+body: `Heads` parses a head once and remembers it by its exact bytes. `PredictProtocol` asks
+the service directly and writes the answer when it comes. Whatever is not plain (chunked
+bodies, Expect, upgrades, HTTP/1.0, Connection: close, large bodies, other routes) goes
 uvicorn's way to `PredictFront`, which answers the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, cast
+from urllib.parse import unquote
 
 import attrs
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from prism_core.errors import Overloaded
+from prism_core.errors import Overloaded, PrismError
 from prism_core.gateway.asking import Asking, Prediction
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.rest.onewrite import OneWriteProtocol
@@ -29,47 +29,84 @@ MAX_BODY_BYTES = 64 * 1024
 # A hostile client can make up heads; then all are learned anew.
 REMEMBERED = 4096
 _END = b"\r\n\r\n"
-_METHOD = b"POST "
+_NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 
 @attrs.frozen(slots=True)
-class KnownHead:
-    """A remembered head: what it says, and its headers for the guards."""
+class PlainHead:
+    """The head of a plain predict request: what it says, and its headers for the guards."""
 
     asked: PredictHead
     headers: Headers
 
 
-class KnownHeads:
+class Heads:
     """The heads of plain predict requests, by their bytes.
 
     Parameters
     ----------
     front
         Knows the routes.
+
+    Attributes
+    ----------
+    refusal
+        The last refusal and its bytes: a crowded lane refuses all with the same one.
     """
 
     def __init__(self, front: PredictFront) -> None:
         self.front = front
-        self.get = (known := dict[bytes, KnownHead]()).get
-        self._known = known
-        # The last refusal and its bytes: a crowded lane refuses all with the same one.
         self.refusal: tuple[Exception | None, bytes, bytes] = (None, b"", b"")
+        self._known: dict[bytes, PlainHead] = {}
+        self._longest = min(MAX_BODY_BYTES, front.max_body_bytes)
 
-    def learn(self, head: bytes, scope: Mapping[str, Any]) -> None:
-        """Remember ``head`` if what the parser made of it is a plain predict request that keeps alive."""
-        route = self.front.route(scope["path"])
-        if route is None or len(head) > MAX_HEAD_BYTES or not _is_plain(head, scope):
-            return
-        headers = list(scope["headers"])
+    def find(self, head: bytes) -> PlainHead | None:
+        """Return what ``head``, all bytes of it, says; None if the request is not plain."""
+        return self._known.get(head) or self._read(head)
+
+    def _read(self, head: bytes) -> PlainHead | None:
+        # A bare line feed might end the head earlier than the bytes that were looked for.
+        if not head.startswith(b"POST ") or head.count(b"\n") != head.count(b"\r\n"):
+            return None
         try:
-            asked = head_of(route, headers, scope["query_string"])
-        except Exception:  # it is refused each time it comes
-            return
-        if asked.length <= min(MAX_BODY_BYTES, self.front.max_body_bytes):
-            if len(self._known) >= REMEMBERED:
-                self._known.clear()
-            self._known[head] = KnownHead(asked, headers)
+            found = _Parsed(head)
+            route = self.front.route(found.path) if found.plain else None
+            asked = head_of(route, found.headers, found.query) if route else None
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, PrismError):
+            return None  # it is told what is wrong each time it comes
+        if asked is None or asked.length > self._longest:
+            return None
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        known = self._known[head] = PlainHead(asked, found.headers)
+        return known
+
+
+class _Parsed:
+    """What uvicorn's parser makes of a head."""
+
+    def __init__(self, head: bytes) -> None:
+        self.headers: Headers = []
+        self._url = b""
+        parser = httptools.HttpRequestParser(self)
+        parser.feed_data(head)
+        url = httptools.parse_url(self._url)
+        path = url.path.decode("ascii")
+        self.path = unquote(path) if "%" in path else path
+        self.query: bytes = url.query or b""
+        names = [name for name, _ in self.headers]
+        self.plain = (
+            parser.should_keep_alive()
+            and parser.get_http_version() == "1.1"
+            and names.count(b"content-length") == 1
+            and _NOT_PLAIN.isdisjoint(names)
+        )
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
 
 
 def _rendered(error: Exception) -> tuple[bytes, bytes]:
@@ -79,29 +116,16 @@ def _rendered(error: Exception) -> tuple[bytes, bytes]:
     return STATUS_LINE[status], b"%b\r\n%b" % (lines, content)
 
 
-def _is_plain(head: bytes, scope: Mapping[str, Any]) -> bool:
-    names = [name for name, _ in scope["headers"]]
-    return (
-        scope["method"] == "POST"
-        and scope["http_version"] == "1.1"
-        # A bare line feed might end the head earlier than the bytes that were looked for.
-        and head.count(b"\n") == head.count(b"\r\n")
-        and names.count(b"content-length") == 1
-        and not {b"transfer-encoding", b"expect", b"upgrade"}.intersection(names)
-    )
-
-
 class PredictProtocol(OneWriteProtocol):
     """uvicorn's HTTP protocol with the short way in front. One prediction at a time a connection."""
 
-    def __init__(self, heads: KnownHeads, **uvicorn: Any) -> None:
+    def __init__(self, heads: Heads, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self._heads = heads
         self._front = heads.front
         self._asking: Asking | None = None
         self._busy = False  # a prediction is on its way, or its answer is not yet taken
         self._parsing = False  # uvicorn's parser is inside a message
-        self._learning = b""
         self._held = b""  # the beginning of a request
         self._backlog = b""  # what came behind the request that is on its way
         self._last = False  # close after the answer
@@ -124,12 +148,9 @@ class PredictProtocol(OneWriteProtocol):
             super().data_received(data)
             return
         end = data.find(_END, 0, MAX_HEAD_BYTES) + len(_END)
-        known = self._heads.get(data[:end])
+        known = self._heads.find(data[:end])
         if known is None:
-            # Only what begins with a whole head can be told from what was sent before.
-            self._learning = data[:end] if end >= len(_END) and data.startswith(_METHOD) else b""
             super().data_received(data)
-            self._learning = b""
             return
         stop = end + known.asked.length
         if len(data) < stop:
@@ -145,13 +166,6 @@ class PredictProtocol(OneWriteProtocol):
         self._parsing = True
         super().on_message_begin()
 
-    def on_headers_complete(self) -> None:
-        """Learn the head, if it is the one that the data began with."""
-        head, self._learning = self._learning, b""
-        super().on_headers_complete()
-        if head and self.parser.should_keep_alive():
-            self._heads.learn(head, self.scope)
-
     def on_message_complete(self) -> None:
         """Be between two messages again."""
         self._parsing = False
@@ -159,7 +173,7 @@ class PredictProtocol(OneWriteProtocol):
 
     # --- out -------------------------------------------------------------------------
 
-    def _ask(self, known: KnownHead, body: bytes) -> None:
+    def _ask(self, known: PlainHead, body: bytes) -> None:
         self._busy = True
         asked = known.asked
         try:
