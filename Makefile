@@ -28,10 +28,10 @@ fix: setup
 	.venv/bin/ruff check --fix && .venv/bin/ruff format
 
 bench: setup
-	$(UV) pip install -q -p .venv -c constraints.txt --group bench && .venv/bin/python -m bench.run
+	.venv/bin/python -m bench.run $(ASK)
 
 constraints: setup
-	printf '%s\n' $(PARTS:%=-e' '%) uv hatchling | $(UV) $(COMPILE) $(GROUPS) --group bench - -o constraints.new
+	printf '%s\n' $(PARTS:%=-e' '%) uv hatchling | $(UV) $(COMPILE) $(GROUPS) - -o constraints.new
 	grep -v '^-e' constraints.new > constraints.txt && rm constraints.new
 
 .venv/.ready: Makefile constraints.txt pyproject.toml $(wildcard plugins/*/pyproject.toml examples/*/pyproject.toml)

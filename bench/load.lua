@@ -1,17 +1,24 @@
 -- wrk: POST the bodies of a file in turn, one a line. BODIES=file NO_STORE=1 wrk -s load.lua URL
+-- UNIQUE=n: eight @ in a body are a number that counts on from n, so that no body comes twice.
 local bodies, at = {}, 0
 for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
 local headers = { ["Content-Type"] = "application/json" }
 if os.getenv("NO_STORE") then headers["Cache-Control"] = "no-store" end
-local requests = {}
+local unique = tonumber(os.getenv("UNIQUE"))
+local requests, rests = {}, {}
 
 function init()
-  for i, body in ipairs(bodies) do requests[i] = wrk.format("POST", nil, headers, body) end
+  for i, body in ipairs(bodies) do
+    requests[i] = wrk.format("POST", nil, headers, body)
+    if unique then requests[i], rests[i] = requests[i]:match("^(.-)@@@@@@@@(.*)$") end
+  end
 end
 
 function request()
   at = at % #requests + 1
-  return requests[at]
+  if not unique then return requests[at] end
+  unique = unique + 1
+  return requests[at] .. string.format("%08d", unique) .. rests[at]
 end
 
 function done(summary, latency)

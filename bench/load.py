@@ -6,15 +6,13 @@ import json
 import os
 import subprocess
 from pathlib import Path
-
-import attrs
+from typing import NamedTuple
 
 from bench import processes
 from bench.servers import HERE, Running
 
 
-@attrs.frozen
-class Sample:
+class Sample(NamedTuple):
     """One run of wrk. Processor time is microseconds a request, by part of the server."""
 
     rps: float
@@ -25,12 +23,15 @@ class Sample:
 
 
 def load(
-    running: Running, bodies: Path, connections: int, seconds: float, *, no_store: bool = True
+    running: Running, bodies: Path, connections: int, seconds: int, *, unique: int | None = None
 ) -> Sample:
-    """Load ``running`` with the lines of ``bodies`` in turn."""
+    """Load ``running`` with the lines of ``bodies`` in turn.
+
+    With ``unique`` each body has a mark, `MARK`, that becomes a number counting on from it.
+    """
     own = running.processes()
     before = processes.cpu_s(own)
-    found = wrk(running.url, bodies, connections, seconds, no_store)
+    found = wrk(running.url, bodies, connections, seconds, variables(running, unique))
     spent = processes.cpu_s(own)
     requests = max(1, found["requests"])
     return Sample(
@@ -42,10 +43,21 @@ def load(
     )
 
 
-def wrk(url: str, bodies: Path, connections: int, seconds: float, no_store: bool) -> dict[str, float]:
+MARK = "@" * 8
+
+
+def variables(running: Running, unique: int | None) -> dict[str, str]:
+    """Return what the script is told."""
+    told = {"NO_STORE": "1"} if running.server.no_store else {}
+    return told if unique is None else told | {"UNIQUE": str(unique)}
+
+
+def wrk(
+    url: str, bodies: Path, connections: int, seconds: int, environment: dict[str, str]
+) -> dict[str, float]:
     """Run wrk with one thread and return what its script found."""
-    environment = {**os.environ, "BODIES": str(bodies)} | ({"NO_STORE": "1"} if no_store else {})
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "load.lua"), url]
-    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+    told = {**os.environ, "BODIES": str(bodies)} | environment
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua"), url]
+    output = subprocess.run(command, env=told, check=True, capture_output=True, text=True).stdout
     line = next(line for line in output.splitlines() if line.startswith("RESULT "))
     return dict(json.loads(line.removeprefix("RESULT ")))

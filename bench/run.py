@@ -1,12 +1,12 @@
-"""Run PRISM and its peers side by side: ``python -m bench.run``.
+"""Run PRISM and its peers side by side: ``make bench``, or ``python -m bench.run``.
 
-A quick look while one works on PRISM:
+A quick look while one works on PRISM, with nothing written:
 
-    .venv/bin/python -m bench.run --servers PRISM,ceiling --models logistic --connections 64 --seconds 3
+    .venv/bin/python -m bench.run --servers PRISM,ceiling --models logistic --connections 64 --quick
 
-Each server is started alone, warmed up, measured with wrk and stopped; rounds go through
-all of them in turn. Every request carries ``Cache-Control: no-store``, so PRISM computes each
-answer.
+Each server is started alone, its answers are compared with the model's own, it is warmed up,
+measured with wrk and stopped; rounds go through all of them in turn, and medians count.
+Every request carries ``Cache-Control: no-store``, so PRISM computes each answer.
 """
 
 from __future__ import annotations
@@ -16,63 +16,102 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-from bench.load import Sample, load
-from bench.servers import FILES, HERE, OURS, Server, serving
+import attrs
+
+from bench import environments, machine, plots, report, scenarios
+from bench.measuring import Subject, measure
+from bench.ours import OURS
+from bench.peers import PEERS
+from bench.results import Document, read
+from bench.servers import FILES, HERE, Server
+
+ALL = {server.name: server for server in (*OURS, *PEERS)}
+PLOTS = {
+    "throughput": ("rps", "Requests a second over connections (higher is better)"),
+    "latency": ("p50_ms", "Median latency in ms over connections (lower is better)"),
+}
+
+
+def given() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--servers", type=comma, default=list(ALL), help=", ".join(ALL))
+    parser.add_argument("--models", type=comma, default=list(FILES), help=", ".join(FILES))
+    parser.add_argument("--connections", type=comma, default=["1", "16", "64"])
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--seconds", type=int, default=2, help="of each load")
+    parser.add_argument("--scenarios", type=comma, default=list(scenarios.ALL), help="or '' for none")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "latest.json")
+    parser.add_argument("--quick", action="store_true", help="one round, no scenario, nothing written")
+    parser.add_argument("--publish", action="store_true", help="write BENCHMARKS.md and its plots as well")
+    parser.add_argument("--again", type=Path, help="only write the report of these results anew")
+    return parser.parse_args()
 
 
 def comma(text: str) -> list[str]:
-    return text.split(",")
-
-
-def measure(server: Server, models: Path, model: str, connections: list[int], seconds: float) -> list[int]:
-    rows = json.loads((models / "rows.json").read_text())[model]
-    bodies = models / f"{model}-{server.name.replace(' ', '-')}.jsonl"
-    bodies.write_text("\n".join(server.body([row]) for row in rows))
-    with serving(server, models, model, rows[:20]) as running:
-        load(running, bodies, 16, 1)
-        for count in connections:
-            show(model, server.name, count, load(running, bodies, count, seconds))
-        return running.answer
-
-
-def compare(servers: list[Server], models: Path, model: str, connections: list[int], seconds: float) -> None:
-    """Measure all servers; a round in which they disagree about the answers does not count."""
-    answers = {}
-    for server in servers:
-        answer = measure(server, models, model, connections, seconds)
-        if not server.fixed:
-            answers[server.name] = answer
-    if any(answer != next(iter(answers.values())) for answer in answers.values()):
-        raise SystemExit(f"The servers disagree about {model}: {answers}")
-
-
-def show(model: str, server: str, connections: int, sample: Sample) -> None:
-    cpu = "  ".join(f"{part} {us:.1f}" for part, us in sorted(sample.cpu_us.items()))
-    print(
-        f"{model:12} {server:12} c={connections:<3} {sample.rps:8,.0f}/s  p50 {sample.p50_ms:.2f} "
-        f"p99 {sample.p99_ms:.2f} ms  cpu us/request: {cpu}  errors {sample.errors}",
-        flush=True,
-    )
+    """Split ``a,b``; nothing of ""."""
+    return [part for part in text.split(",") if part]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    names = [server.name for server in OURS]
-    parser.add_argument("--servers", type=comma, default=names)
-    parser.add_argument("--models", type=comma, default=list(FILES))
-    parser.add_argument("--connections", type=comma, default=["1", "16", "64"])
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=3)
-    given = parser.parse_args()
-    chosen = [server for server in OURS if server.name in given.servers]
-    connections = [int(count) for count in given.connections]
+    """Measure, print the tables, write results and, if asked, the page."""
+    asked = given()
+    if asked.again:
+        publish(read(json.loads(asked.again.read_text())))
+        return
+    if asked.quick:
+        asked.rounds, asked.scenarios = 1, []
+    servers = [ALL[name] for name in asked.servers]
+    for server in servers:
+        if server.peer:
+            environments.ensure(server.peer)
+    document = Document(machine.facts(), {"rounds": asked.rounds, "seconds": asked.seconds})
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-models-") as directory:
         subprocess.run([sys.executable, str(HERE / "models.py"), directory], check=True)
-        for _ in range(given.rounds):
-            for model in given.models:
-                compare(chosen, Path(directory), model, connections, given.seconds)
+        run(document, servers, Path(directory), asked)
+    print(f"Took {(time.monotonic() - begun) / 60:.1f} minutes.", file=sys.stderr)
+    if not asked.quick:
+        document.installed = installed(servers)
+        asked.out.write_text(json.dumps(attrs.asdict(document), indent=1) + "\n")
+        print("\n\n".join(report.tables(document).values()))
+    if asked.publish:
+        publish(document)
+
+
+def run(document: Document, servers: list[Server], models: Path, asked: argparse.Namespace) -> None:
+    """Fill the document: the rounds, then the scenarios."""
+    connections = [int(count) for count in asked.connections]
+    for number in range(1, asked.rounds + 1):
+        for model in asked.models:
+            subject = Subject(models, model, number)
+            for server in servers:
+                if model in server.models:
+                    measure(document, server, subject, connections, asked.seconds)
+    for name in asked.scenarios:
+        document.scenarios[name] = scenarios.ALL[name](models)
+
+
+def installed(servers: list[Server]) -> dict[str, dict[str, object]]:
+    """Return what installing each server brings."""
+    found = {s.name: environments.installed(s.peer, s.package) for s in servers if s.peer}
+    if any(server.name == "PRISM" for server in servers):
+        found = {"PRISM": environments.installed_prism()} | found
+    return {name: attrs.asdict(of) for name, of in found.items()}
+
+
+def publish(document: Document) -> None:
+    """Write the tables into BENCHMARKS.md, the plots beside the results, and the results by their date."""
+    page = HERE.parent / "BENCHMARKS.md"
+    page.write_text(report.insert(page.read_text(), report.tables(document)))
+    results = HERE / "results"
+    for name, (field, title) in PLOTS.items():
+        (results / f"{name}.svg").write_text(plots.plot(document, field, title))
+    day = results / f"{document.machine['date']}.json"
+    day.write_text(json.dumps(attrs.asdict(document), indent=1) + "\n")
 
 
 if __name__ == "__main__":

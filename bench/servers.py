@@ -1,4 +1,4 @@
-"""What a server under test is, and PRISM and the two ceilings as such; `bench.peers` has the others.
+"""What a server under test is, and its life; `bench.ours` and `bench.peers` say which there are.
 
 A server is started for one model, answers at one URL, and ends with the block:
 
@@ -34,8 +34,13 @@ FILES = {
     "forest-onnx": "forest.onnx",
     "mlp": "mlp.onnx",
 }
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
-READY_S = 120.0
+# For all: one thread for numeric libraries, as a replica of PRISM has; `predictor` on the path.
+SHARED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(HERE / "shared")}
+READY_S = 60.0
+
+
+class StartFailed(Exception):
+    """A server did not answer, or not what its model says."""
 
 
 @attrs.frozen
@@ -72,27 +77,32 @@ class Server:
     command
         The command line for a place.
     environment
-        Variables beside `THREADS`.
-    after
-        What is to be done once it runs; returns the URL. None where ``path`` is enough.
+        Variables beside `SHARED`.
     body, labels
         Its protocol: rows to a request's body, the decoded answer to labels.
     fixed
         It answers without a model, so its answers are not compared.
-    python
-        The interpreter of its environment; ours where it has none of its own.
+    prepare
+        What is to be done before it starts, and does not count as its start.
+    peer, package
+        The name of its environment, "" for ours, and of the package that is under test.
+    no_store
+        Ask with ``Cache-Control: no-store``, so that nothing is answered from a cache.
+    models
+        The models that it is measured with.
     """
 
     name: str
     command: Callable[[Place], Sequence[object]]
     path: str = "/predict"
     environment: Callable[[Place], dict[str, str]] = lambda place: {}
-    after: Callable[[Place], str] | None = None
     body: Callable[[list[list[float]]], str] = plain_body
     labels: Callable[[Any], list[int]] = plain_labels
     fixed: bool = False
-    python: Path = Path(sys.executable)
-    directory: Path | None = None
+    prepare: Callable[[Place], None] | None = None
+    peer: str = ""
+    package: str = ""
+    no_store: bool = True
     models: tuple[str, ...] = tuple(FILES)
 
 
@@ -118,9 +128,11 @@ def serving(server: Server, models: Path, model: str, rows: list[list[float]]) -
     mark = uuid.uuid4().hex
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as data:
         place = Place(models, model, free_port(), Path(data))
+        if server.prepare:
+            server.prepare(place)
         begun = time.monotonic()
         with started(server, place, mark) as root:
-            url = server.after(place) if server.after else f"http://127.0.0.1:{place.port}{server.path}"
+            url = f"http://127.0.0.1:{place.port}{server.path.format(model=model)}"
             answer = first_answer(url, server.body(rows), root)
             taken_s = time.monotonic() - begun
             yield Running(server, url, root.pid, mark, taken_s, server.labels(answer))
@@ -129,7 +141,7 @@ def serving(server: Server, models: Path, model: str, rows: list[list[float]]) -
 @contextlib.contextmanager
 def started(server: Server, place: Place, mark: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run the server's command until the block ends; its last words are shown if it fails."""
-    environment = os.environ | THREADS | server.environment(place) | {processes.MARK: mark}
+    environment = os.environ | SHARED | server.environment(place) | {processes.MARK: mark}
     command = [str(word) for word in server.command(place)]
     with (place.data / "log").open("wb") as log:
         root = subprocess.Popen(
@@ -166,7 +178,7 @@ def first_answer(url: str, body: str, root: subprocess.Popen[bytes]) -> Any:
                 if answer.status_code == 200:
                     return answer.json()
             time.sleep(0.02)
-    raise SystemExit(f"{url} did not come up")
+    raise StartFailed(f"no answer within {READY_S:g} s")
 
 
 def free_port() -> int:
@@ -176,34 +188,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-PRISM_CLI = (sys.executable, "-m", "prism_core.cli")
-
-
-def serve_prism(place: Place) -> Sequence[object]:
-    """Return `prism serve` as the README has it, on the loopback."""
-    ports = ("--port", place.port, "--admin-port", 0)
-    return (*PRISM_CLI, "serve", "--host", "127.0.0.1", *ports, "--data-dir", place.data / "prism")
-
-
-def upload_prism(place: Place) -> str:
-    """Upload the model once the server is up; return its URL."""
-    upload = (*PRISM_CLI, "upload", place.file, "--name", place.model, "--json")
-    command = [str(word) for word in (*upload, "--data-dir", place.data / "prism")]
-    url = f"http://127.0.0.1:{place.port}/health/live"
-    deadline = time.monotonic() + READY_S
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            httpx.get(url)
-            break
-        time.sleep(0.02)
-    return str(json.loads(subprocess.run(command, check=True, capture_output=True).stdout)["url"])
-
-
-def uvicorn(app: str, folder: str, python: object = sys.executable) -> Callable[[Place], Sequence[object]]:
+def uvicorn(
+    app: str, folder: str, interpreter: Callable[[], object] = lambda: sys.executable
+) -> Callable[[Place], Sequence[object]]:
     """Return the command of an application under uvicorn: httptools, uvloop, no access log."""
     best = ("--http", "httptools", "--loop", "uvloop", "--no-access-log", "--log-level", "warning")
     return lambda place: (
-        *(python, "-m", "uvicorn", app, "--app-dir", HERE / folder, "--port", place.port),
+        *(interpreter(), "-m", "uvicorn", app, "--app-dir", HERE / folder, "--port", place.port),
         *best,
     )
 
@@ -211,11 +202,3 @@ def uvicorn(app: str, folder: str, python: object = sys.executable) -> Callable[
 def model_variable(place: Place) -> dict[str, str]:
     """Name the model's file in the environment."""
     return {"MODEL": str(place.file)}
-
-
-OURS = (
-    Server("PRISM", serve_prism, after=upload_prism),
-    Server("bare ASGI", uvicorn("bare:app", "ceilings"), fixed=True),
-    Server("ceiling", uvicorn("front:app", "ceilings"), environment=model_variable),
-    Server("FastAPI", uvicorn("fastapi_app:app", "peers"), environment=model_variable),
-)

@@ -10,13 +10,10 @@ import asyncio
 import gc
 import struct
 import sys
-from pathlib import Path
 
 import msgspec
 import numpy as np
 import uvloop
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
 from predictor import load
 
 FRAME = struct.Struct("<II")
