@@ -169,6 +169,24 @@ class Receiver:
         if self._held:
             self._parts.append(data[at:] if at else data)
 
+    def begun(self, at_least: int) -> tuple[AnyFrame, memoryview, int] | None:
+        """Take the frame whose body has begun, if it has ``at_least`` bytes: header, beginning, length.
+
+        The rest of the body is then the caller's to receive.
+        """
+        if self._needed < at_least or self._held < PREFIX.size:
+            return None
+        data = b"".join(self._parts)
+        header_bytes, body_bytes = PREFIX.unpack_from(data)
+        body_at = PREFIX.size + header_bytes
+        if body_bytes < at_least or len(data) < body_at:
+            self._parts = [data]
+            return None
+        view = memoryview(data)
+        self._parts.clear()
+        self._held, self._needed = 0, PREFIX.size
+        return _header(view[PREFIX.size : body_at]), view[body_at:], body_bytes
+
 
 def _header(data: memoryview) -> AnyFrame:
     try:

@@ -17,6 +17,7 @@ import attrs
 
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost, StillLoading
+from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.cache import AnswerCache, Kept
 from prism_core.gateway.client import ReplicaClient
 from prism_core.specs import CallRecord
@@ -104,7 +105,13 @@ class Asking:
     )
 
     def __init__(
-        self, lane: Lane, head: Head, body: bytes, begun: float, deadline: float, answer: OnAnswer
+        self,
+        lane: Lane,
+        head: Head,
+        body: bytes | memoryview,
+        begun: float,
+        deadline: float,
+        answer: OnAnswer,
     ) -> None:
         self._lane = lane
         self._ahead = lane.in_flight
@@ -127,7 +134,19 @@ class Asking:
         if cache is None or not self._head.cached:
             self._enter()
             return
-        self._key = key = cache.key(self._head.mark, self._body)
+        if len(self._body) >= LARGE_BYTES:  # a millisecond a megabyte, which others need not wait for
+            loop = asyncio.get_running_loop()
+            keyed = loop.run_in_executor(None, cache.key, self._head.mark, self._body)
+            keyed.add_done_callback(lambda done: self._keyed(cache, done.result()))
+        else:
+            self._look(cache, cache.key(self._head.mark, self._body))
+
+    def _keyed(self, cache: AnswerCache, key: bytes | None) -> None:
+        if not self.done:
+            self._look(cache, key)
+
+    def _look(self, cache: AnswerCache, key: bytes | None) -> None:
+        self._key = key
         if key is None:
             self._enter()
         elif (kept := cache.lookup(key)) is not None:

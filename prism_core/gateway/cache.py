@@ -174,7 +174,7 @@ class AnswerCache:
         self._hits = 0
         self._aside = 0
 
-    def key(self, mark: bytes, body: bytes) -> bytes | None:
+    def key(self, mark: bytes, body: bytes | memoryview) -> bytes | None:
         """Return the key of a request, or None while the cache steps aside.
 
         ``mark`` holds everything but the body that changes the answer, its own length first.

@@ -15,6 +15,7 @@ import structlog
 
 from prism_core import wire
 from prism_core.errors import NotReadyInTime, ReplicaLost, error_from_code
+from prism_core.filling import LARGE_BYTES, Filling, write_all
 
 # The runtime drops what has expired before it is computed; it gets this much longer to say
 # so itself, so that the answer names the queue and not just the clock.
@@ -69,7 +70,7 @@ class ReplicaClient(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._receiver = wire.Receiver()
         self._calls: dict[int, tuple[float, OnReply]] = {}
-        self._out: list[bytes] = []
+        self._out: list[bytes | bytearray | memoryview] = []
         self._last_id = 0
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -85,7 +86,7 @@ class ReplicaClient(asyncio.Protocol):
         """Calls so far, signs of life among them."""
         return self._last_id
 
-    def ask(self, head: CallHead, body: bytes, timeout_s: float, answer: OnReply) -> int:
+    def ask(self, head: CallHead, body: bytes | memoryview, timeout_s: float, answer: OnReply) -> int:
         """Send a call and return its number.
 
         ``answer`` is called once, never before this returns: with the `wire.Reply` and its body, or with
@@ -131,7 +132,7 @@ class ReplicaClient(asyncio.Protocol):
         return self._last_id
 
     def _send_call(
-        self, call_id: int, frame: wire.Frame, timeout_s: float, body: bytes, answer: OnReply
+        self, call_id: int, frame: wire.Frame, timeout_s: float, body: bytes | memoryview, answer: OnReply
     ) -> None:
         if self.lost:
             self._loop.call_soon(answer, _gone(), NOTHING)
@@ -170,7 +171,7 @@ class ReplicaClient(asyncio.Protocol):
 
     # --- the socket ------------------------------------------------------------------
 
-    def _send(self, frame: wire.Frame, body: bytes = b"") -> None:
+    def _send(self, frame: wire.Frame, body: bytes | memoryview = b"") -> None:
         if not self._out:
             self._loop.call_soon(self._flush)
         self._out.append(wire.encode(frame, len(body)))
@@ -179,8 +180,8 @@ class ReplicaClient(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._transport and not self.lost:
-            self._transport.write(b"".join(self._out))
-        self._out.clear()
+            write_all(self._transport, self._out)
+        self._out = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
         self._transport = cast(asyncio.Transport, transport)
@@ -188,12 +189,19 @@ class ReplicaClient(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
         try:
             for frame, body in self._receiver.feed(data):
-                call = self._calls.pop(getattr(frame, "id", 0), None)
-                if call is not None:
-                    _tell(call[1], frame, body)
+                self._take(frame, body)
+            if large := self._receiver.begun(LARGE_BYTES):
+                frame, begun, size = large
+                assert self._transport is not None
+                Filling(self._transport, self, begun, size, partial(self._take, frame))
         except wire.WireError:
             assert self._transport is not None
             self._transport.abort()
+
+    def _take(self, frame: wire.AnyFrame, body: memoryview) -> None:
+        call = self._calls.pop(getattr(frame, "id", 0), None)
+        if call is not None:
+            _tell(call[1], frame, body)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: D102 - asyncio's
         self._lose()

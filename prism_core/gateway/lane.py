@@ -112,7 +112,7 @@ class Lane:
         self._emptied = asyncio.get_running_loop().create_future()
         await asyncio.wait({self._emptied}, timeout=timeout_s)
 
-    def ask(self, head: Head, body: bytes, timeout_s: float, answer: OnAnswer) -> Asking:
+    def ask(self, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer) -> Asking:
         """Begin a call; ``answer`` is called once with its outcome, perhaps before this returns.
 
         Parameters
@@ -130,7 +130,7 @@ class Lane:
         asking.begin()
         return asking
 
-    async def predict(self, head: Head, body: bytes, timeout_s: float = 0.0) -> Prediction:
+    async def predict(self, head: Head, body: bytes | memoryview, timeout_s: float = 0.0) -> Prediction:
         """Return the answer to ``body``; as `ask`, for whoever may await.
 
         Raises

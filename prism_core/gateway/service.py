@@ -42,7 +42,9 @@ class PredictService:
             raise self._registry.explain(reference)
         return lane
 
-    def ask(self, reference: str, head: Head, body: bytes, timeout_s: float, answer: OnAnswer) -> Asking:
+    def ask(
+        self, reference: str, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer
+    ) -> Asking:
         """Begin a prediction; see `Lane.ask`. Raises `ModelNotFound` at once."""
         return self.lane(reference).ask(head, body, timeout_s, answer)
 

@@ -12,6 +12,8 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from prism_core.filling import write_all
+
 
 class OneWrite:
     """A transport that collects writes until the end of the event loop's turn."""
@@ -19,9 +21,9 @@ class OneWrite:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes | bytearray | memoryview] = []
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Write ``data`` soon."""
         if not self._waiting:
             self._loop.call_soon(self._flush)
@@ -34,8 +36,8 @@ class OneWrite:
 
     def _flush(self) -> None:
         if self._waiting:
-            self._transport.write(b"".join(self._waiting))
-            self._waiting.clear()
+            waiting, self._waiting = self._waiting, []
+            write_all(self._transport, waiting)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

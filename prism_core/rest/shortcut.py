@@ -2,14 +2,15 @@
 
 The clients of a model send the same head with every request, but for the length of the
 body: `Heads` parses a head once and remembers it by its exact bytes. `PredictProtocol` asks
-the service directly and writes the answer when it comes. Whatever is not plain (chunked
-bodies, Expect, upgrades, HTTP/1.0, Connection: close, large bodies, other routes) goes
-uvicorn's way to `PredictFront`, which answers the same.
+the service directly and writes the answer when it comes. A large body is received straight
+into its own memory. Whatever is not plain (chunked bodies, Expect, upgrades, HTTP/1.0,
+Connection: close, other routes) goes uvicorn's way to `PredictFront`, which answers the same.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -18,14 +19,14 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from prism_core.errors import Overloaded, PrismError
+from prism_core.filling import LARGE_BYTES, Filling
 from prism_core.gateway.asking import Asking, Prediction
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.rest.onewrite import OneWriteProtocol
 from prism_core.rest.predict import PredictFront, PredictHead, head_of
 
-# Beyond these a request is not a small one, and parsing its head does not matter.
+# Beyond this a request is not a small one, and parsing its head does not matter.
 MAX_HEAD_BYTES = 2048
-MAX_BODY_BYTES = 64 * 1024
 # A hostile client can make up heads; then all are learned anew.
 REMEMBERED = 4096
 _END = b"\r\n\r\n"
@@ -58,7 +59,6 @@ class Heads:
         self.front = front
         self.refusal: tuple[Exception | None, bytes, bytes] = (None, b"", b"")
         self._known: dict[bytes, PlainHead] = {}
-        self._longest = min(MAX_BODY_BYTES, front.max_body_bytes)
 
     def find(self, head: bytes) -> PlainHead | None:
         """Return what ``head``, all bytes of it, says; None if the request is not plain."""
@@ -74,7 +74,7 @@ class Heads:
             asked = head_of(route, found.headers, found.query) if route else None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, PrismError):
             return None  # it is told what is wrong each time it comes
-        if asked is None or asked.length > self._longest:
+        if asked is None or asked.length > self.front.max_body_bytes:
             return None
         if len(self._known) >= REMEMBERED:
             self._known.clear()
@@ -128,6 +128,7 @@ class PredictProtocol(OneWriteProtocol):
         self._parsing = False  # uvicorn's parser is inside a message
         self._held = b""  # the beginning of a request
         self._backlog = b""  # what came behind the request that is on its way
+        self._filling = False  # a large body arrives
         self._last = False  # close after the answer
         self._settled: asyncio.Future[None] | None = None
         self._used_at = 0.0
@@ -154,7 +155,10 @@ class PredictProtocol(OneWriteProtocol):
             return
         stop = end + known.asked.length
         if len(data) < stop:
-            self._held = data
+            if known.asked.length < LARGE_BYTES:
+                self._held = data
+            elif not self._fill(known, memoryview(data)[end:]):
+                super().data_received(data)
             return
         if len(data) > stop:
             self._backlog = data[stop:]
@@ -173,11 +177,28 @@ class PredictProtocol(OneWriteProtocol):
 
     # --- out -------------------------------------------------------------------------
 
-    def _ask(self, known: PlainHead, body: bytes) -> None:
-        self._busy = True
+    def _fill(self, known: PlainHead, begun: memoryview) -> bool:
+        """Receive the rest of a large body, unless it is known already that it will be refused."""
         asked = known.asked
         try:
             self._front.check(asked, known.headers, self.client)
+            self._front.service.lane(asked.reference)
+        except Exception:  # uvicorn's way says so, and takes the body off the connection
+            return False
+        self._busy = self._filling = True
+        Filling(self.transport, self, begun, asked.length, partial(self._filled, known))
+        return True
+
+    def _filled(self, known: PlainHead, body: memoryview) -> None:
+        self._filling = False
+        self._ask(known, body, checked=True)
+
+    def _ask(self, known: PlainHead, body: bytes | memoryview, *, checked: bool = False) -> None:
+        self._busy = True
+        asked = known.asked
+        try:
+            if not checked:
+                self._front.check(asked, known.headers, self.client)
             asking = self._front.service.ask(
                 asked.reference, asked.head, body, asked.timeout_s, self._answered
             )
@@ -198,6 +219,8 @@ class PredictProtocol(OneWriteProtocol):
         else:
             answer = self._problem(cast(Exception, outcome))
         transport.write(answer)
+        if type(outcome) is Prediction and len(outcome.body) >= LARGE_BYTES:
+            transport.write(outcome.body)
         if self._last:
             transport.close()
         self._used_at = self.loop.time()
@@ -220,7 +243,7 @@ class PredictProtocol(OneWriteProtocol):
             self.data_received(data)
 
     def _written(self, prediction: Prediction) -> bytes:
-        """Return head and body of an answer; the same headers as `predict.headers_of`."""
+        """Return head and body of an answer, a large body apart; the same headers as `predict.headers_of`."""
         body = prediction.body
         return (
             b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\n"
@@ -235,7 +258,7 @@ class PredictProtocol(OneWriteProtocol):
                 prediction.version,
                 prediction.cache.encode(),
                 prediction.batch_rows,
-                cast(bytes, body),  # a memoryview will do
+                cast(bytes, body) if len(body) < LARGE_BYTES else b"",  # a memoryview will do
             )
         )
 
@@ -259,7 +282,7 @@ class PredictProtocol(OneWriteProtocol):
     def resume_writing(self) -> None:
         """Go on with a client that has taken its answer."""
         super().resume_writing()
-        if self._busy and self._asking is None:
+        if self._busy and self._asking is None and not self._filling:
             self._go_on()
 
     def timeout_keep_alive_handler(self) -> None:
@@ -285,7 +308,7 @@ class PredictProtocol(OneWriteProtocol):
 
     def shutdown(self) -> None:
         """Close, after the answer that is due; uvicorn's tasks, which a drain waits for, then hold it."""
-        if self._asking is None:
+        if self._asking is None and not self._filling:
             super().shutdown()
             return
         self._last = True

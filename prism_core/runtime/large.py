@@ -24,10 +24,8 @@ from prism_core.runtime.engine import Answered, Engine
 from prism_core.runtime.turns import Job, Turns
 from prism_core.types import Batch, Signature
 
-# The largest JSON table of this size is read in two milliseconds, as long as an execution
-# on the loop's thread may take.
-LARGE_BYTES = 256 * 1024
-# An answer of so many values is written in about as long.
+# An answer of so many values is written in about two milliseconds, as long as an execution on
+# the loop's thread may take; so is the reading of a body that is just not large.
 LARGE_VALUES = 32 * 1024
 # What may wait to be read; more is refused, as when the model's queue is full.
 MAX_WAITING_BYTES = 512 * 1024 * 1024

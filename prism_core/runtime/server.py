@@ -14,10 +14,11 @@ import msgspec
 
 from prism_core import wire
 from prism_core.errors import PrismError, Unauthorized
+from prism_core.filling import LARGE_BYTES, Filling, write_all
 from prism_core.runtime.batching import Waiting
 from prism_core.runtime.engine import Answered, Engine
 from prism_core.runtime.http import HttpConnection
-from prism_core.runtime.large import LARGE_BYTES, LargeCall, LargeRequests, Written
+from prism_core.runtime.large import LargeCall, LargeRequests, Written
 from prism_core.runtime.turns import Job
 
 log = logging.getLogger("prism.runtime")
@@ -132,7 +133,7 @@ class FrameConnection(asyncio.Protocol):
         self._transport = transport
         self._receiver = wire.Receiver()
         self._calls: dict[int, Waiting | LargeCall | Job] = {}
-        self._out: list[bytes | bytearray] = []
+        self._out: list[bytes | bytearray | memoryview] = []
         self._greeted = False
         self._reading = False
         self._loop = asyncio.get_running_loop()
@@ -148,16 +149,30 @@ class FrameConnection(asyncio.Protocol):
         try:
             for frame, body in self._receiver.feed(data):
                 self._take(frame, body)
+            if large := self._receiver.begun(LARGE_BYTES):
+                self._fill(*large)
         except wire.WireError as error:
-            log.warning("connection.refused %s", error)
-            self._flush()
-            self._transport.close()
+            self._refuse(error)
         # A gateway sends what it has in one write, so there is nothing to wait for: a lone
         # request saves three turns of the loop.
         if self._service.engine:
             self._service.engine.begin()
         self._reading = False
         self._flush()
+
+    def _fill(self, frame: wire.AnyFrame, begun: memoryview, size: int) -> None:
+        def done(body: memoryview) -> None:
+            try:
+                self._take(frame, body)
+            except wire.WireError as error:
+                self._refuse(error)
+
+        Filling(self._transport, self, begun, size, done)
+
+    def _refuse(self, error: wire.WireError) -> None:
+        log.warning("connection.refused %s", error)
+        self._flush()
+        self._transport.close()
 
     def _take(self, frame: wire.AnyFrame, body: memoryview) -> None:
         if type(frame) is wire.Call and self._greeted:
@@ -252,8 +267,8 @@ class FrameConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._out and not self._transport.is_closing():
-            self._transport.write(b"".join(self._out))
-        self._out.clear()
+            write_all(self._transport, self._out)
+        self._out = []
 
 
 async def serve(service: Service, listener: socket.socket, drain_s: float) -> None:

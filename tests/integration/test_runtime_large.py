@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from prism_core.errors import DeadlineExceeded, InternalError, InvalidInput
+from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.lane import Head
 from prism_core.inputs import prism_normalizers
-from prism_core.runtime.large import LARGE_BYTES, LARGE_VALUES
+from prism_core.runtime.large import LARGE_VALUES
 from prism_core.runtime.server import Service
 from prism_core.specs import Normalizer
 

@@ -12,11 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from prism_core.errors import Forbidden
+from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.service import PredictService
 from prism_core.rest.onewrite import OneWriteProtocol
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.serve import _server
-from prism_core.rest.shortcut import MAX_BODY_BYTES, REMEMBERED
+from prism_core.rest.shortcut import REMEMBERED
 
 
 def request(body=b"[[1]]", *lines, path="/model/m/predict", method="POST"):
@@ -34,6 +35,9 @@ class Transport:
     def write(self, data):
         self.written += data
 
+    def writelines(self, parts):
+        self.written += b"".join(parts)
+
     def close(self):
         self.closed = True
 
@@ -50,7 +54,7 @@ class Transport:
         return default
 
     def set_protocol(self, protocol):
-        raise AssertionError("nothing upgrades")
+        self.protocol = protocol
 
 
 class Service(PredictService):
@@ -152,7 +156,6 @@ async def test_a_plain_request_takes_the_short_way_whether_its_head_is_known_or_
         request(b"[[1]]", "Connection: close"),
         request(b"[[1]]", "Expect: 100-continue"),
         request(b"[[1]]", "Upgrade: websocket", "Connection: upgrade"),
-        request(b"x" * (MAX_BODY_BYTES + 1)),
         request(b"[[1]]", "X-Filler: " + "x" * 2048),
         request(b"[[1]]", "X-Prism-Timeout: soon"),
         request(b"[[1]]").replace(b"HTTP/1.1", b"HTTP/1.0"),
@@ -161,7 +164,7 @@ async def test_a_plain_request_takes_the_short_way_whether_its_head_is_known_or_
         request(b"[[1]]", path="/model/m"),
         request(b"[[1]]", method="PUT"),
     ],
-    ids=["close", "expect", "upgrade", "large", "long", "wrong", "http1.0", "chunked", "other", "put"],
+    ids=["close", "expect", "upgrade", "long", "wrong", "http1.0", "chunked", "other", "put"],
 )
 async def test_what_is_not_plain_never_takes_it(connection, plain):
     for _ in range(3):
@@ -169,6 +172,54 @@ async def test_what_is_not_plain_never_takes_it(connection, plain):
         connection.connect()
 
     assert connection.service.short == 0
+
+
+async def test_a_large_body_is_received_into_its_own_memory_and_answered_the_same(connection):
+    body = b"[[%b]]" % b"1".zfill(LARGE_BYTES)
+    whole = request(body, "Cache-Control: no-store")
+    (one,) = await connection.send(whole)
+    connection.transport.written = b""
+    await connection.send(whole[:1000])
+    filling = connection.transport.protocol
+    for at in range(1000, len(whole), 100_000):
+        piece = whole[at : at + 100_000]
+        filling.get_buffer(-1)[: len(piece)] = piece
+        filling.buffer_updated(len(piece))
+    await connection.settle()
+
+    assert connection.service.short == 2
+    assert answers(connection.transport.written) == [one]
+    assert connection.transport.protocol is connection.protocol
+
+
+async def test_a_large_body_that_a_guard_refuses_is_not_received(scene_of):
+    class Guard:
+        asked = 0
+
+        def check(self, call):
+            self.asked += 1
+            if self.asked > 1:
+                raise Forbidden("Enough.")
+
+    guard = Guard()
+    connection = Connection(scene_of(deterministic=False), guards=[guard])
+    whole = request(b"[[%b]]" % b"1".zfill(LARGE_BYTES))
+    await connection.send(whole)
+    connection.transport.written = b""
+    (refused,) = await connection.send(whole[:1000])
+
+    assert refused[0] == "HTTP/1.1 403 Forbidden"
+    assert not hasattr(connection.transport, "protocol")
+
+
+async def test_a_client_that_goes_away_with_half_a_large_body_leaves_nothing(connection):
+    whole = request(b"[[%b]]" % b"1".zfill(LARGE_BYTES))
+    await connection.send(whole[:1000])
+    connection.transport.protocol.connection_lost(None)
+    await connection.settle()
+
+    assert connection.service.short == 0
+    assert not connection.server.server_state.connections
 
 
 KINDS = {
