@@ -35,6 +35,15 @@ class CacheSettings:
 
 
 @attrs.frozen
+class ModelCacheSettings:
+    """What is different for one model; None: as the server has it."""
+
+    enabled: bool | None = None
+    ttl_s: Seconds | None = None
+    max_memory: Bytes | None = None
+
+
+@attrs.frozen
 class MemorySettings:
     """Memory of all replicas together, in bytes, and when models are loaded and unloaded; 0 is no limit."""
 
@@ -60,9 +69,9 @@ class LimitSettings:
 
 @attrs.frozen
 class ModelSettings:
-    """A model that the server brings up by itself, and the defaults of a model of that name."""
+    """A model that the server brings up by itself; without a path, the cache of one that was uploaded."""
 
-    path: str
+    path: str = ""
     loader: str = ""
     alias: str = ""
     preload: bool = True
@@ -78,8 +87,16 @@ class ModelSettings:
     isolation: str = ""
     options: dict[str, Any] = attrs.field(factory=dict)
     batching: Batching = Batching()
+    cache: ModelCacheSettings = ModelCacheSettings()
     trust: tuple[str, ...] = ()
     optimize: Literal["", "auto", "off", False] = ""
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse what would be read by nobody."""
+        default = {field.name: field.default for field in attrs.fields(ModelSettings)} | {"options": {}}
+        said = {name for name, value in default.items() if getattr(self, name) != value}
+        if not self.path and said != {"cache"}:
+            raise ValueError("path is required, unless `cache` is all that is set.")
 
 
 @attrs.frozen

@@ -154,6 +154,7 @@ class Asking:
         elif cache.join(key, self):
             self._arm()
         elif cache.second is not None:
+            self._arm()
             self._second = asyncio.create_task(self._look_further(cache, key))
         else:
             self._enter()
@@ -212,10 +213,11 @@ class Asking:
         self._second = None
         if self.done:
             return
+        self._disarm()
         if kept is None:
             self._enter()
         else:
-            for other in cache.land(key, kept):
+            for other in cache.land(key, kept, computed=False):
                 other.land(kept)
             self._found(kept, "hit")
 
@@ -313,6 +315,8 @@ class Asking:
 
     def _too_late(self) -> None:
         self._timer = None
+        if self._second is not None:
+            self._second.cancel()
         self._leave()
         self._end(self._late())
 

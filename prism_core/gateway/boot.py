@@ -82,7 +82,8 @@ class Boot:
             in_order = sorted(wanted, key=lambda v: (v in loaded, -v.manifest.created))
             await asyncio.gather(*(self._bring_up(version, version in loaded) for version in in_order))
             for name, model in self.settings.models.items():
-                await self._bring_own(name, model)
+                if model.path:
+                    await self._bring_own(name, model)
         except Exception:
             log.exception("gateway.boot_failed")
         finally:

@@ -1,13 +1,13 @@
-"""Answers kept by exact bytes: a memory store, and the policy around it.
+"""Answers kept by exact bytes: the policy around the store.
 
-`MemoryCache` is the built-in `CacheBackend`. `AnswerCache` is what a lane asks: it keys,
-coalesces equal requests in flight, and steps aside where nothing ever hits.
+`AnswerCache` is what a lane asks: it keys, coalesces equal requests in flight, and steps
+aside where nothing ever hits. `MemoryCache` is the built-in `CacheBackend`.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from hashlib import blake2b
@@ -16,16 +16,19 @@ from typing import Protocol
 import attrs
 import msgspec
 
+from prism_core.gateway.lru import Group, Store
 from prism_core.hookspecs import hookimpl
 from prism_core.specs import CacheBackend
 
-# A rough cost of an entry beside its bytes: key, tuple, dict slots.
-ENTRY_BYTES = 300
-# After so many look-ups with fewer hits than one in a hundred, the cache steps aside for
-# a while and then looks again.
+# After so many look-ups with fewer hits than one in a hundred, the cache steps aside for so
+# many requests or so long, whichever is over first, and then looks again.
 SAMPLE = 1000
 USEFUL = 0.01
 ASIDE = 20_000
+ASIDE_S = 10.0
+# A request up to this size is its own key: joining its bytes takes 0.1 us, a digest of them 0.8.
+EXACT_BYTES = 512
+DIGEST_BYTES = 16
 
 
 @attrs.frozen
@@ -37,65 +40,24 @@ class MemoryCacheConfig:
 
 
 class MemoryCache:
-    """Least recently used by bytes, with a time to live.
-
-    Parameters
-    ----------
-    max_bytes
-        Upper bound of what keys and values take; a value that alone is larger is not kept.
-    clock
-        Monotonic seconds.
-    """
+    """The store as a `Cache`."""
 
     def __init__(self, max_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.max_bytes = max_bytes
-        self.bytes = 0
-        self._clock = clock
-        self._entries: OrderedDict[bytes, tuple[bytes, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def lookup(self, key: bytes) -> bytes | None:
-        """Return the value, or None; `get` without the event loop."""
-        entry = self._entries.get(key)
-        if entry is None:
-            return None
-        value, ends = entry
-        if ends <= self._clock():
-            self._forget(key)
-            return None
-        self._entries.move_to_end(key)
-        return value
-
-    def keep(self, key: bytes, value: bytes, ttl_s: float | None) -> None:
-        """Keep a value; `put` without the event loop."""
-        if key in self._entries:
-            self._forget(key)
-        size = len(value) + ENTRY_BYTES
-        if size > self.max_bytes or (ttl_s is not None and ttl_s <= 0):
-            return
-        self._entries[key] = (value, float("inf") if ttl_s is None else self._clock() + ttl_s)
-        self.bytes += size
-        while self.bytes > self.max_bytes:
-            self._forget(next(iter(self._entries)))
+        self._store = Store(max_bytes, clock)
+        self._all = Group()
 
     async def get(self, key: bytes) -> bytes | None:
         """Return the value or None."""
-        return self.lookup(key)
+        value: bytes | None = self._store.lookup(key)
+        return value
 
     async def put(self, key: bytes, value: bytes, ttl_s: float | None) -> None:
         """Keep the value for at most ``ttl_s`` seconds."""
-        self.keep(key, value, ttl_s)
+        self._store.keep(key, value, len(value), ttl_s, self._all)
 
     async def clear(self) -> None:
         """Forget everything."""
-        self._entries.clear()
-        self.bytes = 0
-
-    def _forget(self, key: bytes) -> None:
-        value, _ = self._entries.pop(key)
-        self.bytes -= len(value) + ENTRY_BYTES
+        self._store.clear()
 
 
 @asynccontextmanager
@@ -112,7 +74,7 @@ def prism_caches() -> Iterator[CacheBackend]:
     yield CacheBackend("memory", open=open_memory, config=MemoryCacheConfig)
 
 
-class Kept(msgspec.Struct, array_like=True, frozen=True):
+class Kept(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """An answer as it is kept: what the reply said, and its body."""
 
     media_type: str
@@ -120,8 +82,15 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
     body: bytes
 
 
+class Stored(msgspec.Struct, array_like=True, frozen=True):
+    """An answer as a second level has it: when it ends, in Unix seconds, and the answer."""
+
+    ends: float
+    kept: Kept
+
+
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Kept).decode
+_decode = msgspec.msgpack.Decoder(Stored).decode
 
 
 class Further(Protocol):
@@ -153,26 +122,49 @@ class AnswerCache:
 
     Parameters
     ----------
-    memory
+    store
         The first level, shared by all versions.
     salt
-        What makes the version different from all others: the digest of its artifact and of
-        its manifest.
+        What makes the version's answers different from all others: see `prism_core.gateway.salt`.
     ttl_s
-        How long an answer may be served again.
+        How long an answer may be given again.
     second
         What is asked behind it; None for none.
+    bound
+        What the versions of the model may take together; None: as much as there is.
+    clock
+        Unix seconds, which servers that share a second level have in common.
+
+    Attributes
+    ----------
+    kept
+        What the store has of this version.
     """
 
-    def __init__(self, memory: MemoryCache, salt: bytes, ttl_s: float, second: Further | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        salt: bytes,
+        ttl_s: float,
+        second: Further | None = None,
+        bound: Group | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.second = second
-        self._memory = memory
-        self._salted = blake2b(salt, digest_size=16)
+        self.kept = Group()
+        self._store = store
+        self._bound = bound
+        self._salt = blake2b(salt, digest_size=DIGEST_BYTES).digest()
         self._ttl_s = ttl_s
+        self._clock = clock
+        self._closed = False
         self._flights: dict[bytes, list[Waiter]] = {}
-        self._looked = 0
-        self._hits = 0
+        self._left = SAMPLE
+        self._useful = 0
         self._aside = 0
+        self._return: asyncio.TimerHandle | None = None
+
+    # --- keys ------------------------------------------------------------------------
 
     def key(self, mark: bytes, body: bytes | memoryview) -> bytes | None:
         """Return the key of a request, or None while the cache steps aside.
@@ -182,46 +174,73 @@ class AnswerCache:
         if self._aside:
             self._aside -= 1
             return None
-        digest = self._salted.copy()
-        digest.update(mark)
+        if len(body) <= EXACT_BYTES:
+            return self._salt + mark + body
+        digest = blake2b(self._salt + mark, digest_size=DIGEST_BYTES)
         digest.update(body)
         return digest.digest()
 
+    # --- the first level ---------------------------------------------------------------
+
     def lookup(self, key: bytes) -> Kept | None:
         """Return what memory has, and learn whether asking it pays."""
-        value = self._memory.lookup(key)
-        self._looked += 1
-        if value is not None:
-            self._hits += 1
-        if self._looked >= SAMPLE:
-            if self._hits < self._looked * USEFUL and not self.second:
-                self._aside = ASIDE
-            self._looked = self._hits = 0
-        return _decode(value) if value is not None else None
+        kept: Kept | None = self._store.lookup(key)
+        self._left -= 1
+        if kept is not None:
+            self._useful += 1
+        if not self._left:
+            self._judge()
+        return kept
+
+    def _judge(self) -> None:
+        if self._useful < SAMPLE * USEFUL:
+            self._aside = ASIDE
+            if self._return is not None:
+                self._return.cancel()
+            # Where few requests come, it would be long before so many have.
+            self._return = asyncio.get_running_loop().call_later(ASIDE_S, self._look_again)
+        self._left, self._useful = SAMPLE, 0
+
+    def _look_again(self) -> None:
+        self._aside, self._return = 0, None
+
+    # --- the second level ----------------------------------------------------------------
 
     async def fetch(self, key: bytes) -> Kept | None:
         """Return what the second level has; whatever is wrong with that is a miss."""
         assert self.second is not None
-        value = await self.second.get(key)
+        value = await self.second.get(_digest(key))
         if value is None:
             return None
         try:
-            kept = _decode(value)
+            stored = _decode(value)
         except msgspec.DecodeError:
             return None
-        self._memory.keep(key, value, self._ttl_s)
-        return kept
+        left_s = min(self._ttl_s, stored.ends - self._clock())
+        if left_s <= 0:
+            return None
+        self._useful += 1
+        self._keep(key, stored.kept, left_s)
+        return stored.kept
+
+    # --- equal requests in flight ----------------------------------------------------------
 
     def join(self, key: bytes, call: Waiter) -> bool:
         """Return whether an equal call computes already: then this one is told its outcome."""
         flight = self._flights.setdefault(key, [])
         flight.append(call)
-        return len(flight) > 1
+        if len(flight) == 1:
+            return False
+        self._useful += 1
+        return True
 
-    def land(self, key: bytes, outcome: Kept | Exception) -> list[Waiter]:
-        """Keep the outcome of the call that computed; return the others, who are to be told."""
-        if isinstance(outcome, Kept):
-            self._keep(key, outcome)
+    def land(self, key: bytes, outcome: Kept | Exception, *, computed: bool = True) -> list[Waiter]:
+        """Keep what the first call computed; return the others, who are to be told the outcome."""
+        if computed and isinstance(outcome, Kept):
+            self._keep(key, outcome, self._ttl_s)
+            if self.second is not None:
+                stored = Stored(self._clock() + self._ttl_s, outcome)
+                self.second.keep(_digest(key), _encode(stored), self._ttl_s)
         return self._flights.pop(key)[1:]
 
     def leave(self, key: bytes, call: Waiter) -> Waiter | None:
@@ -236,8 +255,24 @@ class AnswerCache:
             return None
         return flight[0] if computed else None
 
-    def _keep(self, key: bytes, kept: Kept) -> None:
-        value = _encode(kept)
-        self._memory.keep(key, value, self._ttl_s)
-        if self.second:
-            self.second.keep(key, value, self._ttl_s)
+    # --- the end ---------------------------------------------------------------------
+
+    def drop(self) -> None:
+        """Free what is kept: the version is not what most requests mean any more."""
+        self._store.drop(self.kept)
+
+    def close(self) -> None:
+        """Free what is kept, and keep nothing more."""
+        self._closed = True
+        if self._return is not None:
+            self._return.cancel()
+        self.drop()
+
+    def _keep(self, key: bytes, kept: Kept, ttl_s: float) -> None:
+        if not self._closed:
+            self._store.keep(key, kept, len(kept.body), ttl_s, self.kept, self._bound)
+
+
+def _digest(key: bytes) -> bytes:
+    """Return the key as others see it: a digest, whatever it was made of."""
+    return key if len(key) == DIGEST_BYTES else blake2b(key, digest_size=DIGEST_BYTES).digest()

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import attrs
@@ -19,9 +19,9 @@ import structlog
 from prism_core.errors import ModelNotFound, PrismError
 from prism_core.gateway import links
 from prism_core.gateway.boot import booting
-from prism_core.gateway.cache import AnswerCache, MemoryCache
+from prism_core.gateway.caching import open_caching
 from prism_core.gateway.deploy import Uploads
-from prism_core.gateway.directory import admin_token, locked, run_directory, server_id
+from prism_core.gateway.directory import admin_token, locked, run_directory
 from prism_core.gateway.events import Events, open_events
 from prism_core.gateway.extensions import Openings, config_of, open_all, warn_of_unused
 from prism_core.gateway.housekeeping import Housekeeper, open_housekeeper
@@ -31,8 +31,6 @@ from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator, check_unaliased
 from prism_core.gateway.records import Records, open_records
 from prism_core.gateway.registry import LATEST, Model, Registry, Version
-from prism_core.gateway.salt import code_of, salt_of
-from prism_core.gateway.second import open_second_level
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Checkpoint, Staged, Store, passing
@@ -337,7 +335,17 @@ async def _open_operator(
     await supervisor.end_leftovers(launchers.get)
     kept = [(v.manifest.model, v.manifest.version) for v in registry.versions()]
     await asyncio.to_thread(remove_directories, data / "replicas", kept)
-    make_lane = await _lane_maker(settings, plugins, metrics, stack)
+    caching = await stack.enter_async_context(open_caching(settings, plugins, data, metrics.registry))
+
+    def make_lane(manifest: Manifest, signature: Signature) -> Lane:
+        return Lane(
+            manifest,
+            signature,
+            cache=caching.of(manifest),
+            record=metrics.record,
+            hold_s=settings.limits.hold_s,
+        )
+
     loads = Loads(supervisor, registry, settings)
     stack.push_async_callback(loads.close)
     housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory)
@@ -358,35 +366,6 @@ async def _restore(registry: Registry, records: Records, store: Store) -> Regist
     if garbage:
         log.info("store.collected", removed=len(garbage))
     return registry
-
-
-async def _lane_maker(
-    settings: Settings, plugins: PluginSet, metrics: Metrics, stack: AsyncExitStack
-) -> Callable[[Manifest, Signature], Lane]:
-    cached = settings.cache
-    caching = cached.enabled and "memory" in plugins.caches
-    memory = MemoryCache(cached.max_memory)
-    second = await stack.enter_async_context(
-        open_second_level(
-            cached.second_level if caching else "",
-            plugins.caches,
-            settings.plugins,
-            server_id(settings.data_dir.expanduser().resolve()),
-            cached.second_level_timeout_ms / 1000,
-        )
-    )
-    if second:
-        metrics.registry.register(second)
-    code = cache(partial(code_of, plugins))
-
-    def make_lane(manifest: Manifest, signature: Signature) -> Lane:
-        answers = None
-        if caching and manifest.deterministic:
-            salt = salt_of(manifest, code(manifest.loader))
-            answers = AnswerCache(memory, salt, cached.ttl_s, second)
-        return Lane(manifest, signature, cache=answers, record=metrics.record, hold_s=settings.limits.hold_s)
-
-    return make_lane
 
 
 async def _open_frontends(gateway: Gateway, stack: AsyncExitStack) -> None:

@@ -96,6 +96,8 @@ class Lane:
             f"Version {self.version} of {self.model!r} is being stopped.",
             hint=f"Ask {self.model!r} without a version for the one that serves now.",
         )
+        if self.cache is not None:
+            self.cache.close()
         self._resume()
 
     def disappoint(self, error: PrismError) -> None:
@@ -103,6 +105,11 @@ class Lane:
         waiting, self.waiting = self.waiting, {}
         for asking in waiting:
             asking.refuse(error)
+
+    def drop_answers(self) -> None:
+        """Free the answers that are kept."""
+        if self.cache is not None:
+            self.cache.drop()
 
     async def drain(self, timeout_s: float) -> None:
         """Refuse new calls and return when none is in flight, or after ``timeout_s``."""

@@ -205,9 +205,15 @@ class Registry:
         self._emit(ModelEvent(name, model, version, self._clock(), facts))
 
     def refresh(self) -> None:
-        """Compute ``lanes`` anew; tell of every alias that now leads elsewhere."""
+        """Compute ``lanes`` anew; tell of every alias that now leads elsewhere.
+
+        What an alias has left is asked little from now on: its cached answers are freed.
+        """
         before, after = self.lanes, lanes_of(self.models)
         self.lanes = after
+        for reference, lane in before.items():
+            if "@" in reference and after.get(reference) is not lane:
+                lane.drop_answers()
         for reference, lane in after.items():
             model, at, alias = reference.partition("@")
             was = before.get(reference)

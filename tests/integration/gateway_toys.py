@@ -19,6 +19,7 @@ import pluggy
 
 from prism_core import hookspecs
 from prism_core.errors import LaunchFailed, ModelLoadFailed
+from prism_core.gateway.cache import prism_caches
 from prism_core.gateway.gateway import UploadRequest, open_gateway
 from prism_core.gateway.store import passing
 from prism_core.links import lan
@@ -177,12 +178,15 @@ def plugin_set(launcher: ToyLauncher, **hooks) -> PluginSet:
 
 
 @asynccontextmanager
-async def toy_gateway(data: Path, launcher=None, checkpoint=passing, hooks=None, **settings):
-    """Open a gateway on ``data`` with toy replicas."""
+async def toy_gateway(data: Path, launcher=None, checkpoint=passing, hooks=None, cached=False, **settings):
+    """Open a gateway on ``data`` with toy replicas; ``cached``: it keeps their answers."""
     launcher = launcher or ToyLauncher()
     limits = LimitSettings(ready_s=10, drain_s=2)
     chosen = Settings(data_dir=data, isolation="toy", limits=limits, host="127.0.0.1", **settings)
-    async with open_gateway(chosen, plugin_set(launcher, **(hooks or {})), checkpoint=checkpoint) as gateway:
+    plugins = plugin_set(launcher, **(hooks or {}))
+    if cached:
+        plugins.records["prism_caches"].update({one.name: one for one in prism_caches()})
+    async with open_gateway(chosen, plugins, checkpoint=checkpoint) as gateway:
         yield gateway
 
 

@@ -24,7 +24,7 @@ from prism_core.gateway import crew, supervisor
 from prism_core.gateway.records import open_records
 from prism_core.gateway.supervisor import end_process
 from prism_core.protocols import PublicListener, ReplicaHandle
-from prism_core.settings import ModelSettings
+from prism_core.settings import ModelCacheSettings, ModelSettings
 from tests.integration.gateway_toys import ToyLauncher, predict, toy_gateway, until, upload
 
 
@@ -73,6 +73,32 @@ async def test_rollback_is_instant_and_old_versions_stay_addressable(gateway, la
     assert await predict(gateway, "m", 1) == [2]
     assert await predict(gateway, "m/2", 1) == [3]
     assert len(launcher.starts) == starts
+
+
+async def test_a_version_s_answers_are_freed_when_an_alias_leaves_it_and_when_it_stops(tmp_path):
+    async with toy_gateway(tmp_path, cached=True) as gateway:
+        await upload(gateway, "2")
+        assert await predict(gateway, "m", 1) == [2]
+        first = gateway.registry.lanes["m"].cache.kept
+        assert len(first) == 1
+        await upload(gateway, "3")
+        assert len(first) == 0
+
+        assert await predict(gateway, "m", 1) == [3]
+        second = gateway.registry.lanes["m"].cache.kept
+        assert len(second) == 1
+        await gateway.stop("m", 2)
+        assert len(second) == 0
+
+
+async def test_the_cache_of_a_model_is_set_by_its_name_also_where_it_was_uploaded(tmp_path):
+    models = {"m": ModelSettings(cache=ModelCacheSettings(enabled=False))}
+    async with toy_gateway(tmp_path, cached=True, models=models) as gateway:
+        await upload(gateway, "2")
+        await upload(gateway, "2", name="other")
+        answers = [await gateway.service.predict(name, b"[1]") for name in ("m", "m", "other", "other")]
+
+    assert [answer.cache for answer in answers] == ["bypass", "bypass", "miss", "hit"]
 
 
 async def test_requests_are_answered_throughout_an_upload(gateway):

@@ -21,9 +21,10 @@ from prism_core.errors import (
     ReplicaLost,
     Unauthorized,
 )
-from prism_core.gateway.cache import AnswerCache, MemoryCache
+from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.client import connect
 from prism_core.gateway.lane import Head, Lane, signature_of
+from prism_core.gateway.lru import Store
 from prism_core.manifest import Batching, Manifest
 from prism_core.runtime.engine import Engine
 from prism_core.runtime.server import Service, serve
@@ -73,7 +74,7 @@ class Replica:
 
     async def lane(self, cache=False):
         client = await self.connect()
-        answers = AnswerCache(MemoryCache(1 << 20), b"salt", 60) if cache else None
+        answers = AnswerCache(Store(1 << 20), b"salt", 60) if cache else None
         self.records = []
         lane = Lane(self.manifest, signature_of(client.ready), cache=answers, record=self.records.append)
         lane.add(client)

@@ -7,8 +7,9 @@ import asyncio
 import pytest
 
 from prism_core import wire
-from prism_core.gateway.cache import AnswerCache, MemoryCache
+from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.lane import Head, Lane
+from prism_core.gateway.lru import Store
 from prism_core.manifest import Manifest
 from prism_core.types import Signature, TensorSpec
 
@@ -52,7 +53,7 @@ class Scene:
 
     def open(self, deterministic=True, second=None):
         manifest = Manifest("m", 3, "toy", "toy", "a", "sha256:0", 1, 0.0, deterministic=deterministic)
-        cache = AnswerCache(MemoryCache(1 << 20), b"version 3", 60, second)
+        cache = AnswerCache(Store(1 << 20), b"version 3", 60, second)
         return Lane(manifest, SIGNATURE, cache=cache, record=self.records.append)
 
     async def ask(self, body=b"[[1]]", timeout_s=0.0, lane=None):

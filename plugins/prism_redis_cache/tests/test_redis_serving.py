@@ -32,9 +32,9 @@ def serve(tmp_path, artifact):
     """Return what starts a server with the model ``cities`` and a second level."""
     servers: list[ServerProcess] = []
 
-    def serve(url: str, name: str = "data", **redis: object) -> ServerProcess:
+    def serve(url: str, name: str = "data", *, timeout_ms: float = 4, **redis: object) -> ServerProcess:
         config = {
-            "cache": {"second_level": "redis"},
+            "cache": {"second_level": "redis", "second_level_timeout_ms": timeout_ms},
             "plugins": {"redis": {"url": url, **redis}},
             "models": {"cities": {"path": str(artifact), "loader": "lookup"}},
         }
@@ -131,7 +131,7 @@ class Load:
 
 
 def test_answers_outlive_a_restart(own_redis, serve):
-    server = serve(own_redis.url)
+    server = serve(own_redis.url, timeout_ms=5000)  # the machine may be busy
     first = predict(server)
     wait_until(lambda: calls(server, "put", "kept"), server)
     server.stop()
@@ -147,7 +147,7 @@ def test_answers_outlive_a_restart(own_redis, serve):
 @pytest.mark.parametrize(("namespace", "expected"), [("team", "hit"), ("", "miss")])
 def test_two_servers_share_where_they_are_told_to(own_redis, serve, namespace, expected):
     shared = {"namespace": namespace} if namespace else {}
-    one, other = serve(own_redis.url, "one", **shared), serve(own_redis.url, "other", **shared)
+    one, other = (serve(own_redis.url, name, timeout_ms=5000, **shared) for name in ("one", "other"))
     predict(one)
     wait_until(lambda: calls(one, "put", "kept"), one)
 

@@ -34,6 +34,8 @@ def test_what_changes_an_answer_changes_the_salt(change):
     [
         {"created": 2.0},
         {"replicas": 3},
+        {"min_replicas": 0, "max_replicas": 4, "idle_unload_s": 60.0},
+        {"pin": True},
         {"timeout_s": 1.0},
         {"preload": False},
         {"memory_limit_bytes": 1},
