@@ -57,7 +57,8 @@ def wrk(
 ) -> dict[str, float]:
     """Run wrk with one thread and return what its script found."""
     told = {**os.environ, "BODIES": str(bodies)} | environment
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(HERE / "load.lua"), url]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
+    command += ["-s", str(HERE / "load.lua"), url]
     output = subprocess.run(command, env=told, check=True, capture_output=True, text=True).stdout
     line = next(line for line in output.splitlines() if line.startswith("RESULT "))
     return dict(json.loads(line.removeprefix("RESULT ")))

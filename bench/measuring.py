@@ -10,7 +10,7 @@ from pathlib import Path
 from bench import processes
 from bench.load import load
 from bench.results import Document, Failure, Run, Start
-from bench.servers import FILES, HERE, Running, Server, StartFailed, serving
+from bench.servers import FILES, HERE, Running, Server, Unfit, serving
 
 sys.path.insert(0, str(HERE / "shared"))
 import predictor
@@ -49,9 +49,9 @@ def measure(
     try:
         with serving(server, subject.models, subject.model, subject.rows[:COMPARED_ROWS]) as running:
             if not server.fixed and running.answer != subject.labels:
-                raise StartFailed("its answers differ from the model's")
+                raise Unfit("its answers differ from the model's")
             loads(document, running, subject, connections, seconds)
-    except StartFailed as error:
+    except Unfit as error:
         document.failures.append(Failure(subject.number, subject.model, server.name, str(error)))
         print(f"{subject.model} {server.name}: {error}", file=sys.stderr)
 
@@ -64,6 +64,8 @@ def loads(
     load(running, bodies, 16, WARM_UP_S)
     for count in connections:
         sample = load(running, bodies, count, seconds)
+        if sample.errors:
+            raise Unfit(f"{sample.errors} errors at {count} connections")
         run = Run(subject.number, model, name, count, *sample)
         document.runs.append(run)
         print(line(run), flush=True)

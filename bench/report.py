@@ -173,7 +173,7 @@ def overload_table(document: Document) -> str:
         "refused/s (503)",
         "p99 of a refusal, ms",
     ]
-    head += ["failed", "generator late, p99 ms"]
+    head += ["without Retry-After", "failed", "generator late, p99 ms"]
     lines = [
         [
             TITLES[level["model"]],
@@ -183,6 +183,7 @@ def overload_table(document: Document) -> str:
             f"{level['p50_ms']:.1f} / {level['p99_ms']:.1f}",
             number(level["refused_rps"]),
             f"{level['refused_p99_ms']:.1f}" if level["refused_rps"] else "",
+            number(level["without_retry_after"]),
             number(level["failed"]),
             f"{level['late_p99_ms']:.2f}",
         ]

@@ -76,7 +76,7 @@ def main() -> None:
     print(f"Took {(time.monotonic() - begun) / 60:.1f} minutes.", file=sys.stderr)
     if not asked.quick:
         document.installed = installed(servers)
-        asked.out.write_text(json.dumps(attrs.asdict(document), indent=1) + "\n")
+        write(document, asked.out)
         print("\n\n".join(report.tables(document).values()))
     if asked.publish:
         publish(document)
@@ -91,6 +91,8 @@ def run(document: Document, servers: list[Server], models: Path, asked: argparse
             for server in servers:
                 if model in server.models:
                     measure(document, server, subject, connections, asked.seconds)
+            if not asked.quick:
+                write(document, asked.out)  # what is there is kept, whatever happens later
     for name in asked.scenarios:
         document.scenarios[name] = scenarios.ALL[name](models)
 
@@ -110,8 +112,12 @@ def publish(document: Document) -> None:
     results = HERE / "results"
     for name, (field, title) in PLOTS.items():
         (results / f"{name}.svg").write_text(plots.plot(document, field, title))
-    day = results / f"{document.machine['date']}.json"
-    day.write_text(json.dumps(attrs.asdict(document), indent=1) + "\n")
+    write(document, results / f"{document.machine['date']}.json")
+
+
+def write(document: Document, path: Path) -> None:
+    """Write the document as JSON."""
+    path.write_text(json.dumps(attrs.asdict(document), indent=1) + "\n")
 
 
 if __name__ == "__main__":

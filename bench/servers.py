@@ -39,8 +39,8 @@ SHARED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str
 READY_S = 60.0
 
 
-class StartFailed(Exception):
-    """A server did not answer, or not what its model says."""
+class Unfit(Exception):
+    """A server did not answer, or not what its model says, or with errors."""
 
 
 @attrs.frozen
@@ -161,7 +161,7 @@ def stop(root: subprocess.Popen[bytes], mark: str) -> None:
     left = processes.own(root.pid, mark)
     root.send_signal(signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        root.wait(15)
+        root.wait(8)
     for pid in left | processes.own(root.pid, mark):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -178,7 +178,7 @@ def first_answer(url: str, body: str, root: subprocess.Popen[bytes]) -> Any:
                 if answer.status_code == 200:
                     return answer.json()
             time.sleep(0.02)
-    raise StartFailed(f"no answer within {READY_S:g} s")
+    raise Unfit(f"no answer within {READY_S:g} s")
 
 
 def free_port() -> int:
