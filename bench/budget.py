@@ -21,9 +21,10 @@ from typing import Any
 import msgspec
 
 from prism_core import wire
-from prism_core.gateway.cache import SAMPLE, AnswerCache, MemoryCache
+from prism_core.gateway.cache import SAMPLE, AnswerCache
 from prism_core.gateway.client import ReplicaClient
 from prism_core.gateway.lane import Head, Lane
+from prism_core.gateway.lru import Store
 from prism_core.gateway.observe import Calls
 from prism_core.gateway.service import PredictService
 from prism_core.manifest import Batching, Manifest
@@ -131,7 +132,7 @@ async def gateway_steps(session: Session, body: bytes) -> dict[str, float]:
         gateway.client.data_received(gateway.reply(answer))
 
     known, end = connection._heads.find, data.index(b"\r\n\r\n") + 4
-    cache = AnswerCache(MemoryCache(1 << 20), b"salt", 60)
+    cache = AnswerCache(Store(1 << 20), b"salt", 60)
     head, receiver = Head("application/json"), wire.Receiver()
     frame = gateway.reply(answer)
     record = CallRecord("logistic", 1, 200, "ok", 1, 32, 0.001, 0.0001, 0.002, "bypass")
