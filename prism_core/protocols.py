@@ -94,7 +94,11 @@ class ReplicaSpec:
     @classmethod
     def from_json(cls, data: bytes) -> ReplicaSpec:
         """Read a spec that `to_json` wrote."""
-        return msgspec.json.decode(data, type=cls, dec_hook=lambda kind, value: kind(value))
+        return _decode(data)
+
+
+# Made once: it takes a millisecond, which is much of what a replica takes to start.
+_decode = msgspec.json.Decoder(ReplicaSpec, dec_hook=lambda kind, value: kind(value)).decode
 
 
 @attrs.frozen

@@ -75,6 +75,10 @@ class Loader:
         Equal inputs give equal outputs: answers may be cached, and retried on another replica.
     row_independent
         A row's answer does not depend on its neighbours: requests may be joined.
+    rehearse
+        Yields small models, made as ``load`` makes them. Called once in the process that replicas
+        are forked from, where each is asked once: what the framework does only at its first use
+        is then done for all replicas. Must start no thread.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Loader:
     options: type = NoConfig
     deterministic: bool = True
     row_independent: bool = True
+    rehearse: Callable[[], Iterable[BaseModel]] = tuple
 
 
 @attrs.frozen

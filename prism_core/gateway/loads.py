@@ -58,7 +58,7 @@ class Loads:
         self._reserved = 0
         self._making_room = asyncio.Lock()
         self._loading: dict[Crew, asyncio.Task[None]] = {}
-        self._unloading: set[Crew] = set()
+        self._unloading: dict[Crew, asyncio.Task[None]] = {}
 
     # --- load ------------------------------------------------------------------------
 
@@ -101,10 +101,10 @@ class Loads:
                     return ready
 
     async def close(self) -> None:
-        """Break off what is being loaded."""
-        tasks = tuple(self._loading.values())
-        for task in tasks:
+        """Break off what is being loaded, and wait for what is being unloaded."""
+        for task in self._loading.values():
             task.cancel()
+        tasks = (*self._loading.values(), *self._unloading.values())
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _spawn(self, crew: Crew, work: Coroutine[Any, Any, None]) -> None:
@@ -155,16 +155,20 @@ class Loads:
 
     async def unload(self, crews: Iterable[Crew], reason: str) -> None:
         """End the replicas of versions that have nothing to do; their next calls load them again."""
-        await asyncio.gather(*(self._unload(crew, reason) for crew in crews))
+        await asyncio.gather(*self._begin_to_unload(crews, reason))
+
+    def _begin_to_unload(self, crews: Iterable[Crew], reason: str) -> list[asyncio.Task[None]]:
+        chosen = [crew for crew in crews if crew.replicas and not (crew.busy or self._moves(crew))]
+        for crew in chosen:
+            work = self._unload(crew, reason)
+            self._unloading[crew] = asyncio.create_task(work, name=f"unload {crew.name}")
+        return [self._unloading[crew] for crew in chosen]
 
     async def _unload(self, crew: Crew, reason: str) -> None:
-        if self._moves(crew) or crew.busy or not crew.replicas:
-            return
-        self._unloading.add(crew)
         try:
             await crew.shrink(0, self._drain_s)
         finally:
-            self._unloading.discard(crew)
+            del self._unloading[crew]
         self._tell("model.unloaded", crew, reason=reason)
 
     def _moves(self, crew: Crew) -> bool:
@@ -189,6 +193,9 @@ class Loads:
             await self._make_room(crew.name, need)
             self._reserved += need
         try:
+            if self._hard_limit and self._unloading:
+                # Their memory is given away already, and theirs until they have ended.
+                await asyncio.wait(tuple(self._unloading.values()))
             yield
         finally:
             self._reserved -= need
@@ -206,9 +213,11 @@ class Loads:
         return self._reserved + sum(holding.size_bytes for holding, _ in self.holdings())
 
     def holdings(self) -> list[tuple[Holding, Crew]]:
-        """Return what each loaded version holds now."""
-        now = time.time()
-        return [(self._holding(crew, now), crew) for crew in self._supervisor.crews.values() if crew.ready]
+        """Return what each loaded version holds now, but for those that are being unloaded."""
+        now, crews = time.time(), self._supervisor.crews.values()
+        return [
+            (self._holding(crew, now), crew) for crew in crews if crew.ready and crew not in self._unloading
+        ]
 
     def _holding(self, crew: Crew, now: float) -> Holding:
         crew.look(now)
@@ -233,7 +242,7 @@ class Loads:
             going = to_unload([holding for holding, _ in held], over)
             if sum(holding.size_bytes for holding in going) >= over:
                 names = {holding.name for holding in going}
-                await self.unload([crew for holding, crew in held if holding.name in names], "memory")
+                self._begin_to_unload([crew for holding, crew in held if holding.name in names], "memory")
             elif self._may_pass(held, over) and time.monotonic() < ends:
                 await asyncio.sleep(LOOK_S)  # what is busy now may go in a moment
             else:

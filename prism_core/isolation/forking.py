@@ -33,6 +33,8 @@ from prism_core.plugins import BUILT_IN
 from prism_core.protocols import ReplicaSpec
 
 UNKNOWN_EXIT = -1
+# What the runtime's module may have beside its entry; see `zygote.warm`.
+REHEARSE = "rehearse"
 # A zygote reports an exit within a millisecond; one that is stopped or stuck never does.
 REPORT_S = 1.0
 
@@ -277,7 +279,8 @@ class Forker:
         # A plugin's reference is `name=module:attribute`; one that is a name alone is found in the replica.
         plugins = (plugin.partition("=")[2].partition(":")[0] for plugin in spec.plugins)
         runtime = self._entry.partition(":")[0]
-        return ("numpy", runtime, BUILT_IN["inputs"], "uvloop", *spec.warm, *filter(None, plugins))
+        modules = ("numpy", runtime, BUILT_IN["inputs"], "uvloop", *spec.warm, *filter(None, plugins))
+        return (*modules, f"{runtime}:{REHEARSE}")
 
     def _replace(self, key: tuple[str, str]) -> Zygote:
         if self._closed:

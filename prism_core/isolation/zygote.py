@@ -37,6 +37,19 @@ def threads() -> int:
     return len(os.listdir("/proc/self/task"))
 
 
+def warm(name: str, spec: ReplicaSpec) -> None:
+    """Import a module; for ``module:function`` call that with ``spec``, where the module has it."""
+    module, _, function = name.partition(":")
+    found = importlib.import_module(module)
+    if function and hasattr(found, function):
+        getattr(found, function)(spec)
+
+
+def _key(name: str, spec: ReplicaSpec) -> tuple[str, ...]:
+    # Modules are imported once; what is called depends on the plugins of the replica.
+    return (name, *spec.plugins) if ":" in name else (name,)
+
+
 class Zygote:
     """One loop over the gateway's requests and the ends of its children.
 
@@ -52,7 +65,7 @@ class Zygote:
         self._control = control
         self._life = life
         self._children: dict[int, int] = {}  # pidfd -> pid
-        self._warmed: set[str] = set()
+        self._warmed: set[tuple[str, ...]] = set()
         self._culprit: str | None = None if threads() == 1 else ""
 
     def run(self) -> None:
@@ -74,7 +87,7 @@ class Zygote:
 
     def _serve(self, request: Fork, descriptors: list[int]) -> int | None:
         try:
-            self._warm(request.warm)
+            self._warm(request)
             if self._culprit is not None:
                 self._report(Threaded(request.id, self._culprit))
                 return None
@@ -83,19 +96,20 @@ class Zygote:
             for descriptor in descriptors:
                 os.close(descriptor)
 
-    def _warm(self, modules: tuple[str, ...]) -> None:
-        new = [module for module in modules if module not in self._warmed]
-        for module in new:
+    def _warm(self, request: Fork) -> None:
+        spec = ReplicaSpec.from_json(request.spec)
+        new = [one for one in request.warm if _key(one, spec) not in self._warmed]
+        for name in new:
             if self._culprit is not None:
                 return
-            self._warmed.add(module)
+            self._warmed.add(_key(name, spec))
             try:
-                importlib.import_module(module)
+                warm(name, spec)
             except (Exception, SystemExit):
-                # The runtime imports it again and says in its own words what is missing.
+                # The runtime does it again and says in its own words what is missing.
                 traceback.print_exc()
             if threads() != 1:
-                self._culprit = module
+                self._culprit = name
         if new:
             gc.collect()
             gc.freeze()  # the collector would write into every page that is shared with children

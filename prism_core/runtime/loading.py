@@ -14,8 +14,9 @@ import msgspec
 
 from prism_core.errors import ModelLoadFailed, PrismError
 from prism_core.manifest import Manifest
-from prism_core.plugins import PluginSet, find, load_plugins
+from prism_core.plugins import PluginSet, find
 from prism_core.protocols import BaseModel, ReplicaSpec
+from prism_core.runtime.rehearsal import normalizers_of, plugins_of
 from prism_core.runtime.session import Session
 from prism_core.specs import Artifact, Loader
 
@@ -54,13 +55,12 @@ def load(spec: ReplicaSpec) -> tuple[Session, tuple[str, ...], str]:
 def load_cold(spec: ReplicaSpec) -> Loaded:
     """Load plugins and model as ``spec`` says; raises as `load` does."""
     manifest = Manifest.read(spec.manifest)
-    plugins = load_plugins(spec.plugins, built_in=("inputs",))
+    plugins = plugins_of(spec.plugins)
     loader = find(plugins.loaders, manifest.loader, "loader")
     plugins.hooks.prism_runtime_startup(model=manifest.model, version=manifest.version, threads=spec.threads)
     options = _options(manifest, loader)
     model = _load_model(manifest, loader, options, spec.artifact)
-    normalizers = {name: one for name, one in plugins.normalizers.items() if not one.available()}
-    return Loaded(Session(manifest, model, normalizers), plugins, loader, options)
+    return Loaded(Session(manifest, model, normalizers_of(spec.plugins)), plugins, loader, options)
 
 
 def _options(manifest: Manifest, loader: Loader) -> Any:

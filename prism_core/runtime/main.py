@@ -14,7 +14,10 @@ from prism_core.errors import PrismError
 from prism_core.protocols import OPTIMIZE, ReplicaSpec
 from prism_core.runtime.engine import Engine
 from prism_core.runtime.loading import load
+from prism_core.runtime.rehearsal import rehearse
 from prism_core.runtime.server import Service, serve
+
+__all__ = ["rehearse", "run"]
 
 # How long a replica whose model failed to load waits for a gateway to hear why.
 REPORT_S = 10.0

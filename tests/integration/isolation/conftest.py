@@ -35,8 +35,8 @@ class Scene:
 
     def spec(self, replica: str = "toy-1-0", **changes: Any) -> ReplicaSpec:
         directory = self.directory / replica
-        facts = {"warm": (), "environment": "toy", "python": sys.executable} | changes
-        return ReplicaSpec(replica, self.directory, self.directory, directory, (), **facts)
+        facts = {"plugins": (), "warm": (), "environment": "toy", "python": sys.executable} | changes
+        return ReplicaSpec(replica, self.directory, self.directory, directory, **facts)
 
     def listen(self) -> socket.socket:
         listener = self._sockets.enter_context(socket.socket(socket.AF_UNIX))

@@ -49,6 +49,21 @@ async def test_a_module_that_starts_threads_is_left_to_the_replica(scene):
     assert facts["tasks"] == 1
 
 
+async def test_a_rehearsal_is_held_once_for_each_set_of_plugins(scene):
+    replicas = [("toy-1-0", ("broken",)), ("toy-2-0", ("b",)), ("toy-1-1", ("broken",)), ("toy-2-1", ("b",))]
+    asked = [await scene.ask(await scene.start(name, plugins=plugins)) for name, plugins in replicas]
+
+    assert len({facts["parent"] for facts in asked}) == 1
+    assert asked[-1]["rehearsals"][-2:] == [["broken"], ["b"]]
+    assert asked[-1]["rehearsals"].count(["b"]) == 1
+
+
+async def test_a_rehearsal_that_starts_threads_is_left_out(scene):
+    facts = await scene.ask(await scene.start("toy-9-0", environment="loud", plugins=("threaded",)))
+
+    assert (facts["rehearsals"], facts["tasks"]) == ([], 1)
+
+
 async def test_a_retired_zygote_reports_its_last_replica_and_ends(scene, gone):
     before = await scene.start("toy-1-0")
     retired = (await scene.ask(before))["parent"]

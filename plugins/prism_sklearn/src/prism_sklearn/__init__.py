@@ -35,6 +35,7 @@ _WARM = (
     "joblib",
     "pandas",
     "prism_sklearn.loading",
+    "prism_sklearn.rehearsal",
     "sklearn.compose",
     "sklearn.ensemble",
     "sklearn.feature_extraction.text",
@@ -102,6 +103,12 @@ def _load(artifact: Artifact, options: SklearnOptions) -> BaseModel:
     return load(artifact, options)
 
 
+def _rehearse() -> Iterator[BaseModel]:
+    from prism_sklearn.rehearsal import rehearse
+
+    return rehearse()
+
+
 @hookimpl
 def prism_loaders() -> Iterator[Loader]:
     """Offer the loader ``sklearn``, and one for what its models are converted into."""
@@ -112,6 +119,7 @@ def prism_loaders() -> Iterator[Loader]:
         load=_load,
         requires=_WARM,
         options=SklearnOptions,
+        rehearse=_rehearse,
     )
     yield Loader(
         TWIN,

@@ -16,6 +16,18 @@ from prism_core import wire
 np.random.random()
 
 
+rehearsals = []
+
+
+def rehearse(spec):
+    """Behave as the only plugin of the replica says."""
+    rehearsals.append(spec.plugins)
+    if spec.plugins == ("threaded",):
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    if spec.plugins == ("broken",):
+        raise RuntimeError("no rehearsal")
+
+
 def facts(spec):
     """Return what a test may want to know of the process."""
     return {
@@ -31,6 +43,7 @@ def facts(spec):
         "random": [random.random(), float(np.random.random())],
         "modules": [name for name in sys.modules if name.startswith("toy_")],
         "spec": spec.replica,
+        "rehearsals": rehearsals,
     }
 
 
