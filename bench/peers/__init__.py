@@ -79,7 +79,7 @@ def prepare_mlserver(place: Place) -> None:
         "name": "model",
         "implementation": kind,
         "max_batch_size": 64,
-        "max_batch_time": 0.005,
+        "max_batch_time": 0.001,
         "parameters": {"uri": str(place.file)},
     }
     (place.data / "settings.json").write_text(json.dumps(server))
