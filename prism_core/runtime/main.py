@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -22,6 +23,8 @@ __all__ = ["rehearse", "run"]
 # How long a replica whose model failed to load waits for a gateway to hear why.
 REPORT_S = 10.0
 DRAIN_S = 10.0
+# Requests are worth more than a task beside them.
+NICENESS = 5
 # While the model computes in the worker thread, the loop's thread may wait this long for
 # the interpreter lock. CPython's 5 ms would be most of a small model's latency.
 SWITCH_INTERVAL_S = 0.0005
@@ -42,6 +45,7 @@ def run(spec: ReplicaSpec, listener: socket.socket) -> int:
         listener.close()
         from prism_core.runtime.optimizing import job  # no business of a replica that serves
 
+        os.nice(NICENESS)
         return job.run(spec)
     loop_factory = None
     if sys.platform != "win32":

@@ -140,6 +140,14 @@ def test_a_twin_survives_kill_rollback_and_removal(tmp_path, churn, pipeline, ta
         server.stop()
 
 
+def test_a_twin_that_was_unloaded_is_woken_as_a_twin(server, churn, pipeline, table):
+    server.upload(churn, "--optimize", "--min-replicas", "0", "--idle-unload", "0.2")
+    until(lambda: not server.json("show", "churn")["loaded"])
+
+    assert_right(answer(server, "churn", table), pipeline, table)
+    assert server.json("show", "churn")["optimization"]["state"] == "served"
+
+
 def test_a_conversion_that_takes_too_long_keeps_the_original(tmp_path, slow):
     with ServerProcess(tmp_path / "data", config="limits: {optimize_s: 1.5}") as server:
         uploaded = server.upload(slow, "--optimize")

@@ -23,6 +23,7 @@ from sklearn.ensemble import (
     GradientBoostingRegressor,
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,
+    IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
     StackingRegressor,
@@ -156,6 +157,13 @@ def test_regressors_have_twins(convert, x, name):
     estimator = fit(clone(estimator), x, np.abs(x.sum(axis=1)) * 100)
 
     assert_twin(convert(estimator), estimator, x, error)
+
+
+@pytest.mark.parametrize("max_features", [1.0, 2])
+def test_isolation_forests_have_twins(convert, x, max_features):
+    estimator = IsolationForest(n_estimators=20, max_features=max_features, random_state=0).fit(x)
+
+    assert_twin(convert(estimator), estimator, x, ROUNDED)
 
 
 def test_several_targets_have_a_twin(convert, x):

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import pickle
 import re
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ import pytest
 
 from prism_core.inputs import prism_normalizers
 from prism_core.plugin import Answer, BaseModel, Batch, ModelLoadFailed, Request
+from prism_core.runtime.optimizing import job
 from prism_core.testing.server import ServerProcess
 from prism_sklearn import SklearnOptions, prism_loaders
 from prism_sklearn.outputs import METHODS, dense
@@ -30,12 +32,19 @@ pytestmark = pytest.mark.sweep
 HERE = Path(__file__).parent
 DOCS = HERE.parents[2] / "docs" / "reference" / "sklearn.md"
 
-# importlib's import mode has no package for tests: the table is loaded by its path.
-_spec = importlib.util.spec_from_file_location("sweep_estimators", HERE / "sweep_estimators.py")
-assert _spec is not None
-assert _spec.loader is not None
-sweep = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(sweep)
+
+def beside(name: str) -> Any:
+    """Load a module beside this one by its path: importlib's import mode has no package for tests."""
+    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+sweep = beside("sweep_estimators")
+twins = beside("twins")
 
 Cases = Mapping[str, Any]
 JSON = next(one for one in prism_normalizers() if one.media_type == "application/json")
@@ -75,7 +84,9 @@ def ask(model: BaseModel, body: Any, outputs: tuple[str, ...]) -> dict[str, Any]
     return json.loads(JSON.encode(Answer("sweep", 1, answered, model.signature)))
 
 
-def difference(case: Any, answer: Mapping[str, Any], primary: str, outputs: list[str]) -> str:
+def difference(
+    case: Any, answer: Mapping[str, Any], primary: str, outputs: list[str], rtol: float = 1e-9
+) -> str:
     """Return "" or how an answer differs from what the estimator says itself."""
     for output in outputs:
         base, _, place = output.partition("_")
@@ -87,17 +98,19 @@ def difference(case: Any, answer: Mapping[str, Any], primary: str, outputs: list
         key = "predictions" if output == primary else output
         if key not in answer:
             return f"{output} is not answered"
-        if not equal(dense(wanted), answer[key]):
+        if not equal(dense(wanted), answer[key], rtol):
             return f"{output}: {str(answer[key])[:80]} instead of {str(wanted)[:80]}"
     return ""
 
 
-def equal(wanted: np.ndarray[Any, Any], got: Any) -> bool:
+def equal(wanted: np.ndarray[Any, Any], got: Any, rtol: float = 1e-9) -> bool:
     """Tell whether a JSON value holds the same answers."""
     if wanted.dtype.kind != "f":
         return bool(wanted.tolist() == got)
     values = np.array(got, dtype=float)
-    return values.shape == wanted.shape and np.allclose(values, wanted, rtol=1e-9, atol=1e-12, equal_nan=True)
+    return values.shape == wanted.shape and np.allclose(
+        values, wanted, rtol=rtol, atol=rtol / 1000, equal_nan=True
+    )
 
 
 def missing(case: Any, names: list[str]) -> list[str]:
@@ -206,3 +219,28 @@ def test_the_documentation_has_the_counts(cases):
     assert f"{len(able)} of {len(able) + len(sweep.EXCEPTIONS)}" in text
     assert f"scikit-learn {sklearn.__version__}" in text
     assert all(f"`{name}`" in text for name in (*sweep.EXCEPTIONS, *sweep.SILENT))
+
+
+def test_the_documentation_has_the_count_of_twins(cases, tmp_path, monkeypatch):
+    """How many have a twin that agrees, whether or not it is faster; and each twin does agree."""
+    monkeypatch.setattr(job, "measure", twins.faster)
+    kept = {}
+    for name, case in cases.items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            converted = twins.convert(tmp_path / name, case.estimator)
+        assert converted.report.state in ("served", "kept"), (name, converted.report.reason)
+        if converted.form is None:
+            kept[name] = converted.report.reason
+            continue
+        names = [spec.name for spec in converted.twin.signature.outputs]
+        answer = ask(converted.twin, body_of(case), tuple(names))
+        wrong = difference(case, answer, converted.twin.signature.predictions, names, rtol=1e-5)
+        assert not wrong, (name, wrong)
+    without = [name for name, reason in kept.items() if "no converter" in reason]
+
+    text = re.sub(r"\s+", " ", DOCS.read_text())
+    told = (
+        f"**{len(cases) - len(kept)} of {len(cases)}** have a twin that agrees; {len(without)} of the others"
+    )
+    assert told in text, (told, kept)

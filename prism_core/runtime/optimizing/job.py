@@ -7,7 +7,6 @@ must not stay in the memory of what serves it.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -31,14 +30,12 @@ from prism_core.optimization import (
 from prism_core.plugins import find
 from prism_core.protocols import BaseModel, ReplicaSpec
 from prism_core.runtime.loading import Loaded, load_cold
-from prism_core.runtime.optimizing.pace import measure, sizes_of
+from prism_core.runtime.optimizing.pace import is_faster, measure, sizes_of
 from prism_core.runtime.optimizing.proof import Proof, answers, usual_sizes
 from prism_core.runtime.optimizing.trials import drawn, edges, jumps, like
 from prism_core.specs import Artifact, Candidate, Conversion, Loader, Optimizer
 from prism_core.types import Batch
 
-# Requests are worth more than a conversion.
-NICENESS = 5
 SEED = 20_261
 
 log = logging.getLogger("prism.optimize")
@@ -47,7 +44,6 @@ log = logging.getLogger("prism.optimize")
 def run(spec: ReplicaSpec) -> int:
     """Do the task in ``spec.directory`` and leave an `Outcome` there; whatever happens is one."""
     begun = time.perf_counter()
-    os.nice(NICENESS)
     try:
         outcome = _optimized(spec)
     except PrismError as error:
@@ -110,8 +106,9 @@ class Comparison:
                 if report.state == "served":
                     return Outcome(report, candidate.path.relative_to(directory).as_posix())
                 reasons.setdefault(report.reason, []).append(candidate.dtype)
-                if not best.paces:  # one that is right and merely slow has more to tell
-                    best = report
+                best = report
+                if report.paces:  # it is right and merely slow: a cruder one is no answer to that
+                    break
         except PrismError as error:
             reasons.setdefault(error.message, []).append("")
         return Outcome(attrs.evolve(best, reason=_told(reasons) or "the optimizer has no form for it"))
@@ -132,9 +129,8 @@ class Comparison:
         if reason:
             return attrs.evolve(report, reason=reason)
         paces = self._paces(twin)
-        slower = [size for size, pace in paces.items() if pace.speedup <= 1]
-        if slower or not paces:
-            return attrs.evolve(report, paces=paces, reason=_too_slow(paces, slower))
+        if not is_faster(paces.values()):
+            return attrs.evolve(report, paces=paces, reason=_too_slow(paces))
         return attrs.evolve(report, state="served", paces=paces)
 
     def _loaded(self, candidate: Candidate) -> BaseModel:
@@ -191,12 +187,12 @@ def _told(reasons: dict[str, list[str]]) -> str:
     return "; ".join(f"{forms}: {reason}" if forms else reason for reason, forms in named.items())
 
 
-def _too_slow(paces: dict[str, Pace], slower: list[str]) -> str:
+def _too_slow(paces: dict[str, Pace]) -> str:
     if not paces:
         return "no row was found to measure it with"
     return "it is no faster: " + ", ".join(
         f"{paces[size].optimized_us:.0f} instead of {paces[size].original_us:.0f} us for {size} rows"
-        for size in slower
+        for size in paces
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
+from collections.abc import Iterable
 
 from prism_core.optimization import Pace
 from prism_core.protocols import BaseModel
@@ -16,11 +17,19 @@ ROUNDS = 9
 # A round shorter than this says more about the clock than about the model.
 ROUND_S = 0.003
 BUDGET_S = 4.0
+# What two measurements of the same may differ by on a machine that has other work.
+MARGIN = 0.1
 
 
 def sizes_of(max_batch_rows: int, joins: bool) -> tuple[int, ...]:
     """Return the batch sizes to measure: those that a version's executions can have."""
     return tuple(size for size in SIZES if size <= max_batch_rows) if joins else SIZES[:1]
+
+
+def is_faster(paces: Iterable[Pace]) -> bool:
+    """Tell whether a form is faster on the whole, and at no size slower by more than measurements err."""
+    speedups = [pace.speedup for pace in paces]
+    return bool(speedups) and min(speedups) > 1 - MARGIN and statistics.geometric_mean(speedups) > 1 + MARGIN
 
 
 def measure(original: BaseModel, twin: BaseModel, rows: Batch, size: int) -> Pace:

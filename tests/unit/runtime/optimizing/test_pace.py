@@ -7,7 +7,7 @@ import pytest
 
 from prism_core.optimization import Pace
 from prism_core.plugin import Batch
-from prism_core.runtime.optimizing.pace import measure, sizes_of
+from prism_core.runtime.optimizing.pace import is_faster, measure, sizes_of
 from prism_core.testing import Doubler
 
 
@@ -34,6 +34,20 @@ def test_forms_are_executed_in_turns_with_as_many_rows_as_asked():
     changes = sum(turns[i][0] is not turns[i + 1][0] for i in range(len(turns) - 1))
     assert changes >= 5  # at least three rounds, whatever a round takes
     assert min(pace.original_us, pace.optimized_us) > 0
+
+
+@pytest.mark.parametrize(
+    ("speedups", "faster"),
+    [
+        ((30, 9, 1.2), True),
+        ((30, 9, 0.95), True),
+        ((30, 9, 0.8), False),
+        ((1.0, 1.05, 1.0), False),
+        ((), False),
+    ],
+)
+def test_faster_is_on_the_whole_and_nowhere_slower(speedups, faster):
+    assert is_faster(Pace(one * 10.0, 10.0) for one in speedups) is faster
 
 
 def test_a_speedup_is_a_ratio():

@@ -7,6 +7,7 @@ from typing import Any
 
 from prism_sklearn.twin import kernels
 from prism_sklearn.twin.ensembles import EMITTERS
+from prism_sklearn.twin.isolation import isolation_forest
 from prism_sklearn.twin.writer import Writer, is_wide
 
 Emit = Callable[[Writer, Any, bool], Any]
@@ -33,9 +34,10 @@ def _by_class() -> dict[type, Emit]:
     from sklearn import ensemble, svm, tree
 
     places = {name: getattr(ensemble, name, None) or getattr(tree, name) for name in EMITTERS}
-    machines = dict.fromkeys((svm.SVC, svm.NuSVC), kernels.svm_classifier)
-    machines |= dict.fromkeys((svm.SVR, svm.NuSVR), kernels.svm_regressor)
-    return {kind: EMITTERS[name] for name, kind in places.items()} | machines
+    others: dict[type, Emit] = dict.fromkeys((svm.SVC, svm.NuSVC), kernels.svm_classifier)
+    others |= dict.fromkeys((svm.SVR, svm.NuSVR), kernels.svm_regressor)
+    others[ensemble.IsolationForest] = isolation_forest
+    return {kind: EMITTERS[name] for name, kind in places.items()} | others
 
 
 def _converter(emit: Emit, own: Any) -> Any:
@@ -44,15 +46,21 @@ def _converter(emit: Emit, own: Any) -> Any:
         if not _is_ours(model, operator):
             own(scope, operator, container)
             return
-        boosts = hasattr(model, "decision_function")
-        raw = boosts and container.get_options(model, {"raw_scores": False}).get("raw_scores")
-        emit(Writer(scope, operator, container), model, bool(raw))
+        raw = _asked_for_raw_scores(container, model)
+        emit(Writer(scope, operator, container), model, raw)
 
     return convert
 
 
+def _asked_for_raw_scores(container: Any, model: Any) -> bool:
+    try:
+        return bool(container.get_options(model, {"raw_scores": False}).get("raw_scores"))
+    except NameError:  # skl2onnx's word for an option that the estimator does not have
+        return False
+
+
 def _is_ours(model: Any, operator: Any) -> bool:
-    """Tell whether we write it: classifiers of several targets, and machines in float32, are skl2onnx's."""
+    """Tell whether we write it: classifiers of several targets, and others in float32, are skl2onnx's."""
     if hasattr(model, "support_vectors_"):
         return is_wide(operator) and kernels.converts(model)
     return getattr(model, "n_outputs_", 1) == 1 or not hasattr(model, "classes_")

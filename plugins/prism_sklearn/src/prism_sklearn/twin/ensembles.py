@@ -58,9 +58,9 @@ def of_histogram(predictor: Any) -> Split:
 
 
 def tree_attributes(
-    trees: Sequence[Split], weights: Sequence[Array], targets: Sequence[int]
+    trees: Sequence[Split], weights: Sequence[Array], targets: Sequence[Any], count: int
 ) -> dict[str, Any]:
-    """Return the attributes of a `TreeEnsemble`: tree i adds its leaf's weight to its target."""
+    """Return the attributes of a `TreeEnsemble`: tree i adds its leaf's weight to the target given."""
     from onnx import numpy_helper
 
     parts: dict[str, list[Array]] = {}
@@ -68,7 +68,7 @@ def tree_attributes(
     for tree, target in zip(trees, targets, strict=True):
         roots.append(nodes)
         one, inner, ends = _numbered(tree, nodes, leaves)
-        one["leaf_targetids"] = np.full(ends, target)
+        one["leaf_targetids"] = np.broadcast_to(target, ends)
         for name, values in one.items():
             parts.setdefault(name, []).append(values)
         nodes, leaves = nodes + inner, leaves + ends
@@ -77,7 +77,7 @@ def tree_attributes(
     return {
         "aggregate_function": 1,
         "post_transform": 0,
-        "n_targets": max(targets) + 1,
+        "n_targets": count,
         "tree_roots": roots,
         "nodes_splits": numpy_helper.from_array(splits, "nodes_splits"),
         "nodes_modes": numpy_helper.from_array(np.zeros(nodes, np.uint8), "nodes_modes"),
@@ -110,10 +110,15 @@ def _numbered(tree: Split, nodes: int, leaves: int) -> tuple[dict[str, Array], i
 
 
 def summed(
-    writer: Writer, features: str, trees: Sequence[Split], weights: Sequence[Array], targets: list[int]
+    writer: Writer,
+    features: str,
+    trees: Sequence[Split],
+    weights: Sequence[Array],
+    targets: Sequence[Any],
+    count: int,
 ) -> str:
-    """Return the sums of the trees, ``(rows, targets)``: tree i adds its leaf's weight to its target."""
-    attributes = tree_attributes(trees, weights, targets)
+    """Return the sums of the trees, ``(rows, count)``; see `tree_attributes`."""
+    attributes = tree_attributes(trees, weights, targets, count)
     # skl2onnx knows nothing newer than 3; `mending` writes the right number over the graph.
     return writer.node("TreeEnsemble", [features], op_domain=DOMAIN, op_version=3, **attributes)
 
@@ -126,9 +131,11 @@ def forest(writer: Writer, model: Any, raw: bool) -> str:
     members = getattr(model, "estimators_", [model])
     trees = [of_cart(member.tree_) for member in members]
     features = writer.features(narrow=True)
-    if trees[0].values.shape[1] == 1:
-        weights = [tree.values[:, 0] for tree in trees]
-        total = summed(writer, features, trees, weights, [0] * len(trees))
+    if all(((tree.values != 0).sum(axis=1) <= 1).all() for tree in trees):
+        # A leaf has a word on one class only, or there is but one number: it adds that.
+        weights = [tree.values.sum(axis=1) for tree in trees]
+        spoken = [tree.values.argmax(axis=1) for tree in trees]
+        total = summed(writer, features, trees, weights, spoken, trees[0].values.shape[1])
     else:
         total = _of_leaves(writer, features, trees)
     return writer.node("Div", [total, writer.constant(float(len(trees)))])
@@ -138,7 +145,7 @@ def _of_leaves(writer: Writer, features: str, trees: list[Split]) -> str:
     """Let each tree tell its leaf's number, and look up there what the leaf has to say on every class."""
     ends = np.cumsum([0] + [len(tree.values) for tree in trees])
     numbers = [np.arange(low, high) for low, high in pairwise(ends)]
-    leaf = writer.cast(summed(writer, features, trees, numbers, list(range(len(trees)))), "INT64")
+    leaf = writer.cast(summed(writer, features, trees, numbers, range(len(trees)), len(trees)), "INT64")
     values = writer.constant(np.concatenate([tree.values for tree in trees]))
     told = writer.node("Gather", [values, leaf], axis=0)
     return writer.node("ReduceSum", [told, writer.constant(np.array([1]))], keepdims=0)
@@ -166,7 +173,7 @@ def _boosted(writer: Writer, trees: list[list[Split]], rate: float, start: Any, 
     flat = [tree for turn in trees for tree in turn]
     targets = [k for turn in trees for k in range(len(turn))]
     weights = [rate * tree.values[:, 0] for tree in flat]
-    total = summed(writer, writer.features(narrow=narrow), flat, weights, targets)
+    total = summed(writer, writer.features(narrow=narrow), flat, weights, targets, max(targets) + 1)
     return writer.node("Add", [total, writer.constant(np.asarray(start, dtype=np.float64).reshape(1, -1))])
 
 
