@@ -40,6 +40,13 @@ def configure(level: str = "info", *, json: bool | None = None) -> None:
     logging.basicConfig(handlers=[_Forward()], level=max(number, logging.WARNING), force=True)
 
 
+def writes_json() -> bool:
+    """Return whether this process logs JSON lines, so that one that it starts can do the same."""
+    import structlog
+
+    return isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer)
+
+
 class _Unfailing:
     """A stream whose reader may go away: a server must not fail because nobody reads its log."""
 

@@ -110,6 +110,7 @@ class Settings:
     host: str = "0.0.0.0"  # the public listener predicts and nothing else; sharing is its purpose
     port: Port = 8000
     admin_port: Port = 8001
+    gateways: Count = 1
     data_dir: Path = Path()
     load: tuple[str, ...] | None = None
     isolation: str = "process"

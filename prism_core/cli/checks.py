@@ -94,6 +94,15 @@ def machine() -> Iterator[Check]:
     yield Check("machine", "processors", State.OK, f"{os.cpu_count()}")
     sizes = f"{format_bytes(memory.total)}, {format_bytes(memory.available)} available"
     yield Check("machine", "memory", State.OK, sizes)
+    yield gateways()
+
+
+def gateways() -> Check:
+    """Tell how several gateways would share the public port."""
+    if sys.platform == "win32":
+        return Check("machine", "gateways", State.MISSING, "One only: Windows passes on no listening socket.")
+    spread = "the kernel spreads connections" if sys.platform == "linux" else "the quickest accepts"
+    return Check("machine", "gateways", State.OK, f"--gateways N: several share a port, {spread}")
 
 
 def required() -> Iterator[Check]:
@@ -185,7 +194,9 @@ def server(data_dir: Path) -> Iterator[Check]:
     yield data_directory(data_dir)
     facts = running_server(data_dir)
     if facts:
-        yield Check("server", "running", State.OK, f"pid {facts['pid']}, {facts['public']}")
+        count = facts.get("gateways", 1)
+        several = f", {count} gateways" if count > 1 else ""
+        yield Check("server", "running", State.OK, f"pid {facts['pid']}, {facts['public']}{several}")
         return
     yield Check("server", "running", State.OK, "no; `prism serve` starts one")
     from prism_core.settings import Settings

@@ -1,7 +1,8 @@
 """The caches of a gateway: one store, a second level, and what the settings say for each model.
 
 The settings are this server's and may change from start to start, so they are asked when a
-lane is made and are no part of a version's manifest.
+lane is made and are no part of a version's manifest. Each gateway process has a store of its own, in its
+share of the memory.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class Caching(Collector):
             return None
         bound = None
         if own.max_memory is not None:
-            bound = self._bounds.setdefault(manifest.model, Group(own.max_memory))
+            bound = self._bounds.setdefault(manifest.model, Group(own.max_memory // self._settings.gateways))
         ttl_s, salt = own.ttl_s or cached.ttl_s, self._salt(manifest)
         answers = AnswerCache(self._store, salt, ttl_s, self._second, bound)
         self._open[manifest.model, manifest.version] = answers
@@ -85,7 +86,7 @@ async def open_caching(
         settings.cache.second_level_timeout_ms / 1000,
     )
     async with opening as second:
-        caching = Caching(settings, plugins, Store(settings.cache.max_memory), second)
+        caching = Caching(settings, plugins, Store(settings.cache.max_memory // settings.gateways), second)
         for collector in (caching, second):
             if collector is not None:
                 metrics.register(collector)

@@ -57,11 +57,14 @@ class ReplicaClient(asyncio.Protocol):
     ----------
     ready
         What the runtime said when it was ready.
+    token
+        What it was greeted with.
     lost
         Whether the connection is gone.
     """
 
     ready: wire.Ready
+    token = ""
 
     def __init__(self, address: str, on_lost: Callable[[ReplicaClient], None]) -> None:
         self.address = address
@@ -219,6 +222,7 @@ class ReplicaClient(asyncio.Protocol):
 
     async def greet(self, token: str) -> None:
         """Say HELLO and wait for READY; `connect` does it."""
+        self.token = token
         self.ready = cast(wire.Ready, await self._awaited(0, wire.Hello(token=token), GREET_S))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import attrs
@@ -40,6 +40,18 @@ class Watcher(Protocol):
     def failed(self, manifest: Manifest, error: PrismError) -> None:
         """Hear that no replica of the version can be kept alive."""
 
+    def disappointed(self, manifest: Manifest, error: PrismError) -> None:
+        """Hear that calls which wait for a replica wait in vain; later ones may have more luck."""
+
+    def moved(self) -> None:
+        """Hear that a replica came into its lane, or left it."""
+
+    async def quiet(self, timeout_s: float) -> float:
+        """Wait until no other gateway has a call on a replica that left its lane; return the time left."""
+
+    async def elsewhere(self) -> Mapping[tuple[str, int], int]:
+        """Return the calls in flight in other gateways, by model and version."""
+
 
 @attrs.define(eq=False)
 class Crew:
@@ -51,6 +63,8 @@ class Crew:
         Those that serve, and those that are being started or restarted.
     use
         How it has been used.
+    elsewhere
+        Calls in flight in other gateways, when they were last asked.
     """
 
     manifest: Manifest
@@ -61,8 +75,10 @@ class Crew:
     replicas: list[Replica] = attrs.field(factory=list)
     use: Use = attrs.field(factory=Use)
     lane: Lane | None = None
+    elsewhere: int = 0
     _keepers: dict[Replica, asyncio.Task[None]] = attrs.field(factory=dict)
     _counted: dict[Replica, int] = attrs.field(factory=dict)
+    _used_elsewhere: int = 0
     _starts: asyncio.Future[list[BaseException | None]] | None = None
     _said: wire.Ready | None = None
     _broken_off: bool = False
@@ -96,10 +112,15 @@ class Crew:
         return sum(one.usage.memory_bytes if one.usage else expected for one in self.ready)
 
     @property
+    def in_flight(self) -> int:
+        """Calls that have begun and not ended, also those that wait for a replica, in all gateways."""
+        return self.elsewhere + (self.lane.in_flight if self.lane else 0)
+
+    @property
     def busy(self) -> bool:
         """Whether a call is in flight, or waits for a replica."""
-        waits = self.lane is not None and self.lane.in_flight > 0
-        return waits or any(one.client is not None and one.client.in_flight for one in self.replicas)
+        clients = (replica.client for replica in self.replicas)
+        return self.in_flight > 0 or any(client is not None and client.in_flight for client in clients)
 
     async def start(self, count: int) -> wire.Ready:
         """Start what is missing to ``count`` replicas, together, and wait until it is ready.
@@ -155,10 +176,15 @@ class Crew:
 
     def look(self, now: float) -> int:
         """Take note of the calls since the last look, at ``now`` in Unix seconds; return how many."""
-        calls = sum(self._new_calls(replica) for replica in self.replicas)
+        calls = self._used_elsewhere + sum(self._new_calls(replica) for replica in self.replicas)
+        self._used_elsewhere = 0
         if calls:
             self.use.add(calls, now)
         return calls
+
+    def used_elsewhere(self) -> None:
+        """Take note of a call that another gateway has made."""
+        self._used_elsewhere += 1
 
     async def measure(self) -> None:
         """Measure every replica that serves."""
@@ -231,7 +257,16 @@ class Crew:
         if calls:
             self.use.add(calls, time.time())
         self._counted.pop(replica, None)
-        await replica.end(self.lane, grace_s)
+        await replica.end(self.lane, await self._quiet(replica, grace_s))
+
+    async def _quiet(self, replica: Replica, grace_s: float) -> float:
+        """Take a replica out of its lane everywhere; return what is left of ``grace_s`` when all rest."""
+        if replica.client and self.lane:
+            self.lane.remove(replica.client)
+            self.watcher.moved()
+            if grace_s:  # whoever still sends to it has to be heard before it is told to end
+                return await self.watcher.quiet(grace_s)
+        return grace_s
 
     def _new_calls(self, replica: Replica) -> int:
         if replica.client is None:
@@ -250,6 +285,7 @@ class Crew:
     def _enlist(self, replica: Replica) -> None:
         if self.lane and replica.client and not replica.lost.is_set():
             self.lane.add(replica.client)
+            self.watcher.moved()
         if replica not in self._keepers:
             self._keepers[replica] = asyncio.create_task(self._keep(replica), name=f"keep {replica.name}")
 

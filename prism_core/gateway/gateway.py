@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,6 @@ import attrs
 import msgspec
 import structlog
 
-from prism_core.errors import ModelNotFound, PrismError
 from prism_core.gateway import links
 from prism_core.gateway.boot import booting
 from prism_core.gateway.caching import open_caching
@@ -24,8 +23,9 @@ from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.directory import admin_token, locked, run_directory
 from prism_core.gateway.events import Events, open_events
 from prism_core.gateway.extensions import Openings, config_of, open_all, warn_of_unused
+from prism_core.gateway.followers import Followers
 from prism_core.gateway.housekeeping import Housekeeper, open_housekeeper
-from prism_core.gateway.lane import Lane
+from prism_core.gateway.lanes import lane_maker
 from prism_core.gateway.loads import Loads
 from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator, check_unaliased
@@ -36,12 +36,11 @@ from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Checkpoint, Staged, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
-from prism_core.manifest import Manifest
+from prism_core.gateway.watch import Watch
 from prism_core.plugins import PluginSet
 from prism_core.protocols import Launcher, Linker, PublicListener
 from prism_core.settings import Settings
 from prism_core.specs import Frontend, ModelEvent
-from prism_core.types import Signature
 
 __all__ = ["Gateway", "ModelInfo", "UploadRequest", "VersionInfo", "open_gateway"]
 
@@ -63,6 +62,8 @@ class Gateway:
         Open guards by name, to be asked with each request's head.
     frontends
         Offered ASGI applications: their records and the open applications.
+    followers
+        The other gateway processes; none where ``settings.gateways`` is 1.
     settled
         Set when every model that is to be served at start is READY or FAILED.
     problems
@@ -76,6 +77,7 @@ class Gateway:
         uploads: Uploads,
         events: Events,
         metrics: Metrics,
+        followers: Followers,
         linker: Linker,
         token: str,
     ) -> None:
@@ -86,6 +88,7 @@ class Gateway:
         self.registry = uploads.operator.registry
         self.events = events
         self.metrics = metrics
+        self.followers = followers
         self.linker = linker
         self.token = token
         self.service = PredictService(self.registry)
@@ -119,10 +122,16 @@ class Gateway:
         version, duplicate = await self.uploads.upload(
             request, lambda: store.keep(staged, directory=request.directory), progress
         )
+        await self.followers.agree()
         await self._measure(version)
         return attrs.evolve(self._info(version), duplicate=duplicate)
 
     # --- look ------------------------------------------------------------------------
+
+    async def scrape(self) -> tuple[bytes, str]:
+        """Return the metrics of all gateways as Prometheus reads them, and their media type."""
+        await self.followers.in_flight()  # what they have answered is here then
+        return self.metrics.scrape()
 
     def models(self) -> list[ModelInfo]:
         """Return every model, by name; also one of the settings that could not be brought up."""
@@ -176,17 +185,20 @@ class Gateway:
             await self.operator.point(
                 self.registry.model(model), alias, self.registry.version(model, version)
             )
+            await self.followers.agree()
 
     async def remove_alias(self, model: str, alias: str) -> None:
         """Forget an alias; ``latest`` follows the newest version again."""
         async with self.registry.lock(model):
             await self.operator.unpoint(self.registry.model(model), alias)
+            await self.followers.agree()
 
     async def rollback(self, model: str) -> VersionInfo:
         """Let ``latest`` lead to the previous ready version, at once, until the next upload."""
         async with self.registry.lock(model):
             found = self.registry.model(model)
             await self.operator.point(found, LATEST, found.previous)
+            await self.followers.agree()
             return self.version(model)
 
     async def stop(self, model: str, version: int | None = None) -> None:
@@ -195,6 +207,7 @@ class Gateway:
         self.operator.break_off(chosen)
         async with self.registry.lock(model):
             await asyncio.gather(*map(self.operator.stop, self._still(chosen)))
+            await self.followers.agree()
 
     async def start(self, model: str, version: int | None = None) -> None:
         """Bring a version up; without a number all that the model's aliases mean."""
@@ -202,6 +215,7 @@ class Gateway:
             chosen = self._chosen(model, version) if version else self.registry.model(model).meant
             for found in chosen:
                 await self.operator.start(found)
+            await self.followers.agree()
 
     async def remove(self, model: str, version: int | None = None) -> None:
         """Forget a version, or the whole model, and free what nothing else needs."""
@@ -212,6 +226,7 @@ class Gateway:
             chosen = self._still(chosen)
             if chosen:
                 await self.operator.remove(self.registry.model(model), chosen)
+            await self.followers.agree()  # their last records are here then
             for found in chosen:
                 self.metrics.forget(model, found.manifest.version)
 
@@ -293,10 +308,20 @@ async def open_gateway(
         warn_of_unused(settings.plugins, plugins.records)
         store = Store(data / "artifacts", settings.limits.max_artifact, checkpoint)
         registry = await _restore(Registry(events.emit), records, store)
-        operator = await _open_operator(settings, plugins, records, registry, store, metrics, stack)
+        followers = Followers(registry, metrics.record)
+        operator = await _open_operator(
+            settings, plugins, records, registry, store, metrics, followers, stack
+        )
         linker = await stack.enter_async_context(links.open_linker(settings, plugins))
         gateway = Gateway(
-            settings, plugins, Uploads(operator, checkpoint), events, metrics, linker, admin_token(data)
+            settings,
+            plugins,
+            Uploads(operator, checkpoint),
+            events,
+            metrics,
+            followers,
+            linker,
+            admin_token(data),
         )
         gateway.guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
         await _open_frontends(gateway, stack)
@@ -319,6 +344,7 @@ async def _open_operator(
     registry: Registry,
     store: Store,
     metrics: Metrics,
+    followers: Followers,
     stack: AsyncExitStack,
 ) -> Operator:
     data = store.directory.parent
@@ -327,25 +353,17 @@ async def _open_operator(
         plugins.isolation_backends, "isolation backend", settings.plugins, stack
     )
     await launchers.get(settings.isolation)
-    watch = Watch(registry, metrics)
+    watch = Watch(registry, metrics, followers)
     supervisor = await stack.enter_async_context(
         open_supervisor(records, watch, drain_s=settings.limits.drain_s)
     )
+    followers.used = supervisor.used_elsewhere
     metrics.registry.register(ReadyReplicas(supervisor.ready))
     await supervisor.end_leftovers(launchers.get)
     kept = [(v.manifest.model, v.manifest.version) for v in registry.versions()]
     await asyncio.to_thread(remove_directories, data / "replicas", kept)
     caching = await stack.enter_async_context(open_caching(settings, plugins, data, metrics.registry))
-
-    def make_lane(manifest: Manifest, signature: Signature) -> Lane:
-        return Lane(
-            manifest,
-            signature,
-            cache=caching.of(manifest),
-            record=metrics.record,
-            hold_s=settings.limits.hold_s,
-        )
-
+    make_lane = lane_maker(settings, caching, metrics.record)
     loads = Loads(supervisor, registry, settings)
     stack.push_async_callback(loads.close)
     housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory)
@@ -382,31 +400,6 @@ async def _open_frontends(gateway: Gateway, stack: AsyncExitStack) -> None:
             log.exception("extension.failed", kind="frontend", name=name)
         else:
             gateway.frontends.append((frontend, application))
-
-
-@attrs.define(eq=False)
-class Watch:
-    """Tells of lost replicas: events, metrics, and a failed version."""
-
-    registry: Registry
-    metrics: Metrics
-    fail: Callable[[Version, PrismError], None] = lambda version, error: None
-
-    def lost(self, manifest: Manifest, replica: str, reason: str) -> None:
-        """Tell of a loss."""
-        self.registry.tell("replica.lost", manifest.model, manifest.version, replica=replica, reason=reason)
-
-    def restarted(self, manifest: Manifest, replica: str, restarts: int) -> None:
-        """Tell and count a restart."""
-        self.metrics.restarts.labels(manifest.model, str(manifest.version)).inc()
-        self.registry.tell(
-            "replica.restarted", manifest.model, manifest.version, replica=replica, restarts=restarts
-        )
-
-    def failed(self, manifest: Manifest, error: PrismError) -> None:
-        """Take the version out of service."""
-        with suppress(ModelNotFound):
-            self.fail(self.registry.version(manifest.model, manifest.version), error)
 
 
 async def merged(streams: list[AsyncIterator[str]]) -> AsyncIterator[str]:

@@ -41,7 +41,7 @@ class Gauge:
         self._calls, self._busy_s = calls, busy_s
         if new > 0:
             self._service_s = spent_s / new
-        waiting = max(0, (crew.lane.in_flight if crew.lane else 0) - replicas)
+        waiting = max(0, crew.in_flight - replicas)
         return Load(max(0, new) / passed_s, self._service_s, waiting)
 
 

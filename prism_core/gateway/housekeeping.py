@@ -77,6 +77,7 @@ class Housekeeper:
 
     async def look(self) -> None:
         """Do what is due."""
+        await self._supervisor.look_elsewhere()
         now = self._clock()
         for crew in self._crews():
             calls = crew.look(now)

@@ -132,6 +132,7 @@ class Loads:
         if isinstance(error, InsufficientMemory):
             if crew.lane:
                 crew.lane.disappoint(error)
+            crew.watcher.disappointed(crew.manifest, error)
         elif not isinstance(error, IllegalTransition):  # else it was stopped, and its lane is closed
             crew.watcher.failed(crew.manifest, error)
 
@@ -155,6 +156,7 @@ class Loads:
 
     async def unload(self, crews: Iterable[Crew], reason: str) -> None:
         """End the replicas of versions that have nothing to do; their next calls load them again."""
+        await self._supervisor.look_elsewhere()
         await asyncio.gather(*self._begin_to_unload(crews, reason))
 
     def _begin_to_unload(self, crews: Iterable[Crew], reason: str) -> list[asyncio.Task[None]]:
@@ -235,6 +237,7 @@ class Loads:
     async def _make_room(self, name: str, need: int) -> None:
         ends = time.monotonic() + self._hold_s
         while self._hard_limit:
+            await self._supervisor.look_elsewhere()
             held = self.holdings()
             over = self._reserved + need + sum(holding.size_bytes for holding, _ in held) - self._hard_limit
             if over <= 0:

@@ -119,11 +119,17 @@ class Registry:
         Called with every event, in order.
     clock
         Unix seconds.
+
+    Attributes
+    ----------
+    changed
+        Called whenever something may have changed: versions, states, aliases or lanes.
     """
 
     def __init__(self, emit: Emit, clock: Callable[[], float] = time.time) -> None:
         self.lanes: Mapping[str, Lane] = {}
         self.models: dict[str, Model] = {}
+        self.changed: Callable[[], None] = lambda: None
         self._emit = emit
         self._clock = clock
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -203,6 +209,7 @@ class Registry:
     def tell(self, name: str, model: str, version: int, **facts: Any) -> None:
         """Emit an event."""
         self._emit(ModelEvent(name, model, version, self._clock(), facts))
+        self.changed()
 
     def refresh(self) -> None:
         """Compute ``lanes`` anew; tell of every alias that now leads elsewhere.
@@ -219,6 +226,7 @@ class Registry:
             was = before.get(reference)
             if at and (was is None or was.manifest.version != lane.manifest.version):
                 self.tell("alias.moved", model, lane.manifest.version, alias=alias)
+        self.changed()
 
     def explain(self, reference: str) -> PrismError:
         """Return why there is no lane for ``reference``, and what to do about it."""

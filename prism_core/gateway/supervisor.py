@@ -112,7 +112,19 @@ class Supervisor:
                     log.exception("replica.not_measured", model=crew.manifest.model)
             if time.monotonic() >= next_ping:
                 next_ping = time.monotonic() + TICK_S
+                await self.look_elsewhere()
                 self._ping_busy()
+
+    async def look_elsewhere(self) -> None:
+        """Learn what the crews do for other gateways."""
+        in_flight = await self._watcher.elsewhere()
+        for key, crew in self.crews.items():
+            crew.elsewhere = in_flight.get(key, 0)
+
+    def used_elsewhere(self, model: str, version: int) -> None:
+        """Take note of a call that another gateway has made."""
+        if crew := self.crews.get((model, version)):
+            crew.used_elsewhere()
 
     def _with_limit(self) -> list[Crew]:
         return [crew for crew in self.crews.values() if crew.manifest.memory_limit_bytes]
@@ -120,7 +132,8 @@ class Supervisor:
     def _ping_busy(self) -> None:
         for crew in self.crews.values():
             for replica in tuple(crew.replicas):
-                if replica.client and replica.client.in_flight and not replica.pinging:
+                busy = replica.client and (replica.client.in_flight or crew.elsewhere)
+                if replica.client and busy and not replica.pinging:
                     task = asyncio.create_task(self._ping(replica, replica.client))
                     self._looking.add(task)
                     task.add_done_callback(self._looking.discard)

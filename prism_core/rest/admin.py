@@ -104,6 +104,7 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
             {
                 "version": __version__,
                 "pid": os.getpid(),
+                "gateways": gateway.settings.gateways,
                 "public": gateway.public_url,
                 "admin": f"http://{host}:{port}",
                 "data_dir": str(gateway.settings.data_dir.expanduser().resolve()),

@@ -4,19 +4,55 @@ from __future__ import annotations
 
 import errno
 import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 from prism_core.errors import ConfigError
 
 BACKLOG = 2048
 
 
-def listen(host: str, port: int, flag: str) -> socket.socket:
+@contextmanager
+def listen_together(host: str, port: int, flag: str, count: int) -> Iterator[list[socket.socket]]:
+    """Open ``count`` sockets that listen on one port, for as many processes.
+
+    On Linux the kernel spreads connections over them (SO_REUSEPORT). Elsewhere all are one
+    socket, and whoever is quicker accepts.
+
+    Raises
+    ------
+    ConfigError
+        As `listen`.
+    """
+    if count > 1 and not hasattr(socket, "AF_UNIX"):
+        raise ConfigError(
+            f"gateways: {count} cannot work here: this system passes no sockets on to another process.",
+            hint="Leave `gateways` at 1.",
+        )
+    shared = count > 1 and sys.platform == "linux"
+    with ExitStack() as stack:
+        # A port that is shared could be taken twice, by two servers: first without.
+        first = stack.enter_context(listen(host, port, flag))
+        listeners = [first]
+        if shared:
+            host, port = address_of(first)
+            first.close()
+            listeners = [stack.enter_context(listen(host, port, flag, shared=True)) for _ in range(count)]
+        else:
+            listeners += [stack.enter_context(first.dup()) for _ in range(count - 1)]
+        yield listeners
+
+
+def listen(host: str, port: int, flag: str, *, shared: bool = False) -> socket.socket:
     """Return a socket that listens on ``host`` and ``port``; 0 picks a free port.
 
     Parameters
     ----------
     flag
         The command-line flag that chooses the port, for the hint.
+    shared
+        Other sockets of this account may listen there too.
 
     Raises
     ------
@@ -28,6 +64,8 @@ def listen(host: str, port: int, flag: str) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
         # Already here: two processes may bind one port as long as neither listens.
         listener.listen(BACKLOG)

@@ -136,7 +136,7 @@ def _server_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
     @get("/metrics")
     async def metrics() -> Answer:
-        text, media_type = gateway.metrics.scrape()
+        text, media_type = await gateway.scrape()
         return Response(text, headers={"content-type": media_type})
 
     @get("/openapi.json")

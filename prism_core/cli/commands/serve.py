@@ -35,6 +35,12 @@ _OPTIONS = (
         help="Port of the admin API on 127.0.0.1, 0 for a free one.  [default: 8001]",
     ),
     click.option(
+        "--gateways",
+        metavar="N",
+        type=click.IntRange(1),
+        help="Processes that speak HTTP on the public port.  [default: 1]",
+    ),
+    click.option(
         "--config",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",

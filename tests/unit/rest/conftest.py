@@ -64,14 +64,6 @@ def version_info(model: str, version: int, **changes: Any) -> VersionInfo:
     return attrs.evolve(info, **changes)
 
 
-class FakeMetrics:
-    """Metrics with one line."""
-
-    def scrape(self) -> tuple[bytes, str]:
-        """Return it."""
-        return b"prism_up 1\n", "text/plain; version=0.0.4; charset=utf-8"
-
-
 @attrs.define
 class FakeGateway:
     """What REST sees of a gateway. ``fails`` is what it raises, ``calls`` are the changes made."""
@@ -83,7 +75,6 @@ class FakeGateway:
     service: Any = None
     token: str = TOKEN
     public_url: str = PUBLIC_URL
-    metrics: FakeMetrics = attrs.field(factory=FakeMetrics)
     registry: Registry = attrs.field(factory=lambda: Registry(lambda event: None))
     known: dict[str, ModelInfo] = attrs.field(factory=dict)
     calls: list[tuple[Any, ...]] = attrs.field(factory=list)
@@ -93,6 +84,9 @@ class FakeGateway:
     settled: asyncio.Event = attrs.field(factory=asyncio.Event)
     guards: dict[str, Any] = attrs.field(factory=dict)
     frontends: list[tuple[Frontend, Any]] = attrs.field(factory=list)
+
+    async def scrape(self) -> tuple[bytes, str]:
+        return b"prism_up 1\n", "text/plain; version=0.0.4; charset=utf-8"
 
     def models(self) -> list[ModelInfo]:
         if self.fails:

@@ -8,7 +8,8 @@ import json
 import pytest
 
 from prism_core.errors import Overloaded
-from prism_core.rest.serve import Interrupt, LastResort
+from prism_core.rest.accepting import LastResort
+from prism_core.rest.serve import Interrupt
 
 
 async def forever():

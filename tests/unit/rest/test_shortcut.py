@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from prism_core.errors import Forbidden
 from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.service import PredictService
+from prism_core.rest.accepting import _server
 from prism_core.rest.onewrite import OneWriteProtocol
 from prism_core.rest.predict import PredictFront
-from prism_core.rest.serve import _server
 from prism_core.rest.shortcut import REMEMBERED
 
 

@@ -1,0 +1,158 @@
+"""A follower's conversation with its leader: what it is told, and what it reports."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from prism_core.errors import error_from_code
+from prism_core.gateway.channel import (
+    Accept,
+    Accepting,
+    Ask,
+    Channel,
+    Command,
+    Disappoint,
+    Drain,
+    Ready,
+    Records,
+    Told,
+    Update,
+    Wake,
+    followers_end,
+)
+from prism_core.gateway.lanes import MakeLane, Record
+from prism_core.gateway.mirror import Mirror
+from prism_core.gateway.service import PredictService
+from prism_core.settings import LimitSettings
+from prism_core.specs import CallRecord
+
+# Call records that are reported in one go, and how long a few of them may wait for company.
+BATCH = 512
+REPORT_S = 0.25
+
+MakeLanes = Callable[[Record], MakeLane]
+
+
+class Follower:
+    """An open follower. Made by `open_follower`.
+
+    Attributes
+    ----------
+    service
+        The one door for predictions, as the leader's.
+    draining
+        Set when the leader says so.
+    """
+
+    channel: Channel[Command]
+
+    def __init__(self, make_lanes: MakeLanes, limits: LimitSettings) -> None:
+        self.mirror = Mirror(
+            make_lanes(self.record), self.wake, ready_s=limits.ready_s, drain_s=limits.drain_s
+        )
+        self.service = PredictService(self.mirror.registry)
+        self.draining = asyncio.Event()
+        self._updated = asyncio.Event()
+        self._welcome = asyncio.Event()
+        self._answers: set[asyncio.Task[None]] = set()
+        self._pending: list[CallRecord] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+
+    # --- what it is told --------------------------------------------------------------
+
+    def hear(self, command: Command) -> None:
+        """Do what the leader says."""
+        if isinstance(command, Update):
+            self.mirror.update(command.models)
+            self._updated.set()
+        elif isinstance(command, Accept):
+            self._welcome.set()
+        elif isinstance(command, Disappoint):
+            error = error_from_code(command.code, command.message, command.hint, command.details)
+            self.mirror.disappoint(command.model, command.version, error)
+        elif isinstance(command, Drain):
+            self.draining.set()
+        elif command.quiet:
+            task = asyncio.create_task(self._tell_when_quiet(command))
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+        else:
+            self._tell(command)
+
+    async def welcome(self) -> bool:
+        """Return whether connections are welcome, once that is known."""
+        await self._updated.wait()
+        self.channel.send(Ready())
+        await first(self._welcome, self.draining, self.channel.lost)
+        return not (self.draining.is_set() or self.channel.lost.is_set())
+
+    async def over(self) -> None:
+        """Return when it is to end: the leader says so, or is gone."""
+        await first(self.draining, self.channel.lost)
+
+    async def _tell_when_quiet(self, ask: Ask) -> None:
+        await self.mirror.quiet()
+        self._tell(ask)
+
+    def _tell(self, ask: Ask) -> None:
+        self.flush()  # what has been answered is counted before this is heard
+        self.channel.send(Told(ask.id, self.mirror.in_flight()))
+
+    # --- what it reports --------------------------------------------------------------
+
+    def accepting(self) -> None:
+        """Tell the leader that connections are welcome."""
+        self.channel.send(Accepting())
+
+    def wake(self, model: str, version: int) -> None:
+        """Tell the leader that a request waits for a version without replicas."""
+        self.channel.send(Wake(model, version))
+
+    def record(self, record: CallRecord) -> None:
+        """Take note of an answered call. Must stay quick: it is on the way of every prediction."""
+        self._pending.append(record)
+        if len(self._pending) >= BATCH:
+            self.flush()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(REPORT_S, self.flush)
+
+    def flush(self) -> None:
+        """Report the calls that have been noted."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        pending, self._pending = self._pending, []
+        if pending:
+            self.channel.send(Records(pending))
+
+
+@asynccontextmanager
+async def open_follower(
+    sock: socket.socket, make_lanes: MakeLanes, limits: LimitSettings
+) -> AsyncIterator[Follower]:
+    """Follow the leader at the other end of ``sock``; at the end everything is reported.
+
+    ``make_lanes`` is given what takes call records and returns what makes lanes.
+    """
+    follower = Follower(make_lanes, limits)
+    follower.channel = await followers_end(sock, follower.hear)
+    try:
+        yield follower
+    finally:
+        await follower.mirror.close()
+        follower.flush()
+        await follower.channel.finish()
+
+
+async def first(*events: asyncio.Event) -> None:
+    """Return when one of ``events`` is set."""
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()

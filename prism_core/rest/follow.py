@@ -1,0 +1,86 @@
+"""The process of a follower: ``python -P -m prism_core.rest.follow``, started by the leader.
+
+It predicts on a listener that it was given, and hands everything else to the leader.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import socket
+import sys
+from contextlib import AsyncExitStack
+from functools import partial
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from prism_core import logs
+from prism_core.gateway.caching import open_caching
+from prism_core.gateway.channel import Start, decode_start
+from prism_core.gateway.extensions import open_all
+from prism_core.gateway.follower import open_follower
+from prism_core.gateway.lanes import lane_maker
+from prism_core.isolation.life import tie_to_life
+from prism_core.plugins import PluginSet, load_plugins
+from prism_core.rest.accepting import accepting
+from prism_core.rest.handing import HandOn
+from prism_core.rest.predict import PredictFront
+from prism_core.rest.serve import calm_collector, loop_factory
+
+log = structlog.get_logger(__name__)
+
+
+def main() -> int:
+    """Follow the leader until it says otherwise, or is gone."""
+    parser = argparse.ArgumentParser(prog="python -m prism_core.rest.follow")
+    parser.add_argument("--channel", type=int, required=True, help="the socket to the leader")
+    parser.add_argument("--listener", type=int, required=True, help="the listening socket")
+    parser.add_argument("--life", type=int, required=True, help="the read end of the life line")
+    arguments = parser.parse_args()
+    tie_to_life(arguments.life)
+    start = decode_start(sys.stdin.buffer.read())
+    logs.configure(start.settings.log_level, json=start.json)
+    plugins = load_plugins(start.settings.load)
+    with (
+        inherited(arguments.channel) as channel,
+        inherited(arguments.listener) as public,
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
+    ):
+        runner.run(follow(start, plugins, channel, public))
+    return 0
+
+
+def inherited(number: int) -> socket.socket:
+    """Return the socket of an inherited descriptor."""
+    found = socket.socket(fileno=number)
+    found.set_inheritable(False)
+    return found
+
+
+async def follow(start: Start, plugins: PluginSet, channel: socket.socket, public: socket.socket) -> None:
+    """Serve on ``public`` until the leader at the other end of ``channel`` says that it is enough."""
+    settings = start.settings
+    async with AsyncExitStack() as stack:
+        guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
+        data = settings.data_dir.expanduser().resolve()
+        caching = await stack.enter_async_context(open_caching(settings, plugins, data, CollectorRegistry()))
+        make_lanes = partial(lane_maker, settings, caching)
+        follower = await stack.enter_async_context(open_follower(channel, make_lanes, settings.limits))
+        others = HandOn(start.private)
+        stack.push_async_callback(others.close)
+        front = PredictFront(
+            follower.service, others, max_body_bytes=settings.limits.max_body, guards=guards.values()
+        )
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
+        if await follower.welcome():
+            apps = {public: front}
+            await stack.enter_async_context(accepting(apps, asyncio.Event(), settings.limits.drain_s))
+            follower.accepting()
+            calm_collector()
+            await follower.over()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
