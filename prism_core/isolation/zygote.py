@@ -46,8 +46,8 @@ def warm(name: str, spec: ReplicaSpec) -> None:
 
 
 def _key(name: str, spec: ReplicaSpec) -> tuple[str, ...]:
-    # Modules are imported once; what is called depends on the plugins of the replica.
-    return (name, *spec.plugins) if ":" in name else (name,)
+    # Modules are imported once; what is called depends on the plugins and the loader of the replica.
+    return (name, *spec.plugins, *spec.warm) if ":" in name else (name,)
 
 
 class Zygote:

@@ -40,9 +40,14 @@ def normalizers_of(references: tuple[str, ...]) -> Mapping[str, Normalizer]:
 
 
 def rehearse(spec: ReplicaSpec) -> None:
-    """Load and ask the small models that the loaders among the plugins of ``spec`` make."""
+    """Load and ask the small models of the loaders whose modules ``spec`` has warmed.
+
+    A plugin may have another loader, of a framework that these replicas do without.
+    """
     normalizers = normalizers_of(spec.plugins)
     for loader in plugins_of(spec.plugins).loaders.values():
+        if not set(loader.requires) <= set(spec.warm):
+            continue
         for model in loader.rehearse():
             _perform(loader, model, normalizers)
 
