@@ -40,7 +40,9 @@ def test_the_heading_of_a_rollup_is_no_size():
 def test_a_process_is_measured_until_it_is_gone(monkeypatch, linux):
     if not linux:
         monkeypatch.setattr("prism_core.isolation.usage.measured", _denied)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", "print('up', flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        child.stdout.readline()  # before that it may not have become Python yet
         process = psutil.Process(child.pid)
         usage = usage_of(process)
         child.kill()
