@@ -29,8 +29,8 @@ from prism_core.gateway.observe import Calls
 from prism_core.gateway.service import PredictService
 from prism_core.manifest import Batching, Manifest
 from prism_core.plugins import find, load_plugins
+from prism_core.rest.accepting import _server
 from prism_core.rest.predict import PredictFront
-from prism_core.rest.serve import _server
 from prism_core.runtime.engine import Engine
 from prism_core.runtime.server import FrameConnection, Service
 from prism_core.runtime.session import Session

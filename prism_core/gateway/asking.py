@@ -291,10 +291,11 @@ class Asking:
     def _end(self, outcome: Prediction | Exception | None) -> None:
         self.done = True
         self._disarm()
-        record = _record(self._lane, outcome, self._begun)
+        now = time.monotonic()
+        record = _record(self._lane, outcome, now - self._begun)
         self._lane.ended(record)
         if record.batch_rows:
-            self._lane.crowd.answered(self._ahead, record.total_s)
+            self._lane.crowd.answered(self._ahead, now)
         if outcome is not None:
             self._answer(outcome)
 
@@ -339,8 +340,7 @@ class Asking:
         )
 
 
-def _record(lane: Lane, outcome: Prediction | Exception | None, begun: float) -> CallRecord:
-    total_s = time.monotonic() - begun
+def _record(lane: Lane, outcome: Prediction | Exception | None, total_s: float) -> CallRecord:
     if type(outcome) is Prediction:
         return CallRecord(
             lane.model,

@@ -182,7 +182,7 @@ class ReplicaClient(asyncio.Protocol):
             self._out.append(body)
 
     def _flush(self) -> None:
-        if self._transport and not self.lost:
+        if self._out and self._transport and not self.lost:
             write_all(self._transport, self._out)
         self._out = []
 

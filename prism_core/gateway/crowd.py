@@ -3,7 +3,8 @@
 A quick model's queue never fills its own bound of rows: under overload the calls wait in
 sockets and buffers, seconds long, and nothing is refused. So a lane measures the rate at
 which it answers when it is crowded, and by Little's law (in flight = rate x time; Little,
-Operations Research 9:3, 1961) takes no more calls than that rate answers in the objective.
+Operations Research 9:3, 1961) takes no more calls than that rate answers in half of the
+objective: the other half is for the sockets on both sides.
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ from prism_core.manifest import Batching
 # So many calls may always be in flight, however slow the model; and only a lane with more of
 # them is at its limit, so that its rate is its capacity.
 FEW = 64
-# Weight of the newest measurement: a second's worth of answers forgets an unusual moment.
-SMOOTHING = 0.01
+# A rate is that of at least so many answers in so long: answers come in bursts, a batch each.
+ANSWERS = 256
+WINDOW_S = 0.1
+# The best rate counts, and is forgotten slowly (five seconds): a gateway that is busy refusing
+# answers less, which must not be taken for the model's capacity.
+FORGET = 0.02
+SHARE = 0.5
 
 
 class Crowd:
@@ -44,13 +50,22 @@ class Crowd:
             details={"retry_after_s": 1.0},
         )
         self._most = self.bound
-        self._objective_s = batching.latency_slo_ms / 1000
+        self._aim_s = batching.latency_slo_ms / 1000 * SHARE
         self._rate = 0.0
+        self._answers = 0
+        self._since = 0.0
 
-    def answered(self, ahead: int, total_s: float) -> None:
-        """Learn from a call that was answered ``total_s`` seconds after it came behind ``ahead`` others."""
-        if ahead <= FEW or not self._objective_s:
+    def answered(self, ahead: int, now: float) -> None:
+        """Learn from a call that came behind ``ahead`` others and was answered ``now``, in seconds."""
+        if ahead <= FEW:
+            self._answers = 0
             return
-        seen = ahead / max(total_s, 1e-6)
-        self._rate += (SMOOTHING if self._rate else 1.0) * (seen - self._rate)
-        self.bound = min(self._most, max(FEW, int(self._rate * self._objective_s)))
+        if not self._answers:
+            self._since = now
+        self._answers += 1
+        span = now - self._since
+        if self._answers > ANSWERS and span >= WINDOW_S and self._aim_s:
+            seen = (self._answers - 1) / span
+            self._rate = max(seen, self._rate + FORGET * (seen - self._rate))
+            self.bound = min(self._most, max(FEW, int(self._rate * self._aim_s)))
+            self._answers = 0

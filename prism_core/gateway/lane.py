@@ -79,6 +79,7 @@ class Lane:
         self.hold_s = hold_s
         self.load_s = 0.0
         self._record = record
+        self._refused = CallRecord(self.model, self.version, 503, "overloaded", 0, 0, 0.0, 0.0, 0.0, "bypass")
         self._emptied: asyncio.Future[None] | None = None
 
     def add(self, client: ReplicaClient) -> None:
@@ -119,8 +120,10 @@ class Lane:
         self._emptied = asyncio.get_running_loop().create_future()
         await asyncio.wait({self._emptied}, timeout=timeout_s)
 
-    def ask(self, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer) -> Asking:
+    def ask(self, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer) -> Asking | None:
         """Begin a call; ``answer`` is called once with its outcome, perhaps before this returns.
+
+        Returns None for a call that is refused because of the crowd: a refusal must be cheap.
 
         Parameters
         ----------
@@ -130,6 +133,10 @@ class Lane:
             Called with the `Prediction`, or with the `PrismError` that the runtime answered,
             `DeadlineExceeded` or `ReplicaLost`; not called after `Asking.cancel`.
         """
+        if self.in_flight >= self.crowd.bound and (self.cache is None or not head.cached):
+            self._record(self._refused)
+            answer(self.crowd.refusal)
+            return None
         begun = time.monotonic()
         deadline = begun + (timeout_s or self.manifest.timeout_s)
         asking = Asking(self, head, body, begun, deadline, answer)
@@ -159,7 +166,8 @@ class Lane:
         try:
             return await future
         except asyncio.CancelledError:
-            asking.cancel()
+            if asking is not None:
+                asking.cancel()
             raise
 
     def least_loaded(self) -> ReplicaClient | None:

@@ -44,7 +44,7 @@ class PredictService:
 
     def ask(
         self, reference: str, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer
-    ) -> Asking:
+    ) -> Asking | None:
         """Begin a prediction; see `Lane.ask`. Raises `ModelNotFound` at once."""
         return self.lane(reference).ask(head, body, timeout_s, answer)
 

@@ -205,7 +205,7 @@ class PredictProtocol(OneWriteProtocol):
         except Exception as error:
             self._answered(error)
             return
-        if not asking.done:
+        if asking is not None and not asking.done:
             self._asking = asking
 
     def _answered(self, outcome: Prediction | Exception) -> None:

@@ -161,7 +161,8 @@ def test_a_conversion_that_takes_too_long_keeps_the_original(tmp_path, slow):
 
 @pytest.mark.parametrize("end", ["kill", "stop"])
 def test_a_server_that_ends_in_a_conversion_leaves_nothing(tmp_path, slow, end):
-    server = ServerProcess(tmp_path / "data").start()
+    # A server that is told to stop lets an upload end by itself for as long as it drains.
+    server = ServerProcess(tmp_path / "data", config="limits: {drain_s: 0.2}").start()
     uploading = subprocess.Popen(
         [*PRISM, "upload", str(slow), "--optimize", "--data-dir", str(server.data_dir)],
         stdout=subprocess.DEVNULL,
