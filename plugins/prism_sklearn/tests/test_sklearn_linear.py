@@ -7,10 +7,13 @@ import copy
 import numpy as np
 import pytest
 from sklearn import config_context, linear_model, svm
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification, make_regression
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from prism_sklearn.forests import shorten_forests
 from prism_sklearn.linear import shorten_linear
 
 CLASSIFIERS = [
@@ -135,3 +138,25 @@ def test_what_has_insides_of_its_own_keeps_its_way(part, method):
     shorten_linear(part)
 
     assert not is_short(part, method)
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [linear_model.SGDClassifier(random_state=0), RandomForestClassifier(5, random_state=0)],
+    ids=lambda one: type(one).__name__,
+)
+def test_whoever_asks_a_method_for_its_name_learns_it(inner):
+    """A calibrated classifier does, of what it calibrates."""
+    x, y = make_classification(60, 8, random_state=1)
+    long, short = both(CalibratedClassifierCV(inner, cv=2).fit(x, y))
+    shorten_forests(short)
+
+    assert np.array_equal(long.predict_proba(x), short.predict_proba(x))
+
+
+def test_options_of_a_method_go_the_long_way():
+    x, _ = make_classification(60, 8, random_state=1)
+    _, short = both(StandardScaler().fit(x))
+    inside = x.copy()
+
+    assert short.transform(inside, copy=False) is inside

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from prism_sklearn.walk import of_sklearn, parts
+from prism_sklearn.walk import answer_by, of_sklearn, parts
 
 _CLASSIFIERS = ("RandomForestClassifier", "ExtraTreesClassifier")
 _REGRESSORS = ("RandomForestRegressor", "ExtraTreesRegressor")
@@ -44,8 +44,7 @@ def _shorten(forest: Any, method: str) -> None:
         except (AttributeError, TypeError, ValueError):
             return  # another release of scikit-learn, with other insides
     if same:
-        # On the object, not the class: whatever holds the forest calls it as before.
-        setattr(forest, method, short)
+        answer_by(forest, method, short)
 
 
 def _mean(forest: Any, trees: list[Any], width: int, flat: bool, rows: Any) -> Any:

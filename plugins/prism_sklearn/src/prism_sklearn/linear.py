@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from prism_sklearn.walk import of_sklearn, parts
+from prism_sklearn.walk import answer_by, of_sklearn, parts
 
 Compute = Callable[[Any], Any]
 
@@ -66,15 +66,16 @@ def _shorten(part: Any, method: str, short: Compute) -> None:
         except (AttributeError, TypeError, ValueError):
             return  # another release of scikit-learn, with other insides; or not fitted
     if same:
-        # On the object, not the class: whatever holds it calls it as before.
-        setattr(part, method, partial(_try, short, long, features))
+        answer_by(part, method, partial(_try, short, long, features))
 
 
 def _equal(one: Any, other: Any) -> bool:
     return bool(np.array_equal(one, other)) and one.dtype == other.dtype
 
 
-def _try(short: Compute, long: Compute, features: int, rows: Any) -> Any:
+def _try(short: Compute, long: Callable[..., Any], features: int, rows: Any, **options: Any) -> Any:
+    if options:
+        return long(rows, **options)
     if type(rows) is np.ndarray and rows.dtype == np.float64 and rows.ndim == 2 and rows.shape[1] == features:
         found = short(rows)
         if found is not None:

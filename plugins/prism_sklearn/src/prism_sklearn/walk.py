@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import update_wrapper
 from typing import Any
 
 # Attributes under which meta-estimators keep what they fitted, in order of preference.
@@ -53,6 +54,15 @@ def set_n_jobs(root: Any, n_jobs: int) -> None:
     for part in parts(root):
         if "n_jobs" in vars(part) and (part.n_jobs or 1) != n_jobs:
             part.n_jobs = n_jobs
+
+
+def answer_by(part: Any, method: str, compute: Callable[..., Any]) -> None:
+    """Let ``part`` answer ``method`` by ``compute``.
+
+    On the object, not its class: whatever holds it calls it as before. scikit-learn asks a
+    method for its name, so ``compute`` gets that.
+    """
+    setattr(part, method, update_wrapper(compute, getattr(part, method)))
 
 
 def inner(estimator: Any) -> list[Any]:
