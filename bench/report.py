@@ -147,7 +147,7 @@ def cache_table(document: Document) -> str:
             "unique traffic, cache on",
             number(found["on_rps"]),
             f"{found['on_cpu_us']:.1f}",
-            f"{100 * (1 - found['on_rps'] / found['off_rps']):.1f} % lost",
+            f"{100 * (1 - found['on_of_off']):.1f} % lost, the median of pairs",
         ],
     ]
     return grid(head, lines)

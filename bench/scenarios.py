@@ -16,8 +16,8 @@ from bench.results import middle
 from bench.servers import Running, serving
 
 CONNECTIONS = 64
-ROUNDS = 5
-SECONDS = 2
+ROUNDS = 15
+SECONDS = 1
 # Each load of unique bodies counts on from a number of its own.
 APART = 1_000_000
 
@@ -61,7 +61,9 @@ def cache(models: Path) -> dict[str, Any]:
                 )
                 if number:
                     samples[name].append(sample)
-    return {key: value for name, of in samples.items() for key, value in medians(name, of).items()}
+    pairs = zip(samples["on"], samples["off"], strict=True)
+    found = {key: value for name, of in samples.items() for key, value in medians(name, of).items()}
+    return found | {"on_of_off": middle(on.rps / off.rps for on, off in pairs)}
 
 
 def unique_bodies(subject: Subject) -> Path:
