@@ -1,8 +1,8 @@
 """One prediction on its way through a lane: cache, replica, and again after a lost replica.
 
-Written with callbacks instead of coroutines: a small prediction costs the gateway a third
-less without a task, a future and a timer of its own. `Lane.predict` is the same for
-whoever may await.
+Written with callbacks instead of coroutines, so that a small prediction needs no task, future
+or timer of its own; docs/explanation/performance.md has what that brought. `Lane.predict` is
+the same for whoever may await.
 """
 
 from __future__ import annotations
