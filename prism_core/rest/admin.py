@@ -1,4 +1,4 @@
-"""The admin routes: upload and manage. Every request needs the admin token, also one for no route at all.
+"""The admin routes: upload, manage and measure. Every request needs the admin token, also one for no route.
 
 They are served on a listener of their own, on the loopback address.
 """
@@ -16,6 +16,7 @@ import msgspec
 from litestar import Request, delete, get, post, put
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.response import Response
 from litestar.types import ASGIApp
 
 from prism_core import __version__
@@ -111,7 +112,12 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
             }
         )
 
-    return [models, model_details, version_details, plugins, server]
+    @get("/metrics")
+    async def metrics() -> Answer:
+        text, media_type = await gateway.scrape()
+        return Response(text, headers={"content-type": media_type})
+
+    return [models, model_details, version_details, plugins, server, metrics]
 
 
 def plugin_list(gateway: Gateway) -> dict[str, Any]:

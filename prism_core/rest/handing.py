@@ -1,7 +1,7 @@
 """What a follower does not answer itself is handed to the leader, and its answer back, as they come.
 
-Predictions are answered where they arrive. Model pages, health, metrics and the faces
-that plugins add are one application, in the leader; it is reached through a Unix socket
+Predictions are answered where they arrive. Model pages, health and the faces that
+plugins add are one application, in the leader; it is reached through a Unix socket
 in its private run directory.
 """
 

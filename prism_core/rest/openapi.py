@@ -155,7 +155,6 @@ _LOOKS: dict[str, tuple[str, str]] = {
     "/v1/health": ("Tell how the server is", "application/json"),
     "/health/live": ("Answer while the process lives", "application/json"),
     "/health/ready": ("Answer 200 while requests are welcome", "application/json"),
-    "/metrics": ("Measurements in the text format of Prometheus", "text/plain"),
     "/openapi.json": ("This document", "application/json"),
 }
 # Paths that predict for any model; those of the models that answer now have a schema of their own.

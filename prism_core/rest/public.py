@@ -1,4 +1,4 @@
-"""The public routes: what models there are, how the server is, how it is measured.
+"""The public routes: what models there are, and how the server is.
 
 Nothing administrative is here. A tunnel or a LAN address reaches these routes only.
 """
@@ -134,16 +134,11 @@ def _server_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
             return answer({"status": "ready"})
         return answer({"status": "starting"}, status_code=503)
 
-    @get("/metrics")
-    async def metrics() -> Answer:
-        text, media_type = await gateway.scrape()
-        return Response(text, headers={"content-type": media_type})
-
     @get("/openapi.json")
     async def openapi() -> Answer:
         return answer(document(_described(gateway), gateway.public_url))
 
-    return [health, live, ready, metrics, openapi]
+    return [health, live, ready, openapi]
 
 
 def _described(gateway: Gateway) -> Iterator[Described]:

@@ -105,6 +105,14 @@ class ServerProcess:
         """Upload an artifact through the command line; return what ``prism upload --json`` prints."""
         return self.json("upload", str(path), *options)
 
+    def metrics(self) -> str:
+        """Return what Prometheus would be told."""
+        import httpx
+
+        token = (self.data_dir / "admin-token").read_text()
+        answer = httpx.get(f"{self.facts['admin']}/metrics", headers={"Authorization": f"Bearer {token}"})
+        return answer.raise_for_status().text
+
     def processes(self) -> list[psutil.Process]:
         """Return the gateway's process and all below it."""
         gateway = psutil.Process(self.process.pid)

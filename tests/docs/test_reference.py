@@ -105,7 +105,8 @@ def test_openapi_tells_the_same_routes(reference):
 
     assert told <= reference("rest")
     assert {route for route in reference("rest") if "/admin/" not in route} - told <= {
-        "POST /model/{model}@{alias}/predict"  # {model} may be churn@champion
+        "POST /model/{model}@{alias}/predict",  # {model} may be churn@champion
+        "GET /metrics",  # of the admin listener
     }
 
 

@@ -68,7 +68,7 @@ def predict(server, city="Rome", client=httpx):
 
 def metrics(server):
     """Return the second level's numbers by metric and labels."""
-    text = httpx.get(f"{server.url}/metrics").text
+    text = server.metrics()
     found = re.findall(r'^(prism_second_level\w*)\{cache="redis",?(.*)\} (\S+)$', text, re.M)
     return {(name, labels): float(value) for name, labels, value in found}
 

@@ -109,7 +109,7 @@ def factor(client: httpx.Client, reference: str = "m", **kwargs) -> int:
 def requests_counted(server: ServerProcess, model: str = "m") -> dict[tuple[str, str], int]:
     """Return the requests in the metrics, by version and code."""
     counted = {}
-    for line in httpx.get(f"{server.url}/metrics").text.splitlines():
+    for line in server.metrics().splitlines():
         if line.startswith("prism_requests_total{") and f'model="{model}"' in line:
             labels = dict(part.split("=") for part in line.partition("{")[2].partition("}")[0].split(","))
             counted[labels["version"].strip('"'), labels["code"].strip('"')] = int(float(line.split()[-1]))

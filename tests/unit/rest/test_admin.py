@@ -75,8 +75,8 @@ async def test_a_look(admin, path):
 async def test_nothing_is_done_or_told_without_the_token(stranger, gateway, problem_of, headers):
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers]
 
-    for method, path in ALL_ROUTES:
-        answer = await stranger.request(method, f"/admin/v1{path}", headers=raw)
+    for method, path in [*((method, f"/admin/v1{path}") for method, path in ALL_ROUTES), ("GET", "/metrics")]:
+        answer = await stranger.request(method, path, headers=raw)
 
         assert (answer.status_code, problem_of(answer)["code"]) == (401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
@@ -192,3 +192,10 @@ async def test_an_endless_answer_ends_whole_when_the_server_stops(wire, stopping
     await request.task
 
     assert request.sent[-1] == {"type": "http.response.body", "body": b""}
+
+
+async def test_metrics_are_text(admin):
+    answer = await admin.get("/metrics")
+
+    assert answer.text == "prism_up 1\n"
+    assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
