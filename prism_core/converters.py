@@ -26,6 +26,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn
 
 from prism_core.errors import ConfigError
+from prism_core.rates import Rate
 from prism_core.sizes import Bytes, SizeMarker, parse_bytes
 
 __all__ = ["Bytes", "Key", "parse_bytes", "structure", "structure_extension_config"]
@@ -149,6 +150,7 @@ def converter() -> cattrs.Converter:
     ):
         made.register_structure_hook(cls, _strict(cls, accepted))
     made.register_structure_hook(Path, lambda value, _: Path(_text(value)))
+    made.register_structure_hook(Rate, _rate)
     for applies, factory in (
         (attrs.has, _attrs_hook),
         (_has_origin(tuple, list), _sequence_hook),
@@ -182,6 +184,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str | Path):
         raise ValueError(f"expected a path, got {_shown(value)}.")
     return str(value)
+
+
+def _rate(value: Any, _: Any) -> Rate:
+    if not isinstance(value, str | Rate):
+        raise ValueError(f"expected a rate such as 5/s, got {_shown(value)}.")
+    return Rate.parse(value) if isinstance(value, str) else value
 
 
 def _shown(value: Any) -> str:
