@@ -49,10 +49,12 @@ from prism_core.protocols import (
 )
 from prism_core.sizes import Bytes
 from prism_core.specs import (
+    Allowance,
     Answer,
     Artifact,
     CacheBackend,
     Call,
+    Caller,
     CallRecord,
     Candidate,
     Command,
@@ -75,6 +77,7 @@ from prism_core.specs import (
 from prism_core.types import Batch, Signature, TensorSpec, datatype_of
 
 __all__ = [
+    "Allowance",
     "Answer",
     "Artifact",
     "ArtifactError",
@@ -86,6 +89,7 @@ __all__ = [
     "CacheBackend",
     "Call",
     "CallRecord",
+    "Caller",
     "Candidate",
     "Command",
     "ConfigError",

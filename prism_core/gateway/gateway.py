@@ -19,6 +19,7 @@ import structlog
 from prism_core.gateway import links
 from prism_core.gateway.boot import booting
 from prism_core.gateway.caching import open_caching
+from prism_core.gateway.callers.door import Door
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.directory import admin_token, locked, run_directory
 from prism_core.gateway.events import Events, open_events
@@ -58,8 +59,8 @@ class Gateway:
         What the admin API asks for.
     public_url
         The base URL of links, once `publish` was called.
-    guards
-        Open guards by name, to be asked with each request's head.
+    door
+        To be asked with each request's head; falsy where nobody is asked anything.
     frontends
         Offered ASGI applications: their records and the open applications.
     followers
@@ -93,7 +94,7 @@ class Gateway:
         self.token = token
         self.service = PredictService(self.registry)
         self.public_url = f"http://127.0.0.1:{settings.port}"
-        self.guards: Mapping[str, Any] = {}
+        self.door = Door()
         self.frontends: list[tuple[Frontend, Any]] = []
         self.settled = asyncio.Event()
         self.problems: dict[str, str] = {}
@@ -323,7 +324,8 @@ async def open_gateway(
             linker,
             admin_token(data),
         )
-        gateway.guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
+        guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
+        gateway.door = Door(guards=guards.values())
         await _open_frontends(gateway, stack)
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
         gateway.settled, gateway.problems = boot.settled, boot.problems

@@ -12,6 +12,7 @@ from litestar.response import Response
 
 from prism_core.gateway.gateway import Gateway
 from prism_core.rest.admin import TokenGuard, admin_routes
+from prism_core.rest.entrance import Entrance
 from prism_core.rest.errors import problem_response
 from prism_core.rest.mounted import Mounted, mounts_of
 from prism_core.rest.predict import PredictFront
@@ -24,12 +25,10 @@ MAX_ADMIN_BODY_BYTES = 1 << 20
 def public_app(gateway: Gateway) -> Any:
     """Return the application of the public listener; nothing administrative is in it."""
     routes = HeadAsGet(litestar_app(public_routes(gateway)))
-    others = Mounted(mounts_of(gateway, "public"), routes)
+    mounted = Mounted(mounts_of(gateway, "public"), routes)
+    others = Entrance(mounted, gateway.door) if gateway.door else mounted
     return PredictFront(
-        gateway.service,
-        others,
-        max_body_bytes=gateway.settings.limits.max_body,
-        guards=gateway.guards.values(),
+        gateway.service, others, max_body_bytes=gateway.settings.limits.max_body, door=gateway.door
     )
 
 

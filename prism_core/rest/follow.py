@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from prism_core import logs
 from prism_core.gateway.caching import open_caching
+from prism_core.gateway.callers.door import Door
 from prism_core.gateway.channel import Start, decode_start
 from prism_core.gateway.extensions import open_all
 from prism_core.gateway.follower import open_follower
@@ -71,7 +72,10 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         others = HandOn(start.private)
         stack.push_async_callback(others.close)
         front = PredictFront(
-            follower.service, others, max_body_bytes=settings.limits.max_body, guards=guards.values()
+            follower.service,
+            others,
+            max_body_bytes=settings.limits.max_body,
+            door=Door(guards=guards.values()),
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
         if await follower.welcome():

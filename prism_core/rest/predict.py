@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 import attrs
 
 from prism_core.errors import MalformedBody, PayloadTooLarge
+from prism_core.gateway.callers.door import Door, Entry, discreet, pairs_of, told_of
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
+from prism_core.rest.entrance import ENTRY
 from prism_core.rest.errors import Headers, problem_response
-from prism_core.specs import Call
+from prism_core.specs import NOBODY
 
 # Only a request that is still unanswered after this long is watched for a client that
 # hangs up: watching costs a task, and most answers are quicker.
@@ -96,15 +98,15 @@ class PredictFront:
         The ASGI application of all other routes.
     max_body_bytes
         A larger body is answered 413, before it is read where its length is given.
-    guards
-        Asked in turn with each request's head; one that raises refuses it.
+    door
+        Asked with each request's head; None lets everybody in.
     """
 
     def __init__(
-        self, service: PredictService, others: Any, *, max_body_bytes: int, guards: Iterable[Any] = ()
+        self, service: PredictService, others: Any, *, max_body_bytes: int, door: Door | None = None
     ) -> None:
         self.service = service
-        self.guards = tuple(guards)
+        self.door = door or None  # a door that asks nothing is none
         self.max_body_bytes = max_body_bytes
         self._others = others
         self._known: dict[str, tuple[str, str]] = {}
@@ -127,30 +129,36 @@ class PredictFront:
             self._known[path] = route
         return route
 
-    def check(self, asked: PredictHead, headers: Headers, client: tuple[str, int] | None) -> None:
-        """Ask the guards; one of them raises to refuse."""
-        if self.guards:
-            told = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
-            call = Call(asked.reference, "predict", told, client[0] if client else "", asked.length)
-            for guard in self.guards:
-                guard.check(call)
+    def enter(
+        self, asked: PredictHead, headers: Mapping[str, str], client: tuple[str, int] | None
+    ) -> Entry | None:
+        """Ask the door, where there is one; it raises to refuse."""
+        if self.door is None:
+            return None
+        return self.door.enter(asked.reference, "predict", headers, client[0] if client else "", asked.length)
 
     async def _predict(self, route: tuple[str, str], scope: Any, receive: Any, send: Any) -> None:
+        entry = None
         try:
             asked = head_of(route, scope["headers"], scope["query_string"])
-            self.check(asked, scope["headers"], scope.get("client"))
+            if self.door is not None:
+                entry = scope[ENTRY] = self.enter(asked, told_of(scope["headers"]), scope.get("client"))
             lane = self.service.lane(asked.reference)
             body = await self._body(asked.length, receive)
             if body is None:
                 return
             prediction = await self._answer(lane.predict(asked.head, body, asked.timeout_s), receive)
         except Exception as error:
-            status, headers, content = problem_response(error)
+            status, headers, content = problem_response(
+                discreet(error, entry.call.caller if entry else NOBODY)
+            )
+            headers += pairs_of(entry.lines) if entry else ()
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
             return
         if prediction is not None:
-            await send({"type": "http.response.start", "status": 200, "headers": headers_of(prediction)})
+            headers = headers_of(prediction) + (pairs_of(entry.lines) if entry else [])
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": bytes(prediction.body)})
 
     async def _body(self, length: int, receive: Any) -> bytes | None:

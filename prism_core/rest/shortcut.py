@@ -10,6 +10,7 @@ Connection: close, other routes) goes uvicorn's way to `PredictFront`, which ans
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 from urllib.parse import unquote
@@ -21,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from prism_core.errors import Overloaded, PrismError
 from prism_core.filling import LARGE_BYTES, Filling
 from prism_core.gateway.asking import Asking, Prediction
+from prism_core.gateway.callers.door import Entry, discreet, told_of
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.rest.onewrite import OneWriteProtocol
 from prism_core.rest.predict import PredictFront, PredictHead, head_of
@@ -35,10 +37,13 @@ _NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
 
 @attrs.frozen(slots=True)
 class PlainHead:
-    """The head of a plain predict request: what it says, and its headers for the guards."""
+    """The head of a plain predict request: what it says, and its headers for the door.
+
+    Who sent it is not in here: a caller is looked up for every request.
+    """
 
     asked: PredictHead
-    headers: Headers
+    headers: Mapping[str, str]
 
 
 class Heads:
@@ -78,7 +83,8 @@ class Heads:
             return None
         if len(self._known) >= REMEMBERED:
             self._known.clear()
-        known = self._known[head] = PlainHead(asked, found.headers)
+        headers = told_of(found.headers) if self.front.door is not None else {}
+        known = self._known[head] = PlainHead(asked, headers)
         return known
 
 
@@ -124,6 +130,7 @@ class PredictProtocol(OneWriteProtocol):
         self._heads = heads
         self._front = heads.front
         self._asking: Asking | None = None
+        self._entry: Entry | None = None  # of the newest request, where there is a door
         self._busy = False  # a prediction is on its way, or its answer is not yet taken
         self._parsing = False  # uvicorn's parser is inside a message
         self._held = b""  # the beginning of a request
@@ -181,8 +188,8 @@ class PredictProtocol(OneWriteProtocol):
         """Receive the rest of a large body, unless it is known already that it will be refused."""
         asked = known.asked
         try:
-            self._front.check(asked, known.headers, self.client)
             self._front.service.lane(asked.reference)
+            self._entry = self._front.enter(asked, known.headers, self.client)
         except Exception:  # uvicorn's way says so, and takes the body off the connection
             return False
         self._busy = self._filling = True
@@ -197,8 +204,9 @@ class PredictProtocol(OneWriteProtocol):
         self._busy = True
         asked = known.asked
         try:
-            if not checked:
-                self._front.check(asked, known.headers, self.client)
+            if not checked and self._front.door is not None:
+                self._entry = None
+                self._entry = self._front.enter(asked, known.headers, self.client)
             asking = self._front.service.ask(
                 asked.reference, asked.head, body, asked.timeout_s, self._answered
             )
@@ -263,6 +271,8 @@ class PredictProtocol(OneWriteProtocol):
         )
 
     def _problem(self, error: Exception) -> bytes:
+        if self._entry is not None:
+            error = discreet(error, self._entry.call.caller)
         refusal, status, rest = self._heads.refusal
         if refusal is not error:
             status, rest = _rendered(error)
@@ -271,11 +281,12 @@ class PredictProtocol(OneWriteProtocol):
         return b"%b%b%b" % (status, self._common(), rest)
 
     def _common(self) -> bytes:
-        """Return the lines that uvicorn adds to every answer."""
+        """Return the lines that uvicorn adds to every answer, and the door to this one."""
         headers = self.server_state.default_headers  # replaced whole once a second, for its Date
         if self._dated[0] is not headers:
             self._dated = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
-        return self._dated[1] + b"connection: close\r\n" if self._last else self._dated[1]
+        lines = self._dated[1] + b"connection: close\r\n" if self._last else self._dated[1]
+        return lines + self._entry.lines if self._entry is not None else lines
 
     # --- idle, gone, stopping -----------------------------------------------------------
 

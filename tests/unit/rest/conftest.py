@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 
+from prism_core.gateway.callers.door import Door
 from prism_core.gateway.events import Events
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.store import Staged, Store
@@ -82,7 +83,7 @@ class FakeGateway:
     uploading: asyncio.Event = attrs.field(factory=asyncio.Event)
     hold: asyncio.Event | None = None
     settled: asyncio.Event = attrs.field(factory=asyncio.Event)
-    guards: dict[str, Any] = attrs.field(factory=dict)
+    door: Door = attrs.field(factory=Door)
     frontends: list[tuple[Frontend, Any]] = attrs.field(factory=list)
 
     async def scrape(self) -> tuple[bytes, str]:

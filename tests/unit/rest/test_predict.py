@@ -8,6 +8,7 @@ import json
 import pytest
 
 from prism_core.errors import Forbidden, InvalidInput, ModelNotFound, Overloaded
+from prism_core.gateway.callers.door import Door
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.rest.predict import PredictFront, reference_of
 
@@ -186,7 +187,7 @@ class NoRobots:
 
 @pytest.mark.parametrize(("agent", "status"), [(b"robot", 403), (b"person", 200)])
 async def test_a_guard_refuses_by_the_head_alone(service, agent, status):
-    front = PredictFront(service, None, max_body_bytes=100, guards=[NoRobots()])
+    front = PredictFront(service, None, max_body_bytes=100, door=Door(guards=[NoRobots()]))
     exchange = Exchange(front, headers=[(b"user-agent", agent)], chunks=[] if status == 403 else [b"{}"])
     exchange.scope["client"] = ("10.0.0.1", 5)
     answer = await exchange.run()

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from prism_core.errors import Forbidden
 from prism_core.filling import LARGE_BYTES
+from prism_core.gateway.callers.door import Door
 from prism_core.gateway.service import PredictService
 from prism_core.rest.accepting import _server
 from prism_core.rest.onewrite import OneWriteProtocol
@@ -76,9 +77,9 @@ class Service(PredictService):
 class Connection:
     """One client of a server whose replica answers at once, unless it is told to hold."""
 
-    def __init__(self, scene, guards=(), max_body_bytes=1 << 20, short=True):
+    def __init__(self, scene, door=None, max_body_bytes=1 << 20, short=True):
         self.scene, self.service = scene, Service(scene.lane)
-        front = PredictFront(self.service, self.others, max_body_bytes=max_body_bytes, guards=guards)
+        front = PredictFront(self.service, self.others, max_body_bytes=max_body_bytes, door=door)
         self.server = _server(front)
         self.server.server_state.default_headers = [(b"date", b"today")]
         if not short:
@@ -202,7 +203,7 @@ async def test_a_large_body_that_a_guard_refuses_is_not_received(scene_of):
                 raise Forbidden("Enough.")
 
     guard = Guard()
-    connection = Connection(scene_of(deterministic=False), guards=[guard])
+    connection = Connection(scene_of(deterministic=False), Door(guards=[guard]))
     whole = request(b"[[%b]]" % b"1".zfill(LARGE_BYTES))
     await connection.send(whole)
     connection.transport.written = b""
@@ -338,7 +339,7 @@ class OnlyOnce:
 
 
 async def test_guards_are_asked_each_time(scene):
-    connection = Connection(scene, guards=[OnlyOnce()])
+    connection = Connection(scene, Door(guards=[OnlyOnce()]))
     one, two = await connection.send(request(), request())
 
     assert (one[0], two[0]) == ("HTTP/1.1 200 OK", "HTTP/1.1 403 Forbidden")
@@ -395,3 +396,27 @@ async def test_an_idle_connection_is_closed_in_the_end(connection, busy):
     connection.protocol.timeout_keep_alive_handler()
 
     assert connection.transport.closed == (not busy)
+
+
+class Counting:
+    """Lets in and says how often."""
+
+    count = 0
+
+    def admit(self, call):
+        self.count += 1
+        return b"ratelimit: %d\r\n" % self.count
+
+
+@pytest.mark.parametrize("short", [True, False])
+async def test_the_door_adds_lines_to_answers_and_to_refusals_behind_it(scene, short):
+    connection = Connection(scene, Door(limiter=Counting()), short=short)
+    unknown = request().replace(b"/model/m/", b"/model/unknown/")
+    answers = await connection.send(request(), unknown, request())
+
+    assert [answer[0] for answer in answers] == [
+        "HTTP/1.1 200 OK",
+        "HTTP/1.1 403 Forbidden",
+        "HTTP/1.1 200 OK",
+    ]
+    assert [answer[1]["ratelimit"] for answer in answers] == ["1", "2", "3"]

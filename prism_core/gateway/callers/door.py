@@ -1,0 +1,145 @@
+"""The door of the public listener: one quick question for each request's head.
+
+Where nothing is configured there is no door at all, so an open server pays one truth test a
+request. Everything in here is plain and synchronous: it stands in the way of every
+prediction, before the body is read and before a cached answer is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from prism_core.errors import Forbidden, ModelNotFound
+from prism_core.specs import NOBODY, Call, Caller
+
+
+class Addresses(Protocol):
+    """Knows which proxies may say for whom they ask."""
+
+    def of(self, client: str, headers: Mapping[str, str]) -> str:
+        """Return the address of whoever asks; ``client`` is who is connected."""
+
+
+class Identity(Protocol):
+    """Knows the callers by what they present."""
+
+    def of(self, headers: Mapping[str, str]) -> Caller:
+        """Return the caller, or raise `Unauthorized`."""
+
+
+class Limiter(Protocol):
+    """Counts what a caller, an address or a model has had."""
+
+    def admit(self, call: Call) -> bytes:
+        """Count a call and return header lines for its answer; raise `RateLimited` and count nothing."""
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A call that was let in, as the guards saw it.
+
+    ``lines`` are header lines for its answer, each with its line end; b"" mostly.
+    """
+
+    call: Call
+    lines: bytes = b""
+
+
+class Door:
+    """Asks, in this order: from where, who, how often, and then the guards of plugins.
+
+    Parameters
+    ----------
+    addresses
+        None: whoever is connected is who asks.
+    identity
+        None: everybody is nobody, and may do everything.
+    limiter
+        None: as often as they like.
+    guards
+        Open guards; one that raises refuses.
+    """
+
+    def __init__(
+        self,
+        *,
+        addresses: Addresses | None = None,
+        identity: Identity | None = None,
+        limiter: Limiter | None = None,
+        guards: Iterable[Any] = (),
+    ) -> None:
+        self.addresses = addresses
+        self.identity = identity
+        self.limiter = limiter
+        self.guards = tuple(guards)
+
+    def __bool__(self) -> bool:
+        """Return whether anybody is asked anything."""
+        return any(part is not None for part in (self.addresses, self.identity, self.limiter)) or bool(
+            self.guards
+        )
+
+    def enter(
+        self, model: str, verb: str, headers: Mapping[str, str], client: str, body_bytes: int = 0
+    ) -> Entry:
+        """Let a request in, or raise why not.
+
+        Parameters
+        ----------
+        model
+            The reference that is asked for (``churn``, ``churn@champion``, ``churn/3``); "" for
+            a list that shows only what the caller may see, "*" for what concerns all models.
+        verb
+            "predict" or "read".
+        headers
+            By their lower-case names; those that came several times joined with ", ".
+        client
+            The address at the other end of the connection.
+
+        Raises
+        ------
+        Unauthorized, Forbidden, RateLimited
+            Or whatever a guard raises.
+        """
+        if self.addresses is not None:
+            client = self.addresses.of(client, headers)
+        caller = NOBODY
+        if self.identity is not None:
+            caller = self.identity.of(headers)
+            if not caller.may(verb, model):
+                raise forbidden(verb, model)
+        call = Call(model, verb, headers, client, body_bytes, caller)
+        lines = self.limiter.admit(call) if self.limiter is not None else b""
+        for guard in self.guards:
+            guard.check(call)
+        return Entry(call, lines)
+
+
+def forbidden(verb: str, model: str) -> Forbidden:
+    """Return the refusal of a caller without the scope; the same whether there is such a model or not."""
+    what = f"{verb} {model!r}" if model.strip("*") else f"{verb} here"
+    return Forbidden(f"These credentials may not {what}.", hint="Ask the owner for a key with this scope.")
+
+
+def told_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return headers as `Door.enter` takes them; their names are in lower case already."""
+    told: dict[str, str] = {}
+    for name, value in headers:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        told[key] = f"{told[key]}, {text}" if key in told else text
+    return told
+
+
+def pairs_of(lines: bytes) -> list[tuple[bytes, bytes]]:
+    """Return header lines as ASGI has headers."""
+    pairs = (line.partition(b": ") for line in lines.split(b"\r\n") if line)
+    return [(name, value) for name, _, value in pairs]
+
+
+def discreet(error: Exception, caller: Caller) -> Exception:
+    """Return ``error`` without names of models that the caller may not see: hints suggest others."""
+    if isinstance(error, ModelNotFound) and caller.models is not None:
+        return ModelNotFound(error.message, details=error.details)
+    return error
