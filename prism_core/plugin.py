@@ -37,6 +37,7 @@ from prism_core.errors import (
     UnsupportedInput,
 )
 from prism_core.hookspecs import hookimpl
+from prism_core.limits import Limits
 from prism_core.protocols import (
     BaseModel,
     Cache,
@@ -107,6 +108,7 @@ __all__ = [
     "IsolationBackend",
     "LaunchFailed",
     "Launcher",
+    "Limits",
     "LinkExpired",
     "LinkProvider",
     "Linker",

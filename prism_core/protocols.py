@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 import attrs
 import msgspec
 
+from prism_core.limits import Limits
 from prism_core.types import Batch, Signature
 
 
@@ -70,6 +71,8 @@ class ReplicaSpec:
         Kill line of the replica, 0 for none.
     token
         What the gateway will present in HELLO where the address is TCP; "" on a Unix socket.
+    limits
+        How much a stranger's bytes may make the runtime do.
     task
         "serve", or "optimize": convert the model, write the outcome into ``directory`` and end.
     """
@@ -85,6 +88,7 @@ class ReplicaSpec:
     threads: int = 1
     memory_limit_bytes: int = 0
     token: str = ""
+    limits: Limits = Limits()
     task: str = "serve"
 
     def to_json(self) -> bytes:

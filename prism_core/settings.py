@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from msgspec import Meta
 
+from prism_core.limits import Limits
 from prism_core.manifest import Batching
 from prism_core.sizes import Bytes
 
@@ -54,7 +55,7 @@ class MemorySettings:
 
 
 @attrs.frozen
-class LimitSettings:
+class LimitSettings(Limits):
     """Bounds on what callers may send, and on how long things may take."""
 
     max_body: Bytes = 64 * MB
@@ -65,6 +66,11 @@ class LimitSettings:
     timeout_s: Seconds = 30.0
     optimize_s: Seconds = 300.0
     optimize_memory: Bytes = 4096 * MB
+
+    @property
+    def of_readers(self) -> Limits:
+        """Those that whatever reads an artifact or a body asks for."""
+        return Limits(**{field.name: getattr(self, field.name) for field in attrs.fields(Limits)})
 
 
 @attrs.frozen

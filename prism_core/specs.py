@@ -15,6 +15,7 @@ import attrs
 import msgspec
 import numpy as np
 
+from prism_core.limits import Limits
 from prism_core.protocols import BaseModel, Cache, Launcher, Linker
 from prism_core.types import Batch, Signature
 
@@ -33,11 +34,13 @@ class Artifact:
     """A file or directory that someone wants served.
 
     ``name`` is the name it was uploaded under, with its suffix; ``path`` is where it lies
-    now, possibly under another name.
+    now, possibly under another name. ``limits`` are the server's: what opens the artifact
+    asks them before it believes what that says of its own size.
     """
 
     path: Path
     name: str
+    limits: Limits = Limits()
 
     @property
     def suffix(self) -> str:
@@ -165,10 +168,16 @@ class Optimizer:
 
 @attrs.frozen
 class Request:
-    """What a normalizer is told beside the body: media type parameters and query parameters, merged."""
+    """What a normalizer is told beside the body.
+
+    ``parameters`` are those of the media type and of the query, merged; ``options`` the
+    version's. ``limits`` are the server's: to be asked before anything is made of the size
+    that a body claims.
+    """
 
     parameters: Mapping[str, str]
     options: Mapping[str, Any]
+    limits: Limits = Limits()
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -128,7 +128,8 @@ class Uploads:
                 return version, False
 
     def _manifest(self, name: str, request: UploadRequest, kept: Kept) -> Manifest:
-        artifact = Artifact(kept.path, request.filename or name)
+        limits = self.operator.settings.limits.of_readers
+        artifact = Artifact(kept.path, request.filename or name, limits)
         loader = self.operator.plugins.choose_loader(artifact, request.loader)
         backend = request.isolation or self.operator.settings.isolation
         return Manifest(

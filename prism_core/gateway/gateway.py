@@ -307,7 +307,8 @@ async def open_gateway(
         observers = await open_all(plugins.observers, "observer", settings.plugins, stack)
         metrics = await stack.enter_async_context(open_metrics(observers))
         warn_of_unused(settings.plugins, plugins.records)
-        store = Store(data / "artifacts", settings.limits.max_artifact, checkpoint)
+        limits = settings.limits
+        store = Store(data / "artifacts", limits.max_artifact, checkpoint, limits.of_readers)
         registry = await _restore(Registry(events.emit), records, store)
         followers = Followers(registry, metrics.record)
         operator = await _open_operator(

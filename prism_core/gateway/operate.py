@@ -245,6 +245,7 @@ class Operator:
             run=self.run,
             ready_s=self.settings.limits.ready_s,
             drain_s=self.settings.limits.drain_s,
+            limits=self.settings.limits.of_readers,
         )
 
     async def start_replicas(self, version: Version, attempts: int = 1) -> tuple[Crew, wire.Ready]:

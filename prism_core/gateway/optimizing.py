@@ -92,6 +92,7 @@ class Workshop:
             python=self.place.python,
             threads=manifest.threads,
             memory_limit_bytes=self.limits.optimize_memory,
+            limits=self.limits.of_readers,
             task=OPTIMIZE,
         )
 

@@ -18,6 +18,7 @@ from prism_core.gateway.client import ReplicaClient, connect
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.restarts import exit_text
+from prism_core.limits import Limits
 from prism_core.manifest import Manifest
 from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec, Usage
 
@@ -55,6 +56,7 @@ class Place:
     ready_s: float
     drain_s: float
     python: str = sys.executable
+    limits: Limits = Limits()
 
 
 @attrs.define(eq=False)
@@ -190,6 +192,7 @@ class Replica:
             threads=self.manifest.threads,
             memory_limit_bytes=self.manifest.memory_limit_bytes,
             token="" if place.transport == "unix" else secrets.token_hex(16),
+            limits=place.limits,
         )
 
     def _listen(self) -> tuple[socket.socket, str]:

@@ -13,22 +13,20 @@ import asyncio
 import hashlib
 import os
 import shutil
-import tarfile
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import IO
 
 import attrs
 
-from prism_core.errors import ArtifactError, ArtifactTooLarge, UnsafeArtifact
+from prism_core.gateway.unpack import check_size, extract
+from prism_core.limits import Limits
 
 # What is collected before a thread writes it: one hand-over a chunk, not one a packet.
 CHUNK_BYTES = 1 << 20
-# More entries than any saved model has; fewer than would exhaust inodes.
-MAX_ENTRIES = 100_000
 INCOMING = "incoming-"
 # The first bytes of what is hashed for a directory: no file has the digest of a directory by accident.
 TREE = b"prism directory 1\n"
@@ -108,11 +106,20 @@ class Store:
         The largest artifact taken, packed or unpacked.
     checkpoint
         Called with the name of each step that a kill may fall behind.
+    limits
+        Further bounds on what is unpacked.
     """
 
-    def __init__(self, directory: Path, max_bytes: int, checkpoint: Checkpoint = passing) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        max_bytes: int,
+        checkpoint: Checkpoint = passing,
+        limits: Limits = Limits(),
+    ) -> None:
         self.directory = directory
         self.max_bytes = max_bytes
+        self.limits = limits
         self._checkpoint = checkpoint
         self._holders: Counter[str] = Counter()
         self._lock = asyncio.Lock()
@@ -149,7 +156,9 @@ class Store:
         self._checkpoint("store.written")
         if not directory:
             return await self._take(staged.path, digest, staged.size_bytes)
-        return await self._keep_made(lambda content: extract(staged.path, content, self.max_bytes))
+        return await self._keep_made(
+            lambda content: extract(staged.path, content, self.max_bytes, self.limits)
+        )
 
     async def keep_path(self, path: Path) -> Kept:
         """Take a copy of a file or directory of this machine and hold it once."""
@@ -219,58 +228,6 @@ def _copy(source: Path, target: Path) -> None:
         _sync_file(file)
 
 
-def extract(archive: Path, target: Path, max_bytes: int) -> None:
-    """Unpack a tar into the new directory ``target``: plain files and directories, nothing else.
-
-    Raises
-    ------
-    UnsafeArtifact
-        For links, devices, and names that are absolute, lead out of ``target`` or come twice.
-    ArtifactTooLarge
-        If the content is larger than ``max_bytes``.
-    ArtifactError
-        If it is not a tar.
-    """
-    total = 0
-    target.mkdir()
-    try:
-        with tarfile.open(archive, "r:*") as tar:
-            for count, member in enumerate(tar):
-                path = target / safe_name(member, count)
-                if member.isdir():
-                    path.mkdir(parents=True, exist_ok=True)
-                    continue
-                total += member.size
-                check_size(total, max_bytes)
-                source = tar.extractfile(member)
-                assert source is not None
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("xb") as file:
-                    shutil.copyfileobj(source, file, CHUNK_BYTES)
-                    file.flush()
-                    os.fsync(file.fileno())
-                path.chmod(0o444)
-    except (tarfile.TarError, EOFError) as error:
-        raise ArtifactError(f"The directory did not come as a whole tar stream: {error}.") from error
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UnsafeArtifact("The tar has the same name twice.", hint="Pack the directory afresh.") from error
-
-
-def safe_name(member: tarfile.TarInfo, count: int = 0) -> PurePosixPath:
-    """Return the relative path of a tar member that may be unpacked; `UnsafeArtifact` for any other."""
-    name = PurePosixPath(member.name)
-    if not (member.isreg() or member.isdir()):
-        raise UnsafeArtifact(
-            f"The directory holds {member.name!r}, which is neither a file nor a directory.",
-            hint="Links and devices are not taken: replace them by the files they mean.",
-        )
-    if name.is_absolute() or ".." in name.parts or "\0" in member.name or "\\" in member.name:
-        raise UnsafeArtifact(f"The tar holds {member.name!r}, which leads out of the directory.")
-    if count >= MAX_ENTRIES:
-        raise UnsafeArtifact(f"The directory has more than {MAX_ENTRIES} entries.")
-    return name
-
-
 def digest_of(path: Path) -> tuple[str, int]:
     """Return the digest of a file or directory and its size in bytes.
 
@@ -283,18 +240,10 @@ def digest_of(path: Path) -> tuple[str, int]:
     files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
     for name in sorted(files):
         # A name has no newline's worth of ambiguity: its length stands before it.
-        summary.update(f"{len(name.encode())} {name} {_hash_file(files[name])}\n".encode())
+        written = os.fsencode(name)
+        summary.update(b"%d %b %b\n" % (len(written), written, _hash_file(files[name]).encode()))
         size += files[name].stat().st_size
     return f"sha256:{summary.hexdigest()}", size
-
-
-def check_size(size_bytes: int, max_bytes: int) -> None:
-    """Raise `ArtifactTooLarge` for more than ``max_bytes``."""
-    if size_bytes > max_bytes:
-        raise ArtifactTooLarge(
-            f"The artifact has {size_bytes} bytes or more; this server takes {max_bytes}.",
-            hint="Raise limits.max_artifact in prism.yaml.",
-        )
 
 
 def sync_directory(path: Path) -> None:

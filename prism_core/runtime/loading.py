@@ -6,7 +6,6 @@ import importlib
 import logging
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -59,8 +58,10 @@ def load_cold(spec: ReplicaSpec) -> Loaded:
     loader = find(plugins.loaders, manifest.loader, "loader")
     plugins.hooks.prism_runtime_startup(model=manifest.model, version=manifest.version, threads=spec.threads)
     options = _options(manifest, loader)
-    model = _load_model(manifest, loader, options, spec.artifact)
-    return Loaded(Session(manifest, model, normalizers_of(spec.plugins)), plugins, loader, options)
+    artifact = Artifact(spec.artifact, manifest.artifact, spec.limits)
+    model = _load_model(artifact, loader, options)
+    session = Session(manifest, model, normalizers_of(spec.plugins), spec.limits)
+    return Loaded(session, plugins, loader, options)
 
 
 def _options(manifest: Manifest, loader: Loader) -> Any:
@@ -70,7 +71,7 @@ def _options(manifest: Manifest, loader: Loader) -> Any:
         raise ModelLoadFailed(f"The options of loader {loader.name!r} are wrong: {error}.") from error
 
 
-def _load_model(manifest: Manifest, loader: Loader, options: Any, path: Path) -> BaseModel:
+def _load_model(artifact: Artifact, loader: Loader, options: Any) -> BaseModel:
     for module in loader.requires[:1]:
         try:
             importlib.import_module(module)
@@ -80,13 +81,13 @@ def _load_model(manifest: Manifest, loader: Loader, options: Any, path: Path) ->
                 hint=f"Install {module!r} in the model's environment.",
             ) from error
     try:
-        return loader.load(Artifact(path, manifest.artifact), options)
+        return loader.load(artifact, options)
     except PrismError:
         raise
     except Exception as error:
         log.exception("model.load_failed")
         raise ModelLoadFailed(
-            f"Loader {loader.name!r} could not load {manifest.artifact!r}: {type(error).__name__}: {error}",
+            f"Loader {loader.name!r} could not load {artifact.name!r}: {type(error).__name__}: {error}",
             hint="The replica's log has the trace; is the file whole, and made for this framework?",
         ) from error
 

@@ -23,6 +23,7 @@ from prism_core.errors import (
     PrismError,
     UnsupportedInput,
 )
+from prism_core.limits import Limits
 from prism_core.manifest import Manifest
 from prism_core.protocols import BaseModel
 from prism_core.specs import Answer, Normalizer, Request
@@ -45,14 +46,23 @@ class Session:
         The version and its loaded model.
     normalizers
         By media type, those that are available here.
+    limits
+        How much a body may make them do.
     """
 
-    def __init__(self, manifest: Manifest, model: BaseModel, normalizers: Mapping[str, Normalizer]) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        model: BaseModel,
+        normalizers: Mapping[str, Normalizer],
+        limits: Limits = Limits(),
+    ) -> None:
         self.manifest = manifest
         self.model = model
         self.signature: Signature = model.signature
         self.joinable = manifest.row_independent and self.signature.batch_axis
         self._normalizers = normalizers
+        self._limits = limits
         self._outputs = {spec.name for spec in self.signature.outputs}
         self._readers: dict[tuple[str, str], tuple[Normalizer, Request, tuple[str, ...]]] = {}
         self._writers: dict[str, Normalizer] = {}
@@ -181,7 +191,7 @@ class Session:
             )
         parameters.update(parse_qsl(query, keep_blank_values=True))
         outputs = tuple(one for one in parameters.pop("outputs", "").split(",") if one)
-        return normalizer, Request(parameters, self.manifest.options), outputs
+        return normalizer, Request(parameters, self.manifest.options, self._limits), outputs
 
     def _chosen(self, accept: str) -> Normalizer:
         return self._writers.get(accept) or self._remember(self._writers, accept, self._writer(accept))

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_core.errors import ArtifactError, ArtifactTooLarge, UnsafeArtifact
-from prism_core.gateway.store import Store, digest_of, extract, safe_name
+from prism_core.gateway.store import Store, digest_of
+from prism_core.gateway.unpack import extract, safe_name
 
 
 @pytest.fixture
