@@ -8,7 +8,7 @@
       RequestError     4xx      ModelNotFound 404  InvalidInput 422  MalformedBody 400  UnsupportedInput 415
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
                                 RateLimited 429  LinkExpired 410
-                                InvalidParameter 400  RouteNotFound 404  MethodNotAllowed 405
+                                InvalidParameter 400  KeyNotFound 404  RouteNotFound 404  MethodNotAllowed 405
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
 
@@ -188,6 +188,12 @@ class LinkExpired(RequestError):
     """The link has ended."""
 
     status = 410
+
+
+class KeyNotFound(RequestError):
+    """There is no API key with this id."""
+
+    status = 404
 
 
 class InvalidParameter(RequestError):

@@ -48,9 +48,9 @@ from prism_core.protocols import (
     ReplicaSpec,
     Usage,
 )
+from prism_core.rates import Allowance, Rate
 from prism_core.sizes import Bytes
 from prism_core.specs import (
-    Allowance,
     Answer,
     Artifact,
     CacheBackend,
@@ -129,6 +129,7 @@ __all__ = [
     "PluginError",
     "PrismError",
     "PublicListener",
+    "Rate",
     "RateLimited",
     "ReplicaHandle",
     "ReplicaLost",

@@ -71,7 +71,7 @@ class Rate:
 
 
 @attrs.frozen
-class Limits:
+class Allowance:
     """What one caller may do; None is no limit. ``quota`` is how many requests in all."""
 
     rate: Rate | None = None

@@ -117,6 +117,7 @@ class Settings:
     port: Port = 8000
     admin_port: Port = 8001
     gateways: Count = 1
+    auth: Literal["none", "keys"] = "none"
     data_dir: Path = Path()
     load: tuple[str, ...] | None = None
     isolation: str = "process"

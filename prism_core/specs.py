@@ -17,6 +17,7 @@ import numpy as np
 
 from prism_core.limits import Limits
 from prism_core.protocols import BaseModel, Cache, Launcher, Linker
+from prism_core.rates import Allowance
 from prism_core.types import Batch, Signature
 
 
@@ -285,15 +286,6 @@ class LinkProvider(Extension[Linker]):
 
 
 @attrs.frozen
-class Allowance:
-    """How much a caller may ask: so often, with bursts, and so much in all; 0 is as the server has it."""
-
-    rate_per_s: float = 0.0
-    burst: int = 0
-    quota: int = 0
-
-
-@attrs.frozen
 class Caller:
     """Who calls, and what they may.
 
@@ -305,14 +297,14 @@ class Caller:
         Of "predict" and "read".
     models
         Names of models, None for all that there are and will be.
-    allowance
-        What they may ask in a time, and in all.
+    limits
+        What they may ask in a time, and in all; None there is as the server has it.
     """
 
     id: str = ""
     scopes: frozenset[str] = frozenset({"predict", "read"})
     models: frozenset[str] | None = None
-    allowance: Allowance = Allowance()
+    limits: Allowance = Allowance()
 
     def may(self, verb: str, model: str) -> bool:
         """Return whether they may ``verb`` a model, an alias or a version of it; "" is no model, "*" all."""

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
+from prism_core.gateway.callers.keys import Key
 from prism_core.gateway.table import SharedModel
 from prism_core.settings import Settings
 from prism_core.specs import CallRecord
@@ -71,6 +72,18 @@ class Drain(msgspec.Struct, tag="drain", frozen=True):
     """Accept no more, answer what is in flight, end."""
 
 
+class Keys(msgspec.Struct, tag="keys", frozen=True):
+    """These API keys are valid from now on, and no others."""
+
+    keys: list[Key]
+
+
+class Spent(msgspec.Struct, tag="spent", frozen=True):
+    """What callers have used of their quotas, in all gateways."""
+
+    totals: dict[str, int]
+
+
 # --- follower -> leader -------------------------------------------------------------------
 
 
@@ -102,8 +115,15 @@ class Wake(msgspec.Struct, tag="wake", frozen=True):
     version: int
 
 
-Command = Update | Ask | Accept | Disappoint | Drain
-Report = Ready | Accepting | Records | Told | Wake
+class CallerUses(msgspec.Struct, tag="uses", frozen=True):
+    """Keys that were used, and what callers have used of their quotas, since this was last told."""
+
+    keys: list[str]
+    spent: dict[str, int]
+
+
+Command = Update | Ask | Accept | Disappoint | Drain | Keys | Spent
+Report = Ready | Accepting | Records | Told | Wake | CallerUses
 Heard = TypeVar("Heard")
 
 _encode = msgspec.msgpack.Encoder().encode

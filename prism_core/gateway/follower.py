@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from prism_core.errors import error_from_code
+from prism_core.gateway.callers.mirrored import MirroredCallers, reporting
 from prism_core.gateway.channel import (
     Accept,
     Accepting,
@@ -16,8 +17,10 @@ from prism_core.gateway.channel import (
     Command,
     Disappoint,
     Drain,
+    Keys,
     Ready,
     Records,
+    Spent,
     Told,
     Update,
     Wake,
@@ -43,6 +46,8 @@ class Follower:
     ----------
     service
         The one door for predictions, as the leader's.
+    callers
+        The keys that are valid, and what was used of quotas.
     draining
         Set when the leader says so.
     """
@@ -54,6 +59,7 @@ class Follower:
             make_lanes(self.record), self.wake, ready_s=limits.ready_s, drain_s=limits.drain_s
         )
         self.service = PredictService(self.mirror.registry)
+        self.callers = MirroredCallers()
         self.draining = asyncio.Event()
         self._updated = asyncio.Event()
         self._welcome = asyncio.Event()
@@ -71,6 +77,8 @@ class Follower:
             self._updated.set()
         elif isinstance(command, Accept):
             self._welcome.set()
+        elif isinstance(command, Keys | Spent):
+            self.callers.hear(command)
         elif isinstance(command, Disappoint):
             error = error_from_code(command.code, command.message, command.hint, command.details)
             self.mirror.disappoint(command.model, command.version, error)
@@ -141,7 +149,8 @@ async def open_follower(
     follower = Follower(make_lanes, limits)
     follower.channel = await followers_end(sock, follower.hear)
     try:
-        yield follower
+        async with reporting(follower.callers, follower.channel.send):
+            yield follower
     finally:
         await follower.mirror.close()
         follower.flush()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import attrs
 import structlog
@@ -21,7 +21,9 @@ from prism_core.gateway.channel import (
     Accept,
     Accepting,
     Ask,
+    CallerUses,
     Channel,
+    Command,
     Disappoint,
     Drain,
     Ready,
@@ -78,11 +80,17 @@ class Followers:
     ----------
     used
         Called with model and version for each call that a replica has worked for.
+    greeting
+        Returns what a new follower is told beside the models.
+    heard
+        Called with what followers report of callers.
     """
 
     def __init__(self, registry: Registry, record: Callable[[CallRecord], None]) -> None:
         self.members: list[Member] = []
         self.used: Callable[[str, int], None] = lambda model, version: None
+        self.greeting: Callable[[], Iterable[Command]] = tuple
+        self.heard: Callable[[CallerUses], None] = lambda uses: None
         self._registry = registry
         self._record = record
         self._last_id = 0
@@ -93,6 +101,8 @@ class Followers:
     def join(self, member: Member) -> None:
         """Tell a new follower what is served, and keep it told."""
         self.members.append(member)
+        for command in self.greeting():
+            member.channel.send(command)
         self._tell()
 
     def leave(self, member: Member) -> None:
@@ -125,10 +135,14 @@ class Followers:
             told = (error.code, error.message, error.hint, error.details)
             member.channel.send(Disappoint(model, version, *told))
 
+    def tell(self, command: Command) -> None:
+        """Tell all of them something."""
+        for member in self.members:
+            member.channel.send(command)
+
     def drain(self) -> None:
         """Let all of them accept no more and end when they have answered."""
-        for member in self.members:
-            member.channel.send(Drain())
+        self.tell(Drain())
 
     # --- what they are asked ---------------------------------------------------------
 
@@ -190,6 +204,8 @@ class Followers:
             self._welcome(member)
         elif isinstance(report, Accepting):
             member.accepting.set()
+        elif isinstance(report, CallerUses):
+            self.heard(report)
         else:
             self._wanted.add((report.model, report.version))
             self._wake_wanted()

@@ -20,6 +20,8 @@ from prism_core.gateway import links
 from prism_core.gateway.boot import booting
 from prism_core.gateway.caching import open_caching
 from prism_core.gateway.callers.door import Door
+from prism_core.gateway.callers.keyring import Keyring, open_keyring
+from prism_core.gateway.callers.opening import open_door
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.directory import admin_token, locked, run_directory
 from prism_core.gateway.events import Events, open_events
@@ -59,6 +61,8 @@ class Gateway:
         What the admin API asks for.
     public_url
         The base URL of links, once `publish` was called.
+    keys
+        The API keys, and what was used of them.
     door
         To be asked with each request's head; falsy where nobody is asked anything.
     frontends
@@ -70,6 +74,8 @@ class Gateway:
     problems
         Models of the settings that could not be brought up: name -> reason.
     """
+
+    keys: Keyring
 
     def __init__(
         self,
@@ -325,8 +331,9 @@ async def open_gateway(
             linker,
             admin_token(data),
         )
-        guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
-        gateway.door = Door(guards=guards.values())
+        gateway.keys = await stack.enter_async_context(open_keyring(records, followers))
+        door = open_door(settings, plugins, gateway.keys.table, gateway.keys.tally)
+        gateway.door = await stack.enter_async_context(door)
         await _open_frontends(gateway, stack)
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
         gateway.settled, gateway.problems = boot.settled, boot.problems

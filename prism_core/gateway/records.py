@@ -19,6 +19,7 @@ import attrs
 import msgspec
 
 from prism_core.errors import ConfigError
+from prism_core.gateway.callers.keys import Key, caller_id
 from prism_core.gateway.store import Checkpoint, passing
 from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
@@ -53,6 +54,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """create table habit (
             model text not null, hour integer not null, week integer not null, calls bigint not null,
             primary key (model, hour, week))""",
+    ),
+    (
+        "create table api_key (id text primary key, created double precision not null, key text not null)",
+        """create table caller_use (
+            caller text primary key, last_used double precision not null, spent bigint not null)""",
     ),
 )
 # Enough to see what happened lately; a crash loop must not fill the disk.
@@ -207,6 +213,38 @@ class Records:
         """Return model and week of every use in an hour of the week."""
         sql = "select model, week from habit where hour = $1 order by model, week"
         return await self._run(lambda: self._query(sql, hour))
+
+    # --- callers --------------------------------------------------------------------
+
+    async def keys(self) -> list[Key]:
+        """Return all API keys, the oldest first."""
+        rows = await self._run(lambda: self._query("select key from api_key order by created, id"))
+        return [msgspec.json.decode(key, type=Key) for (key,) in rows]
+
+    async def add_key(self, key: Key) -> None:
+        """Store a new API key."""
+        sql = "insert into api_key(id, created, key) values($1, $2, $3)"
+        await self._write((sql, (key.id, key.created, msgspec.json.encode(key).decode())))
+
+    async def remove_key(self, key_id: str) -> None:
+        """Forget an API key, and what was used with it."""
+        await self._write(
+            ("delete from api_key where id = $1", (key_id,)),
+            ("delete from caller_use where caller = $1", (caller_id(key_id),)),
+        )
+
+    async def caller_uses(self) -> list[tuple[str, float, int]]:
+        """Return of each caller when it was last seen, 0.0 for unknown, and what it used of its quota."""
+        return await self._run(lambda: self._query("select caller, last_used, spent from caller_use"))
+
+    async def add_caller_uses(self, uses: Iterable[tuple[str, float, int]]) -> None:
+        """Store when callers were last seen, and add to what they have used."""
+        sql = (
+            "insert into caller_use(caller, last_used, spent) values($1, $2, $3)"
+            " on conflict(caller) do update set"
+            " last_used = excluded.last_used, spent = caller_use.spent + excluded.spent"
+        )
+        await self._write(*((sql, use) for use in uses), durable=False)
 
     async def _write(self, *statements: Statement, durable: bool = True) -> None:
         await self._run(lambda: self._transaction(statements, durable))

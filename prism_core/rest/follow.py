@@ -18,9 +18,8 @@ from prometheus_client import CollectorRegistry
 
 from prism_core import logs
 from prism_core.gateway.caching import open_caching
-from prism_core.gateway.callers.door import Door
+from prism_core.gateway.callers.opening import open_door
 from prism_core.gateway.channel import Start, decode_start
-from prism_core.gateway.extensions import open_all
 from prism_core.gateway.follower import open_follower
 from prism_core.gateway.lanes import lane_maker
 from prism_core.isolation.life import tie_to_life
@@ -64,19 +63,15 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
     """Serve on ``public`` until the leader at the other end of ``channel`` says that it is enough."""
     settings = start.settings
     async with AsyncExitStack() as stack:
-        guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
         data = settings.data_dir.expanduser().resolve()
         caching = await stack.enter_async_context(open_caching(settings, plugins, data, CollectorRegistry()))
         make_lanes = partial(lane_maker, settings, caching)
         follower = await stack.enter_async_context(open_follower(channel, make_lanes, settings.limits))
         others = HandOn(start.private)
         stack.push_async_callback(others.close)
-        front = PredictFront(
-            follower.service,
-            others,
-            max_body_bytes=settings.limits.max_body,
-            door=Door(guards=guards.values()),
-        )
+        callers = follower.callers
+        door = await stack.enter_async_context(open_door(settings, plugins, callers.table, callers.tally))
+        front = PredictFront(follower.service, others, max_body_bytes=settings.limits.max_body, door=door)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
         if await follower.welcome():
             apps = {public: front}

@@ -1,0 +1,56 @@
+"""What a follower knows of callers: the keys that are valid, and what has been used of quotas."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from prism_core.gateway.callers.keys import KeyTable
+from prism_core.gateway.callers.tally import Tally
+from prism_core.gateway.channel import CallerUses, Keys, Spent
+
+# The leader hears of uses so often.
+REPORT_S = 1.0
+
+
+class MirroredCallers:
+    """The keys and totals of the leader. Nobody is known before the leader has told them."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.table = KeyTable(clock=clock)
+        self.tally = Tally()
+
+    def hear(self, command: Keys | Spent) -> None:
+        """Know what the leader says."""
+        if isinstance(command, Keys):
+            self.table.replace(command.keys)
+        else:
+            self.tally.learn(command.totals)
+
+    def uses(self) -> CallerUses | None:
+        """Return what was used since this was last asked, None for nothing."""
+        used, spent = self.table.take_used(), self.tally.take()
+        return CallerUses(sorted(used), spent) if used or spent else None
+
+
+@asynccontextmanager
+async def reporting(callers: MirroredCallers, send: Callable[[CallerUses], None]) -> AsyncIterator[None]:
+    """Report uses to the leader; at the end all of them."""
+
+    def report() -> None:
+        if uses := callers.uses():
+            send(uses)
+
+    async def run() -> None:
+        while True:
+            await asyncio.sleep(REPORT_S)
+            report()
+
+    task = asyncio.create_task(run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        report()
