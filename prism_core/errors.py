@@ -11,6 +11,7 @@
                                 InvalidParameter 400  KeyNotFound 404  RouteNotFound 404  MethodNotAllowed 405
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
+                                AuditFailed 507
 
 The message is one sentence of fact with the offending value and the expectation; the
 hint is the next action; ``details`` are for machines. None of the three ever holds a
@@ -228,6 +229,12 @@ class StillLoading(ServingError):
 
 class InsufficientMemory(ServingError):
     """There is no memory for the model."""
+
+    status = 507
+
+
+class AuditFailed(ServingError):
+    """What was asked for could not be written into the audit log, so it was not done."""
 
     status = 507
 

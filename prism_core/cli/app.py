@@ -31,6 +31,7 @@ COMMANDS = {
     "stop": "stop",
     "start": "start",
     "remove": "remove",
+    "audit": "audit",
     "plugins": "plugins",
     "doctor": "doctor",
     "version": "version",

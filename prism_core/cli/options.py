@@ -85,6 +85,20 @@ class PrismCommand(click.RichCommand):
         write_examples(self.examples, formatter)
 
 
+class PrismGroup(click.RichGroup):
+    """A command of commands, ``prism audit list``, with the common options."""
+
+    def __init__(self, *args: Any, examples: str = "", **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.params += common_options()
+        self.panels = [*self.panels, *option_panels()]
+        self.examples = examples.strip("\n")
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Write the examples."""
+        write_examples(self.examples, formatter)
+
+
 def write_examples(examples: str, formatter: Any) -> None:
     """Write ``examples`` as a panel of the help, each line as it is."""
     if not examples:
@@ -101,3 +115,9 @@ def command(name: str, **attributes: Any) -> Callable[[Callable[..., None]], Pri
     """Make a click command with the common options."""
     attributes.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
     return click.command(name, cls=PrismCommand, **attributes)
+
+
+def group(name: str, **attributes: Any) -> Callable[[Callable[..., None]], PrismGroup]:
+    """Make a click group with the common options; its commands are made with `command`."""
+    attributes.setdefault("context_settings", {"help_option_names": ["-h", "--help"]})
+    return click.group(name, cls=PrismGroup, **attributes)

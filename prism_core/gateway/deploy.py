@@ -21,6 +21,7 @@ import structlog
 
 from prism_core.errors import DeployError, IllegalTransition, InvalidParameter, PrismError
 from prism_core.gateway.admission import checked_options, essence, inspect
+from prism_core.gateway.auditing import Audit, code_of, version_of
 from prism_core.gateway.lane import Head, Lane, signature_of
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.operate import Operator
@@ -44,12 +45,14 @@ class Steps:
 
     def __init__(self, progress: Progress, checkpoint: Checkpoint) -> None:
         self.name = ""
+        self.digest = ""
         self._progress = progress
         self._checkpoint = checkpoint
 
     def begin(self, name: str, **facts: Any) -> None:
         """Enter a step."""
         self.name = name
+        self.digest = facts.get("digest", self.digest)
         self._checkpoint(name)
         self._progress(name, facts)
 
@@ -76,6 +79,7 @@ class Uploads:
     """Uploads into one gateway, through its `Operator`."""
 
     operator: Operator
+    audit: Audit
     checkpoint: Checkpoint = passing
 
     async def upload(
@@ -111,6 +115,18 @@ class Uploads:
             check_name(request.alias, "alias")
         request.check_replicas()
         steps = Steps(progress, self.checkpoint)
+        try:
+            return await self._upload(request, keep, steps, anew)
+        except BaseException as error:
+            reason = error.message if isinstance(error, PrismError) else ""
+            told = {"code": code_of(error), "step": steps.name, "reason": reason, "digest": steps.digest}
+            await self.audit.note("model.upload.failed", name, **told)
+            raise
+
+    async def _upload(
+        self, request: UploadRequest, keep: Callable[[], Awaitable[Kept]], steps: Steps, anew: bool
+    ) -> tuple[Version, bool]:
+        name = request.model
         async with self.operator.registry.lock(name), AsyncExitStack() as undo:
             with steps.named():
                 steps.begin("store")
@@ -121,6 +137,9 @@ class Uploads:
                 twin = self._twin(manifest, anew)
                 if twin:
                     return await self._reuse(twin, request.alias, anew), True
+                if manifest.trust:  # from here on the artifact's code may run
+                    told = {"names": manifest.trust, "digest": manifest.digest}
+                    await self.audit.write("trust.given", version_of(manifest), **told)
                 version = await self._first_start(manifest, request, steps, undo)
                 lane = await self._warm(version, request, steps)
                 steps.begin("publish")
@@ -174,6 +193,9 @@ class Uploads:
 
     async def _reuse(self, version: Version, alias: str, anew: bool) -> Version:
         if anew:
+            manifest = version.manifest
+            told = {"digest": manifest.digest, "alias": alias, "duplicate": True}
+            await self.audit.write("model.upload", version_of(manifest), **told)
             await self.operator.start(version)
             model = self.operator.registry.model(version.manifest.model)
             for one in dict.fromkeys((LATEST, alias or LATEST)):
@@ -254,6 +276,8 @@ class Uploads:
         if version.state is not State.STARTING or version.signature is None:
             raise DeployError(f"The new version is {version.state}: {version.error or 'it did not stay up'}.")
         named = [alias] if alias and alias != LATEST else []
+        told = {"digest": manifest.digest, "loader": manifest.loader, "alias": alias}
+        await self.audit.write("model.upload", version_of(manifest), **told)
         await self.operator.records.publish(VersionRow(manifest, version.signature), named)
         undo.pop_all()
         self.checkpoint("published")

@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 from prism_core.gateway import links
+from prism_core.gateway.auditing import audited, open_audit
 from prism_core.gateway.boot import booting
 from prism_core.gateway.caching import open_caching
 from prism_core.gateway.callers.door import Door
@@ -65,6 +66,8 @@ class Gateway:
         The API keys, and what was used of them.
     door
         To be asked with each request's head; falsy where nobody is asked anything.
+    audit
+        Who did what; see `Audit.acting`.
     frontends
         Offered ASGI applications: their records and the open applications.
     followers
@@ -91,6 +94,7 @@ class Gateway:
         self.settings = settings
         self.plugins = plugins
         self.uploads = uploads
+        self.audit = uploads.audit
         self.operator = uploads.operator
         self.registry = uploads.operator.registry
         self.events = events
@@ -108,6 +112,7 @@ class Gateway:
     async def publish(self, listener: PublicListener) -> str:
         """Make the bound public listener reachable; return the base URL of all links."""
         self.public_url = await links.publish(self.linker, listener)
+        await self.audit.note("link.published", self.public_url, provider=self.settings.link)
         return self.public_url
 
     def hurry(self) -> None:
@@ -186,6 +191,7 @@ class Gateway:
 
     # --- change ----------------------------------------------------------------------
 
+    @audited("alias.set")
     async def set_alias(self, model: str, alias: str, version: int) -> None:
         """Let an alias lead to a version that is ready. ``latest`` is held there until the next upload."""
         async with self.registry.lock(model):
@@ -194,12 +200,14 @@ class Gateway:
             )
             await self.followers.agree()
 
+    @audited("alias.remove")
     async def remove_alias(self, model: str, alias: str) -> None:
         """Forget an alias; ``latest`` follows the newest version again."""
         async with self.registry.lock(model):
             await self.operator.unpoint(self.registry.model(model), alias)
             await self.followers.agree()
 
+    @audited("model.rollback")
     async def rollback(self, model: str) -> VersionInfo:
         """Let ``latest`` lead to the previous ready version, at once, until the next upload."""
         async with self.registry.lock(model):
@@ -208,6 +216,7 @@ class Gateway:
             await self.followers.agree()
             return self.version(model)
 
+    @audited("model.stop")
     async def stop(self, model: str, version: int | None = None) -> None:
         """Take a version, or all of a model's, out of service until it is started again."""
         chosen = self._chosen(model, version)
@@ -216,6 +225,7 @@ class Gateway:
             await asyncio.gather(*map(self.operator.stop, self._still(chosen)))
             await self.followers.agree()
 
+    @audited("model.start")
     async def start(self, model: str, version: int | None = None) -> None:
         """Bring a version up; without a number all that the model's aliases mean."""
         async with self.registry.lock(model):
@@ -224,6 +234,7 @@ class Gateway:
                 await self.operator.start(found)
             await self.followers.agree()
 
+    @audited("model.remove")
     async def remove(self, model: str, version: int | None = None) -> None:
         """Forget a version, or the whole model, and free what nothing else needs."""
         chosen = self._chosen(model, version)
@@ -307,6 +318,7 @@ async def open_gateway(
         data = settings.data_dir.expanduser().resolve()
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         stack.enter_context(locked(data))
+        audit = await stack.enter_async_context(open_audit(data))
         records = await stack.enter_async_context(open_records(data / "prism.db", checkpoint))
         hear = partial(_hear, plugins)
         events = await stack.enter_async_context(open_events(records.add_event, hear))
@@ -324,7 +336,7 @@ async def open_gateway(
         gateway = Gateway(
             settings,
             plugins,
-            Uploads(operator, checkpoint),
+            Uploads(operator, audit, checkpoint),
             events,
             metrics,
             followers,

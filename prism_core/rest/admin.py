@@ -20,10 +20,13 @@ from litestar.response import Response
 from litestar.types import ASGIApp
 
 from prism_core import __version__
+from prism_core.audit import Actor
 from prism_core.errors import Unauthorized
+from prism_core.gateway.auditing import Audit, act_as, fingerprint
 from prism_core.gateway.gateway import Gateway
 from prism_core.rest.errors import problem_response
 from prism_core.rest.public import Answer, answer
+from prism_core.rest.refusals import Refusals
 from prism_core.rest.streams import Stream, with_heartbeat
 from prism_core.rest.upload import Upload
 
@@ -32,15 +35,22 @@ HEARTBEAT_S = 15.0
 
 
 class TokenGuard:
-    """Lets through what carries ``Authorization: Bearer <token>``; 401 for anything else."""
+    """Lets through what carries ``Authorization: Bearer <token>``; 401 for anything else.
 
-    def __init__(self, app: Any, token: str) -> None:
+    Who is let through is who acts from there on; who is not is written into the audit log.
+    """
+
+    def __init__(self, app: Any, token: str, audit: Audit) -> None:
         self._app = app
         self._token = token.encode()
+        self._fingerprint = fingerprint(token)
+        self._refusals = Refusals(audit)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
+        address = (scope.get("client") or ("",))[0]
         if scope["type"] == "http" and not self._allows(scope):
+            self._refusals.add(address)
             error = Unauthorized(
                 "The admin API needs its token.",
                 hint="Send `Authorization: Bearer TOKEN`; admin-token in the data directory holds it.",
@@ -49,6 +59,7 @@ class TokenGuard:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
             return
+        act_as(Actor("admin", token=self._fingerprint, address=address))
         await self._app(scope, receive, send)
 
     def _allows(self, scope: Any) -> bool:

@@ -35,7 +35,7 @@ def public_app(gateway: Gateway) -> Any:
 def admin_app(gateway: Gateway, stopping: asyncio.Event | None = None) -> Any:
     """Return the application of the admin listener; its endless answers end when ``stopping`` is set."""
     routes = HeadAsGet(litestar_app(admin_routes(gateway, stopping or asyncio.Event())))
-    return TokenGuard(Mounted(mounts_of(gateway, "admin"), routes), gateway.token)
+    return TokenGuard(Mounted(mounts_of(gateway, "admin"), routes), gateway.token, gateway.audit)
 
 
 def litestar_app(routes: Sequence[HTTPRouteHandler]) -> Litestar:

@@ -62,6 +62,8 @@ def test_a_command_line_has_a_command_and_its_options(line):
     command = app.get_command(click.Context(app), name)
 
     assert name in COMMANDS
+    if isinstance(command, click.Group):
+        command = command.commands[arguments.pop(0)]
     known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}
     used = {
         argument.partition("=")[0] for argument in arguments if argument.startswith("-") and argument != "-"

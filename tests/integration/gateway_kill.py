@@ -14,6 +14,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from prism_core.audit import kept_head, opened, read, verify
 from tests.integration.gateway_toys import predict, toy_gateway, upload
 
 
@@ -47,7 +48,7 @@ async def second_upload(data: Path, checkpoint: KillAt) -> None:
         await gateway.events.settle()
         gateway.operator.store._checkpoint = checkpoint
         gateway.operator.records._checkpoint = checkpoint
-        uploads = type(gateway.uploads)(gateway.operator, checkpoint)
+        uploads = type(gateway.uploads)(gateway.operator, gateway.audit, checkpoint)
         gateway.uploads = uploads
         await upload(gateway, "3", alias="champion")
         # What has been answered must be there, whatever happens next.
@@ -67,6 +68,10 @@ async def look(data: Path) -> dict:
             "artifacts": sorted(p.name for p in (data / "artifacts").iterdir()),
             "replicas": sorted(p.name for p in (data / "replicas").iterdir()),
         }
+        report = verify(read(data), kept_head(data))
+        entries = [opened(line.rstrip())[0] for line in read(data)]
+        found["audit_fault"] = report.fault
+        found["uploads"] = [entry.subject for entry in entries if entry.action == "model.upload"]
         again = await upload(gateway, "3")
         return found | {"again": again.version, "answer": await predict(gateway, "m", 1)}
 

@@ -71,3 +71,9 @@ def test_nothing_is_left_over(killed):
 def test_the_upload_can_be_done_again(killed):
     for found in killed:
         assert (found["again"], found["answer"]) == (2, [3.0])
+
+
+def test_no_version_is_there_that_is_not_in_the_audit_log(killed):
+    for found in killed:
+        assert found["audit_fault"] == ""
+        assert {f"m/{n}" for n in found["versions"]} <= set(found["uploads"]) <= {"m/1", "m/2"}, found

@@ -14,6 +14,7 @@ import pytest
 
 from prism_core import hookspecs, wire
 from prism_core.errors import InvalidInput, ModelLoadFailed
+from prism_core.gateway.auditing import open_audit
 from prism_core.gateway.crew import Crew
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.extensions import Openings
@@ -174,7 +175,8 @@ async def open_desk(data: Path, plugins: PluginSet | None = None, checkpoint=ign
             data=data,
             run=data,
         )
-        yield Desk(Uploads(operator, checkpoint), events)
+        audit = await stack.enter_async_context(open_audit(data))
+        yield Desk(Uploads(operator, audit, checkpoint), events)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 
+from prism_core.gateway.auditing import open_audit
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.events import Events
 from prism_core.gateway.registry import Registry
@@ -82,6 +83,7 @@ class FakeGateway:
     fails: Exception | None = None
     uploading: asyncio.Event = attrs.field(factory=asyncio.Event)
     hold: asyncio.Event | None = None
+    audit: Any = None
     settled: asyncio.Event = attrs.field(factory=asyncio.Event)
     door: Door = attrs.field(factory=Door)
     frontends: list[tuple[Frontend, Any]] = attrs.field(factory=list)
@@ -170,7 +172,8 @@ async def gateway(tmp_path: Path) -> AsyncIterator[FakeGateway]:
     iris = version_info("iris", 1, signature=msgspec.to_builtins(IRIS))
     gateway.known["iris"] = ModelInfo("iris", {"latest": 1}, [iris], iris.url)
     gateway.settled.set()
-    yield gateway
+    async with open_audit(tmp_path) as gateway.audit:
+        yield gateway
     delivering.cancel()
 
 
