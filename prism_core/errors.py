@@ -7,7 +7,7 @@
                                 IllegalTransition(409)
       RequestError     4xx      ModelNotFound 404  InvalidInput 422  MalformedBody 400  UnsupportedInput 415
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
-                                RateLimited 429  LinkExpired 410
+                                RateLimited 429  QuotaExceeded 429  LinkExpired 410
                                 InvalidParameter 400  KeyNotFound 404  RouteNotFound 404  MethodNotAllowed 405
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
@@ -180,9 +180,17 @@ class Forbidden(RequestError):
 
 
 class RateLimited(RequestError):
-    """Too many requests; ``details["retry_after_s"]`` says when to come back."""
+    """Too many requests; ``details["retry_after_s"]`` says when to come back.
+
+    ``lines`` are header lines for the answer, each with its line end.
+    """
 
     status = 429
+    lines: bytes = b""
+
+
+class QuotaExceeded(RateLimited):
+    """The caller has had all predictions that it may ever ask for; waiting does not help."""
 
 
 class LinkExpired(RequestError):

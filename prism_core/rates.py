@@ -18,8 +18,8 @@ _UNITS = {
     for name in names
 }
 _WRITTEN = re.compile(r"(\d+) */ *(\d+)? *([a-z]+)(?: +burst +(\d+))?")
-# More than any server answers, and few enough that a time between two requests is still a number.
-MOST = 1_000_000_000
+# More than any server answers; what is earned in a time must stay a number that a clock can tell apart.
+MOST = 10_000_000
 
 
 @attrs.frozen

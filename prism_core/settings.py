@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from prism_core.limits import Limits
 from prism_core.manifest import Batching
+from prism_core.rates import Rate
 from prism_core.sizes import Bytes
 
 MB = 1024 * 1024
@@ -74,8 +75,19 @@ class LimitSettings(Limits):
 
 
 @attrs.frozen
+class RateSettings:
+    """How often callers may ask, None for no limit; ``quota``: how many predictions in all, 0 for none."""
+
+    address: Rate | None = None
+    link: Rate | None = None
+    model: Rate | None = None
+    key: Rate | None = None
+    quota: Annotated[int, Meta(ge=0)] = 0
+
+
+@attrs.frozen
 class ModelSettings:
-    """A model that the server brings up by itself; without a path, the cache of one that was uploaded."""
+    """A model that the server brings up by itself; without a path, what holds for one that was uploaded."""
 
     path: str = ""
     loader: str = ""
@@ -94,6 +106,7 @@ class ModelSettings:
     options: dict[str, Any] = attrs.field(factory=dict)
     batching: Batching = Batching()
     cache: ModelCacheSettings = ModelCacheSettings()
+    rate: Rate | None = None
     trust: tuple[str, ...] = ()
     optimize: Literal["", "auto", "off", False] = ""
 
@@ -101,8 +114,8 @@ class ModelSettings:
         """Refuse what would be read by nobody."""
         default = {field.name: field.default for field in attrs.fields(ModelSettings)} | {"options": {}}
         said = {name for name, value in default.items() if getattr(self, name) != value}
-        if not self.path and said != {"cache"}:
-            raise ValueError("path is required, unless `cache` is all that is set.")
+        if not self.path and (not said or said - {"cache", "rate"}):
+            raise ValueError("path is required, unless `cache` and `rate` are all that is set.")
 
 
 @attrs.frozen
@@ -128,4 +141,7 @@ class Settings:
     cache: CacheSettings = CacheSettings()
     memory: MemorySettings = MemorySettings()
     limits: LimitSettings = LimitSettings()
+    rates: RateSettings = RateSettings()
+    trusted_proxies: tuple[str, ...] = ()
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict)

@@ -20,9 +20,11 @@ from prism_core.errors import (
     MethodNotAllowed,
     PayloadTooLarge,
     PrismError,
+    RateLimited,
     RouteNotFound,
     Unauthorized,
 )
+from prism_core.gateway.callers.door import pairs_of
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +96,8 @@ def _headers(error: PrismError) -> Headers:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after_s))))
     if isinstance(error, Unauthorized):
         headers.append((b"www-authenticate", b"Bearer"))
+    if isinstance(error, RateLimited):
+        headers.extend(pairs_of(error.lines))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", str(error.details["allow"]).encode()))
     return headers

@@ -33,6 +33,9 @@ class Identity(Protocol):
 class Limiter(Protocol):
     """Counts what a caller, an address or a model has had."""
 
+    def knock(self, client: str) -> bytes:
+        """Count a request of an address and return header lines; raise `RateLimited` and count nothing."""
+
     def admit(self, call: Call) -> bytes:
         """Count a call and return header lines for its answer; raise `RateLimited` and count nothing."""
 
@@ -105,13 +108,16 @@ class Door:
         """
         if self.addresses is not None:
             client = self.addresses.of(client, headers)
+        # Before anybody is asked who they are: who guesses keys has a limit too.
+        lines = self.limiter.knock(client) if self.limiter is not None else b""
         caller = NOBODY
         if self.identity is not None:
             caller = self.identity.of(headers)
             if not caller.may(verb, model):
                 raise forbidden(verb, model)
         call = Call(model, verb, headers, client, body_bytes, caller)
-        lines = self.limiter.admit(call) if self.limiter is not None else b""
+        if self.limiter is not None:
+            lines += self.limiter.admit(call)
         for guard in self.guards:
             guard.check(call)
         return Entry(call, lines)

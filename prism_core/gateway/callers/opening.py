@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from prism_core.gateway.callers.door import Door, Identity
 from prism_core.gateway.callers.keys import KeyTable
+from prism_core.gateway.callers.limits import addresses_of, limiter_of
 from prism_core.gateway.callers.tally import Tally
 from prism_core.gateway.extensions import open_all
 from prism_core.plugins import PluginSet
@@ -32,7 +33,10 @@ async def open_door(
     async with AsyncExitStack() as stack:
         guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
         identity = identity_of(settings, table)
-        yield Door(identity=identity, guards=guards.values())
+        limiter = limiter_of(settings, tally if identity else None)
+        yield Door(
+            addresses=addresses_of(settings), identity=identity, limiter=limiter, guards=guards.values()
+        )
 
 
 def identity_of(settings: Settings, table: KeyTable) -> Identity | None:

@@ -119,7 +119,11 @@ def test_errors_name_file_line_and_variable(written):
             "prism.yaml, line 3: cache.max_memory: expected a size such as 256MB or 6GB, got '256XB'.",
             "",
         ),
-        ("prism.yaml, line 5: models.churn: path is required, unless `cache` is all that is set.", ""),
+        (
+            "prism.yaml, line 5: models.churn: path is required, unless `cache` and `rate` are all that is "
+            "set.",
+            "",
+        ),
         ("PRISM_PORT: port: expected int, got str 'x'.", ""),
         ("PRISM__CACHE__TTLS: cache.ttls: there is no such key.", "Did you mean 'ttl_s'?"),
     ]

@@ -24,6 +24,10 @@ class Parts:
     def door(self):
         return Door(addresses=Addresses(self), identity=Identity(self), limiter=self, guards=[self])
 
+    def knock(self, client):
+        self._ask("address", client)
+        return b"ratelimit: 0\r\n"
+
     def admit(self, call):
         self._ask("limiter", call.client, call.caller)
         return b"ratelimit: 1\r\n"
@@ -51,7 +55,7 @@ class Identity:
 
 
 HEADERS = {"host": "prism.test"}
-ORDER = ["addresses", "identity", "limiter", "guard"]
+ORDER = ["addresses", "address", "identity", "limiter", "guard"]
 
 
 def test_everybody_is_asked_in_order_with_what_is_known_by_then():
@@ -60,12 +64,13 @@ def test_everybody_is_asked_in_order_with_what_is_known_by_then():
 
     assert parts.asked == [
         ("addresses", "127.0.0.1"),
+        ("address", "192.0.2.1"),
         ("identity", HEADERS),
         ("limiter", "192.0.2.1", ONE),
         ("guard", "192.0.2.1", ONE),
     ]
     call = Call("churn@champion", "predict", HEADERS, "192.0.2.1", 7, ONE)
-    assert entry == Entry(call, b"ratelimit: 1\r\n")
+    assert entry == Entry(call, b"ratelimit: 0\r\nratelimit: 1\r\n")
 
 
 @pytest.mark.parametrize("part", ORDER)
@@ -77,12 +82,12 @@ def test_nobody_is_asked_behind_a_refusal(part):
     assert [asked[0] for asked in parts.asked] == ORDER[: ORDER.index(part) + 1]
 
 
-def test_a_call_that_the_caller_may_not_make_is_not_counted():
+def test_a_call_that_the_caller_may_not_make_is_counted_to_the_address_alone():
     parts = Parts()
     with pytest.raises(Forbidden, match="may not predict 'fraud/3'"):
         parts.door().enter("fraud/3", "predict", HEADERS, "")
 
-    assert [asked[0] for asked in parts.asked] == ["addresses", "identity"]
+    assert [asked[0] for asked in parts.asked] == ["addresses", "address", "identity"]
 
 
 def test_a_door_that_asks_nothing_is_none_and_lets_nobody_in_particular_in():
