@@ -11,6 +11,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -98,7 +99,7 @@ class Asking:
         "_head",
         "_key",
         "_lane",
-        "_retried",
+        "_losses",
         "_second",
         "_timer",
         "done",
@@ -124,7 +125,7 @@ class Asking:
         self._client: ReplicaClient | None = None
         self._call_id = 0
         self.done = False
-        self._retried = not lane.deterministic
+        self._losses = 0
         self._second: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -171,8 +172,16 @@ class Asking:
             self._fail(lane.refusal)
         else:
             lane.waiting[self] = None
+            lane.crowd.be_lenient(time.monotonic())
             self._arm(self._head.hold_s or lane.hold_s)
             lane.wake_up()
+
+    def compute_alone(self, client: ReplicaClient) -> None:
+        """Send it to a replica that has nothing else."""
+        self._disarm()
+        # Not `_client`: it is not dropped when nobody waits any more, so that the next one is alone too.
+        left_s = self._deadline - time.monotonic()
+        client.ask(self._head, self._body, left_s, partial(self._replied_alone, client))
 
     def resume(self) -> None:
         """Go on: a replica came, the lane was closed, or whoever computed the same has gone away."""
@@ -232,11 +241,8 @@ class Asking:
         client, self._client = self._client, None
         if type(reply) is wire.Reply:
             self._computed(reply, body)
-        elif isinstance(reply, ReplicaLost) and not self._retried:
-            self._retried = True
-            assert client is not None
-            self._lane.remove(client)
-            self.compute()
+        elif isinstance(reply, ReplicaLost) and client is not None:
+            self._lost(client, reply)
         elif isinstance(reply, TimeoutError | DeadlineExceeded):
             # Equal requests that wait for this one may have more time: one of them computes now.
             self._leave()
@@ -245,6 +251,28 @@ class Asking:
             self._fail(reply)
         else:
             self._fail(ReplicaLost(f"The replica answered with an unexpected {type(reply).__name__} frame."))
+
+    def _replied_alone(
+        self, client: ReplicaClient, reply: wire.AnyFrame | Exception, body: memoryview
+    ) -> None:
+        if isinstance(reply, ReplicaLost):
+            self._lane.remove(client)
+        if not self.done:
+            self._replied(reply, body)
+        self._lane.trials.answered(client)
+
+    def _lost(self, client: ReplicaClient, error: ReplicaLost) -> None:
+        """Ask another replica: with all others at first, then alone; the third loss is its own fault."""
+        lane = self._lane
+        self._losses = 2 if self._losses or client.in_flight <= 1 else 1
+        lane.remove(client)
+        if not lane.deterministic:
+            self._fail(error)
+        elif self._losses == 1 or lane.refusal is not None:
+            self.compute()
+        else:
+            self._arm(self._head.hold_s or lane.hold_s)
+            lane.trials.add(self)
 
     def _computed(self, reply: wire.Reply, body: memoryview) -> None:
         lane, how = self._lane, "bypass"
@@ -282,6 +310,7 @@ class Asking:
 
     def _leave(self) -> None:
         self._lane.waiting.pop(self, None)
+        self._lane.trials.waiting.pop(self, None)
         cache, key = self._lane.cache, self._key
         if cache is not None and key is not None:
             successor = cache.leave(key, self)

@@ -257,7 +257,7 @@ class Crew:
         if calls:
             self.use.add(calls, time.time())
         self._counted.pop(replica, None)
-        await replica.end(self.lane, await self._quiet(replica, grace_s))
+        await replica.end(await self._quiet(replica, grace_s))
 
     async def _quiet(self, replica: Replica, grace_s: float) -> float:
         """Take a replica out of its lane everywhere; return what is left of ``grace_s`` when all rest."""
@@ -283,8 +283,8 @@ class Crew:
     # --- keeping ---------------------------------------------------------------------
 
     def _enlist(self, replica: Replica) -> None:
-        if self.lane and replica.client and not replica.lost.is_set():
-            self.lane.add(replica.client)
+        if self.lane:
+            replica.join(self.lane)
             self.watcher.moved()
         if replica not in self._keepers:
             self._keepers[replica] = asyncio.create_task(self._keep(replica), name=f"keep {replica.name}")
@@ -300,7 +300,8 @@ class Crew:
         deaths, ready_at = 0, time.monotonic()
         while True:
             await replica.lost.wait()
-            deaths = self.policy.deaths(deaths, time.monotonic() - ready_at)
+            answered = bool(replica.client and replica.client.answered)
+            deaths = self.policy.deaths(deaths, time.monotonic() - ready_at, answered)
             await self._bury(replica)
             if not await self._revive(replica, deaths):
                 return

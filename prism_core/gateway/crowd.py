@@ -22,6 +22,9 @@ WINDOW_S = 0.1
 # answers less, which must not be taken for the model's capacity.
 FORGET = 0.02
 SHARE = 0.5
+# After a call had to wait for a replica, calls may wait beyond the objective for so long: what
+# has come meanwhile is worked off, and refusing would turn a restart into an outage.
+LENIENT_S = 2.0
 
 
 class Crowd:
@@ -54,6 +57,12 @@ class Crowd:
         self._rate = 0.0
         self._answers = 0
         self._since = 0.0
+        self._lenient_until = 0.0
+
+    def be_lenient(self, now: float) -> None:
+        """Take all that ``max_queue_rows`` allows for a while: a call waits for a replica ``now``."""
+        self.bound = self._most
+        self._lenient_until = now + LENIENT_S
 
     def answered(self, ahead: int, now: float) -> None:
         """Learn from a call that came behind ``ahead`` others and was answered ``now``, in seconds."""
@@ -67,5 +76,6 @@ class Crowd:
         if self._answers > ANSWERS and span >= WINDOW_S and self._aim_s:
             seen = (self._answers - 1) / span
             self._rate = max(seen, self._rate + FORGET * (seen - self._rate))
-            self.bound = min(self._most, max(FEW, int(self._rate * self._aim_s)))
             self._answers = 0
+            if now >= self._lenient_until:
+                self.bound = min(self._most, max(FEW, int(self._rate * self._aim_s)))

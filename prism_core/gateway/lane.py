@@ -19,6 +19,7 @@ from prism_core.gateway.asking import Asking, Head, OnAnswer, Prediction
 from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.client import ReplicaClient
 from prism_core.gateway.crowd import Crowd
+from prism_core.gateway.trials import Trials
 from prism_core.manifest import Manifest
 from prism_core.specs import CallRecord
 from prism_core.types import Signature
@@ -48,6 +49,8 @@ class Lane:
         How many of them there may be.
     waiting
         Those of them that wait for a replica, the longest waiting first.
+    trials
+        Those of them that are to be asked alone.
     wake
         Called when a call finds no replica; whoever unloads replicas sets it.
     load_s
@@ -74,6 +77,7 @@ class Lane:
         self.in_flight = 0
         self.crowd = Crowd(manifest.model, manifest.batching)
         self.waiting: dict[Asking, None] = {}
+        self.trials = Trials(self)
         self.wake: Callable[[], None] | None = None
         self.refusal: PrismError | None = None
         self.hold_s = hold_s
@@ -84,12 +88,21 @@ class Lane:
 
     def add(self, client: ReplicaClient) -> None:
         """Take a ready replica into service."""
-        self.clients = (*self.clients, client)
-        self._resume()
+        if not self.trials.take(client):
+            self.clients = (*self.clients, client)
+            self._resume()
 
     def remove(self, client: ReplicaClient) -> None:
         """Send nothing more to a replica; what it has in flight goes on."""
         self.clients = tuple(one for one in self.clients if one is not client)
+        self.trials.remove(client)
+
+    def set_apart(self) -> ReplicaClient | None:
+        """Take the least loaded replica out of service for a while; None if there is none."""
+        client = self.least_loaded()
+        if client is not None:
+            self.clients = tuple(one for one in self.clients if one is not client)
+        return client
 
     def close(self, refusal: PrismError | None = None) -> None:
         """Refuse new calls, and those that still wait for a replica, with ``refusal``."""
@@ -99,12 +112,12 @@ class Lane:
         )
         if self.cache is not None:
             self.cache.close()
-        self._resume()
+        for asking in self._take_waiting():
+            asking.resume()
 
     def disappoint(self, error: PrismError) -> None:
         """Refuse those that wait for a replica; whoever comes later may have more luck."""
-        waiting, self.waiting = self.waiting, {}
-        for asking in waiting:
+        for asking in self._take_waiting():
             asking.refuse(error)
 
     def drop_answers(self) -> None:
@@ -193,6 +206,12 @@ class Lane:
         waiting, self.waiting = self.waiting, {}
         for asking in waiting:
             asking.resume()
+
+    def _take_waiting(self) -> list[Asking]:
+        """Return all that wait for a replica; none does any more."""
+        found = [*self.waiting, *self.trials.waiting]
+        self.waiting, self.trials.waiting = {}, {}
+        return found
 
 
 def _in_flight(client: ReplicaClient) -> int:

@@ -51,9 +51,7 @@ class Link:
         while True:
             self._lost.clear()
             try:
-                client = await connect(
-                    address, token=token, timeout_s=self._ready_s, on_lost=lambda _: self._lost.set()
-                )
+                client = await connect(address, token=token, timeout_s=self._ready_s, on_lost=self._hear_loss)
             except PrismError as error:
                 # It has died; the leader knows it in a moment, or it is asked again.
                 log.debug("replica.unreachable", address=address, error=error.message)
@@ -63,7 +61,10 @@ class Link:
             self._lane.add(client)
             await self._lost.wait()
             self._client = None
-            self._lane.remove(client)
+
+    def _hear_loss(self, client: ReplicaClient) -> None:
+        self._lane.remove(client)
+        self._lost.set()
 
     async def release(self) -> None:
         """Send nothing more, at once; return when what is in flight has been answered."""

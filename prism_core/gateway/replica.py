@@ -7,11 +7,13 @@ import secrets
 import socket
 import sys
 import time
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
+import structlog
 
 from prism_core.errors import LaunchFailed, ReplicaLost
 from prism_core.gateway.client import ReplicaClient, connect
@@ -26,6 +28,8 @@ from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec, Usage
 LAST_WORDS = 12
 # How often it is looked whether the last answer of a replica that is to end has come.
 LOOK_S = 0.005
+
+log = structlog.get_logger("prism.supervisor")
 
 
 class Ledger(Protocol):
@@ -64,8 +68,8 @@ class Replica:
     """One replica of a version.
 
     ``reason`` is why it is being ended now, ``last_loss`` why it was last replaced, ``lost``
-    is set when its connection has ended. ``usage`` is what it was last measured to use, at
-    ``measured`` on the monotonic clock.
+    is set when its connection has ended; it has left ``lane`` then. ``usage`` is what it was last
+    measured to use, at ``measured`` on the monotonic clock.
     """
 
     name: str
@@ -84,6 +88,8 @@ class Replica:
     usage: Usage | None = None
     measured: float = 0.0
     lost: asyncio.Event = attrs.field(factory=asyncio.Event)
+    lane: Lane | None = None
+    _notes: set[asyncio.Task[None]] = attrs.field(factory=set)
 
     @property
     def directory(self) -> Path:
@@ -106,16 +112,13 @@ class Replica:
             self.handle = await self.place.launcher.start(spec, listener)
             self.started = time.time()
             # Written while the model loads: a gateway that dies meanwhile leaves the kernel to end it.
-            written = asyncio.ensure_future(self.ledger.replica_started(self.handle))
-            try:
-                self.client = await self._connect(address or self.handle.address, spec, listener)
-            finally:
-                await written
+            self._note(self.ledger.replica_started(self.handle))
+            self.client = await self._connect(address or self.handle.address, spec, listener)
         except OSError as error:
-            await asyncio.shield(self.end(None, 0))
+            await asyncio.shield(self.end(0))
             raise LaunchFailed(f"Replica {self.name!r} could not be started: {error.strerror}.") from error
         except BaseException:
-            await asyncio.shield(self.end(None, 0))
+            await asyncio.shield(self.end(0))
             raise
         finally:
             if listener:
@@ -124,10 +127,10 @@ class Replica:
                 listener.close()
         self.state = State.READY
 
-    async def end(self, lane: Lane | None, grace_s: float) -> None:
-        """Take it out of ``lane``, let it answer what it has for up to ``grace_s``, and end it."""
-        handle, client = self.handle, self.client
-        self.handle = self.client = None
+    async def end(self, grace_s: float) -> None:
+        """Take it out of its lane, let it answer what it has for up to ``grace_s``, and end it."""
+        handle, client, lane = self.handle, self.client, self.lane
+        self.handle = self.client = self.lane = None
         if self.socket_path:
             self.socket_path.unlink(missing_ok=True)
             self.socket_path = None
@@ -139,9 +142,32 @@ class Replica:
                 client.drain()
         if handle:
             await self.place.launcher.stop(handle, grace_s)
-            await self.ledger.replica_gone(self.name)
+            self._note(self.ledger.replica_gone(self.name))
         if client:
             await client.close()
+
+    def join(self, lane: Lane) -> None:
+        """Serve in ``lane``, unless it has been lost meanwhile."""
+        if self.client and not self.lost.is_set():
+            self.lane = lane
+            lane.add(self.client)
+
+    def _hear_loss(self, client: ReplicaClient) -> None:
+        if self.lane:
+            self.lane.remove(client)
+        self.lost.set()
+
+    def _note(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Write in the ledger, while other things go on: no call waits for a disk that is slow or full."""
+        task = asyncio.create_task(self._noted(writing))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+
+    async def _noted(self, writing: Coroutine[Any, Any, None]) -> None:
+        try:
+            await writing
+        except Exception:  # the kernel ends it with the gateway, also where it was not written down
+            log.exception("replica.not_noted", replica=self.name)
 
     async def kill(self, reason: str) -> None:
         """End it because it misbehaves; it is replaced like one that died."""
@@ -212,7 +238,7 @@ class Replica:
                 address,
                 token=spec.token,
                 timeout_s=self.place.ready_s,
-                on_lost=lambda _: self.lost.set(),
+                on_lost=self._hear_loss,
             )
         )
         ended = asyncio.ensure_future(self.place.launcher.wait(self.handle))

@@ -256,3 +256,12 @@ def test_a_suggested_name_is_a_name_or_empty(filename):
 def test_what_cannot_name_a_model_is_refused(name):
     with pytest.raises(InvalidParameter):
         check_name(name)
+
+
+def test_a_replica_that_was_of_use_is_never_given_up():
+    """Who can send a request that ends replicas must not be able to end the model for all."""
+    deaths = 0
+    for _ in range(100):
+        deaths = POLICY.deaths(deaths, 0.5, answered=True)
+
+    assert POLICY.delay_s(deaths, 0.0) == pytest.approx(0.2)
