@@ -64,6 +64,7 @@ class LimitSettings(Limits):
     ready_s: Seconds = 120.0
     drain_s: NotNegative = 10.0
     hold_s: Seconds = 30.0
+    hang_s: Seconds = 30.0
     timeout_s: Seconds = 30.0
     optimize_s: Seconds = 300.0
     optimize_memory: Bytes = 4096 * MB

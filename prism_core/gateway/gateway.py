@@ -377,7 +377,7 @@ async def _open_operator(
     await launchers.get(settings.isolation)
     watch = Watch(registry, metrics, followers)
     supervisor = await stack.enter_async_context(
-        open_supervisor(records, watch, drain_s=settings.limits.drain_s)
+        open_supervisor(records, watch, drain_s=settings.limits.drain_s, hang_s=settings.limits.hang_s)
     )
     followers.used = supervisor.used_elsewhere
     metrics.registry.register(ReadyReplicas(supervisor.ready))

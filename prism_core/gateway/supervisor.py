@@ -26,10 +26,9 @@ from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
 from prism_core.protocols import Launcher
 
-# How often replicas with calls in flight are asked for a sign of life, and how long they
-# may take: the runtime answers while the model computes, unless C code holds the lock.
+# How often replicas with calls in flight are asked for a sign of life: the runtime answers
+# while the model computes, unless C code holds the lock.
 TICK_S = 10.0
-HUNG_S = 30.0
 # How often a replica with a memory limit is measured; 1 ms each.
 MEASURE_S = 2.0
 
@@ -37,10 +36,21 @@ log = structlog.get_logger("prism.supervisor")
 
 
 class Supervisor:
-    """All crews of a gateway. Made by `open_supervisor`; at its end they get ``drain_s`` to answer."""
+    """All crews of a gateway. Made by `open_supervisor`; at its end they get ``drain_s`` to answer.
 
-    def __init__(self, ledger: Ledger, watcher: Watcher, policy: RestartPolicy, drain_s: float = 0.0) -> None:
+    A replica that gives no sign of life for ``hang_s`` is replaced.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        watcher: Watcher,
+        policy: RestartPolicy,
+        drain_s: float = 0.0,
+        hang_s: float = 30.0,
+    ) -> None:
         self.drain_s = drain_s
+        self.hang_s = hang_s
         self.crews: dict[tuple[str, int], Crew] = {}
         self._ledger = ledger
         self._watcher = watcher
@@ -103,7 +113,7 @@ class Supervisor:
         while True:
             self._limited.clear()
             with suppress(TimeoutError):  # the first crew with a limit ends a long sleep
-                tick_s = MEASURE_S if self._with_limit() else TICK_S
+                tick_s = min(MEASURE_S if self._with_limit() else TICK_S, self.hang_s)
                 await asyncio.wait_for(self._limited.wait(), tick_s)
             for crew in self._with_limit():
                 try:
@@ -111,7 +121,7 @@ class Supervisor:
                 except Exception:  # one backend's fault must not end the watch over all
                     log.exception("replica.not_measured", model=crew.manifest.model)
             if time.monotonic() >= next_ping:
-                next_ping = time.monotonic() + TICK_S
+                next_ping = time.monotonic() + min(TICK_S, self.hang_s)
                 await self.look_elsewhere()
                 self._ping_busy()
 
@@ -141,10 +151,10 @@ class Supervisor:
     async def _ping(self, replica: Replica, client: ReplicaClient) -> None:
         replica.pinging = True
         try:
-            await client.ping(HUNG_S)
+            await client.ping(self.hang_s)
         except TimeoutError:
             if replica.client is client:  # it may have been replaced meanwhile
-                await replica.kill(f"it gave no sign of life for {HUNG_S:g} s")
+                await replica.kill(f"it gave no sign of life for {self.hang_s:g} s")
         except PrismError:
             pass  # it is gone, which is heard elsewhere
         finally:
@@ -160,10 +170,10 @@ class Supervisor:
 
 @asynccontextmanager
 async def open_supervisor(
-    ledger: Ledger, watcher: Watcher, *, policy: RestartPolicy | None = None, drain_s: float
+    ledger: Ledger, watcher: Watcher, *, policy: RestartPolicy | None = None, drain_s: float, hang_s: float
 ) -> AsyncIterator[Supervisor]:
     """Run a `Supervisor`; all replicas end with it."""
-    supervisor = Supervisor(ledger, watcher, policy or RestartPolicy(), drain_s)
+    supervisor = Supervisor(ledger, watcher, policy or RestartPolicy(), drain_s, hang_s)
     task = asyncio.create_task(supervisor.run())
     try:
         yield supervisor

@@ -250,8 +250,7 @@ async def test_latest_falls_back_to_the_version_that_still_serves(gateway, launc
     assert await predict(gateway, "m", 1) == [2]
 
 
-async def test_a_replica_that_hangs_is_replaced(gateway, launcher, monkeypatch):
-    monkeypatch.setattr(supervisor, "HUNG_S", 0.05)
+async def test_a_replica_that_hangs_is_replaced(gateway, launcher):
     info = await upload(gateway, "2")
     replica = gateway.operator.supervisor.crews["m", info.version].replicas[0]
     running = launcher.running["m-1-0"]
@@ -260,6 +259,7 @@ async def test_a_replica_that_hangs_is_replaced(gateway, launcher, monkeypatch):
     asking = asyncio.create_task(predict(gateway, "m", 1))
     await until(lambda: replica.client and replica.client.in_flight)
 
+    gateway.operator.supervisor.hang_s = 0.05
     gateway.operator.supervisor._ping_busy()
 
     assert await asking == [2]
