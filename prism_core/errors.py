@@ -9,6 +9,7 @@
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
                                 RateLimited 429  QuotaExceeded 429  LinkExpired 410
                                 InvalidParameter 400  KeyNotFound 404  RouteNotFound 404  MethodNotAllowed 405
+                                MalformedRequest 400  RequestTooSlow 408  TargetTooLong 414  HeadTooLarge 431
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
                                 AuditFailed 507
@@ -147,6 +148,28 @@ class InvalidInput(RequestError):
 
 class MalformedBody(RequestError):
     """The body is not what its media type says."""
+
+
+class MalformedRequest(RequestError):
+    """The request is not HTTP/1.1 as the standard writes it; the connection is closed."""
+
+
+class TargetTooLong(RequestError):
+    """The request's path and query are longer than the server takes."""
+
+    status = 414
+
+
+class HeadTooLarge(RequestError):
+    """The request's headers are more, or longer, than the server takes."""
+
+    status = 431
+
+
+class RequestTooSlow(RequestError):
+    """The request did not come in time; the connection is closed."""
+
+    status = 408
 
 
 class UnsupportedInput(RequestError):

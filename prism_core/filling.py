@@ -50,6 +50,15 @@ class Filling(asyncio.BufferedProtocol):
         self._done = done
         self._hand_to(self)
 
+    @property
+    def received(self) -> int:
+        """How many bytes have arrived."""
+        return self._at
+
+    def stop(self) -> None:
+        """Give the connection back as it is; what has arrived is dropped."""
+        self._hand_to(self._protocol)
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return the memory that is still empty."""
         return self._view[self._at :]

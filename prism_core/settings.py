@@ -66,6 +66,15 @@ class LimitSettings(Limits):
     hold_s: Seconds = 30.0
     hang_s: Seconds = 30.0
     timeout_s: Seconds = 30.0
+    max_connections: Count = 20_000
+    max_head: Annotated[Bytes, Meta(ge=4096)] = 32 * 1024
+    max_headers: Count = 100
+    max_target: Annotated[Bytes, Meta(ge=2048)] = 8 * 1024
+    head_s: Seconds = 10.0
+    body_s: Seconds = 20.0
+    body_rate: Annotated[Bytes, Meta(ge=1)] = 500
+    write_s: Seconds = 30.0
+    idle_s: Seconds = 75.0
     optimize_s: Seconds = 300.0
     optimize_memory: Bytes = 4096 * MB
 

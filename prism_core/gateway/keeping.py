@@ -38,7 +38,7 @@ log = structlog.get_logger("prism.followers")
 class Cover(Protocol):
     """Who accepts on a listener while no follower does."""
 
-    async def cover(self, listener: socket.socket) -> None:
+    def cover(self, listener: socket.socket) -> None:
         """Accept there."""
 
     def uncover(self, listener: socket.socket) -> None:
@@ -132,7 +132,7 @@ class Keeper:
             self._followers.leave(member)
             member.channel.close()
             if not self.ending.is_set() and member.accepting.is_set():
-                await self._cover.cover(self._listener)
+                self._cover.cover(self._listener)
 
     async def _uncover_when(self, member: Member) -> None:
         await member.accepting.wait()

@@ -4,86 +4,104 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
+import attrs
 import structlog
 import uvicorn
 
 from prism_core.errors import Overloaded
+from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.errors import problem_response
-from prism_core.rest.listen import BACKLOG
-from prism_core.rest.onewrite import OneWriteProtocol
+from prism_core.rest.intake import Intake
 from prism_core.rest.predict import PredictFront
+from prism_core.rest.room import Room
 from prism_core.rest.shortcut import Heads, PredictProtocol
+from prism_core.settings import LimitSettings
 
 log = structlog.get_logger(__name__)
 
-# Long enough that a client with pauses keeps its connection; those are closed at once when the server stops.
-KEEP_ALIVE_S = 75
+
+@attrs.frozen(eq=False)
+class Listening:
+    """What is served on a listener, and how many connections share ``room`` with others."""
+
+    app: Any
+    room: Room
 
 
 @asynccontextmanager
 async def accepting(
-    apps: Mapping[socket.socket, Any], hurry: asyncio.Event, drain_s: float
+    listening: Mapping[socket.socket, Listening], hurry: asyncio.Event, limits: LimitSettings
 ) -> AsyncIterator[Accepting]:
     """Answer requests on each listener with its application; at the end drain all of them together."""
-    servers = Accepting({listener: _server(app) for listener, app in apps.items()})
+    servers = Accepting(listening, limits)
     ticking = asyncio.create_task(_tick(servers.all))
+    await asyncio.sleep(0)  # the first answer has a date
     try:
-        for listener in apps:
-            await servers.cover(listener)
+        for listener in listening:
+            servers.cover(listener)
         yield servers
     finally:
-        for listener in apps:
+        for listener in listening:
+            servers.uncover(listener)
             listener.close()
-        await _drain(servers.all, hurry, drain_s)
+        await _drain(servers.all, hurry, limits.drain_s)
         ticking.cancel()
 
 
 class Accepting:
-    """The servers of some listeners. Each accepts through a copy of its listener, which can be closed."""
+    """The servers of some listeners."""
 
-    def __init__(self, servers: Mapping[socket.socket, uvicorn.Server]) -> None:
-        self.all = list(servers.values())
-        self._servers = servers
+    def __init__(self, listening: Mapping[socket.socket, Listening], limits: LimitSettings) -> None:
+        self.all: list[uvicorn.Server] = []
+        self._intakes: dict[socket.socket, Intake] = {}
+        for listener, face in listening.items():
+            server = _server(face.app, limits)
+            self.all.append(server)
+            face.room.guests.append(server.server_state.connections)
+            make = partial(_connection, server)
+            self._intakes[listener] = Intake(listener, make, face.room, handshake_s=limits.head_s)
 
-    async def cover(self, listener: socket.socket) -> None:
+    def cover(self, listener: socket.socket) -> None:
         """Accept on ``listener``."""
-        await self._servers[listener].startup(sockets=[listener.dup()])
+        self._intakes[listener].open()
 
     def uncover(self, listener: socket.socket) -> None:
         """Accept no more there; what has been accepted is answered."""
-        server = self._servers[listener]
-        for one in server.servers:
-            one.close()
-        server.servers = []
+        self._intakes[listener].close()
 
 
-def _server(app: Any) -> uvicorn.Server:
+def _connection(server: uvicorn.Server) -> asyncio.Protocol:
+    make: Callable[..., asyncio.Protocol] = server.config.http_protocol_class
+    return make(config=server.config, server_state=server.server_state, app_state={})
+
+
+def _server(app: Any, limits: LimitSettings | None = None) -> uvicorn.Server:
+    limits = limits or LimitSettings()
     config = uvicorn.Config(
         LastResort(app),
-        http=_protocol(app),
+        http=_protocol(app, limits),
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",  # what is wrong with a request is told to its sender, and no line of ours
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here believes a header about who is calling
-        timeout_keep_alive=KEEP_ALIVE_S,
-        backlog=BACKLOG,
     )
     config.load()
     server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    server.servers = []
     return server
 
 
-def _protocol(app: Any) -> Any:
-    return partial(PredictProtocol, Heads(app)) if isinstance(app, PredictFront) else OneWriteProtocol
+def _protocol(app: Any, limits: LimitSettings) -> Any:
+    if isinstance(app, PredictFront):
+        return partial(PredictProtocol, Heads(app, limits.max_headers), limits)
+    return partial(BoundedProtocol, limits)
 
 
 class LastResort:
@@ -118,8 +136,6 @@ async def _tick(servers: Sequence[uvicorn.Server]) -> None:
 async def _drain(servers: Sequence[uvicorn.Server], hurry: asyncio.Event, drain_s: float) -> None:
     """Accept no more, close idle connections, wait for the answers that are due, at most ``drain_s``."""
     for server in servers:
-        for accepting in server.servers:
-            accepting.close()
         for connection in list(server.server_state.connections):
             connection.shutdown()
     if waiting := {task for server in servers for task in server.server_state.tasks}:

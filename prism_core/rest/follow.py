@@ -24,9 +24,10 @@ from prism_core.gateway.follower import open_follower
 from prism_core.gateway.lanes import lane_maker
 from prism_core.isolation.life import tie_to_life
 from prism_core.plugins import PluginSet, load_plugins
-from prism_core.rest.accepting import accepting
+from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.handing import HandOn
 from prism_core.rest.predict import PredictFront
+from prism_core.rest.room import Room, connections
 from prism_core.rest.serve import calm_collector, loop_factory
 
 log = structlog.get_logger(__name__)
@@ -74,8 +75,9 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         front = PredictFront(follower.service, others, max_body_bytes=settings.limits.max_body, door=door)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
         if await follower.welcome():
-            apps = {public: front}
-            await stack.enter_async_context(accepting(apps, asyncio.Event(), settings.limits.drain_s))
+            limits = settings.limits
+            listening = {public: Listening(front, Room(connections(limits.max_connections).public))}
+            await stack.enter_async_context(accepting(listening, asyncio.Event(), limits))
             follower.accepting()
             calm_collector()
             await follower.over()

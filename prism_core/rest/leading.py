@@ -9,13 +9,17 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
+
 from prism_core import logs
 from prism_core.gateway.channel import Start
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.keeping import Keepers, keeping
-from prism_core.rest.accepting import accepting
+from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.handing import Handed
 from prism_core.rest.listen import BACKLOG
+from prism_core.rest.room import Room
+from prism_core.settings import LimitSettings
 
 
 @asynccontextmanager
@@ -36,12 +40,18 @@ async def leading(
         async with keeping(followers, (), start, hurry) as keepers:
             yield keepers
         return
+    limits = _wider(settings.limits)
     with _private(path) as door:
         async with (
-            accepting({door: Handed(front)}, hurry, settings.limits.drain_s),
+            accepting({door: Listening(Handed(front), Room(limits.max_connections))}, hurry, limits),
             keeping(followers, listeners, start, hurry) as keepers,
         ):
             yield keepers
+
+
+def _wider(limits: LimitSettings) -> LimitSettings:
+    """Return limits that hold off nothing which a follower let in: it adds a header of its own."""
+    return attrs.evolve(limits, max_head=2 * limits.max_head, max_headers=2 * limits.max_headers)
 
 
 @contextmanager

@@ -8,17 +8,25 @@ sixth more small predictions a second at 64 connections.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
-
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from typing import Any
 
 from prism_core.filling import write_all
 
 
 class OneWrite:
-    """A transport that collects writes until the end of the event loop's turn."""
+    """A transport that collects writes until the end of the event loop's turn.
+
+    Attributes
+    ----------
+    unread
+        The client still sends a request's body. Closing now would make the kernel say
+        "reset", and the client might lose the answer that it has not read yet.
+    lingering
+        Closed as far as this side is concerned; the connection is, once the rest has come.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self.unread = self.lingering = False
         self._transport = transport
         self._loop = loop
         self._waiting: list[bytes | bytearray | memoryview] = []
@@ -32,7 +40,16 @@ class OneWrite:
     def close(self) -> None:
         """Write what waits, then close."""
         self._flush()
-        self._transport.close()
+        if self.unread and not self.lingering:
+            self.lingering = True
+            if self._transport.can_write_eof():  # TLS has no half of an end
+                self._transport.write_eof()
+        else:
+            self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Return whether nothing can be written any more."""
+        return self.lingering or self._transport.is_closing()
 
     def _flush(self) -> None:
         if self._waiting:
@@ -41,11 +58,3 @@ class OneWrite:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
-
-
-class OneWriteProtocol(HttpToolsProtocol):
-    """uvicorn's HTTP protocol over such a transport."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Begin a connection."""
-        super().connection_made(cast(asyncio.Transport, OneWrite(transport, self.loop)))

@@ -153,6 +153,8 @@ class PredictFront:
                 discreet(error, entry.call.caller if entry else NOBODY)
             )
             headers += pairs_of(entry.lines) if entry else ()
+            if isinstance(error, PayloadTooLarge):  # what is left of the body is not worth reading
+                headers.append((b"connection", b"close"))
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
             return

@@ -25,10 +25,11 @@ from prism_core import __version__
 from prism_core.gateway.gateway import Gateway, open_gateway
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
-from prism_core.rest.accepting import accepting
+from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.app import admin_app, public_app
 from prism_core.rest.leading import leading
 from prism_core.rest.listen import address_of, listen, listen_together
+from prism_core.rest.room import Room, connections
 from prism_core.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -117,11 +118,15 @@ async def _serve(
     interrupted: Interrupt,
 ) -> None:
     front = public_app(gateway)
-    apps = {**dict.fromkeys(public, front), admin: admin_app(gateway, interrupted.stopping)}
+    limits = gateway.settings.limits
+    plan = connections(limits.max_connections)
+    strangers = Listening(front, Room(plan.public))
+    owners = Listening(admin_app(gateway, interrupted.stopping), Room(plan.admin))
+    listening = {**dict.fromkeys(public, strangers), admin: owners}
     address = address_of(public[0])
     async with (
         leading(gateway, front, public[1:], interrupted.hurry) as keepers,
-        accepting(apps, interrupted.hurry, gateway.settings.limits.drain_s) as servers,
+        accepting(listening, interrupted.hurry, limits) as servers,
     ):
         await keepers.start(servers)
         await gateway.publish(PublicListener(*address))

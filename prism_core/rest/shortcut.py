@@ -23,9 +23,11 @@ from prism_core.errors import Overloaded, PrismError
 from prism_core.filling import LARGE_BYTES, Filling
 from prism_core.gateway.asking import Asking, Prediction
 from prism_core.gateway.callers.door import Entry, discreet, told_of
+from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.errors import Headers, problem_response
-from prism_core.rest.onewrite import OneWriteProtocol
+from prism_core.rest.patience import Due, Owed
 from prism_core.rest.predict import PredictFront, PredictHead, head_of
+from prism_core.settings import LimitSettings
 
 # Beyond this a request is not a small one, and parsing its head does not matter.
 MAX_HEAD_BYTES = 2048
@@ -53,6 +55,8 @@ class Heads:
     ----------
     front
         Knows the routes.
+    max_headers
+        A head with more is left to the parser that refuses it.
 
     Attributes
     ----------
@@ -60,8 +64,9 @@ class Heads:
         The last refusal and its bytes: a crowded lane refuses all with the same one.
     """
 
-    def __init__(self, front: PredictFront) -> None:
+    def __init__(self, front: PredictFront, max_headers: int) -> None:
         self.front = front
+        self._max_headers = max_headers
         self.refusal: tuple[Exception | None, bytes, bytes] = (None, b"", b"")
         self._known: dict[bytes, PlainHead] = {}
 
@@ -75,7 +80,8 @@ class Heads:
             return None
         try:
             found = _Parsed(head)
-            route = self.front.route(found.path) if found.plain else None
+            plain = found.plain and len(found.headers) <= self._max_headers
+            route = self.front.route(found.path) if plain else None
             asked = head_of(route, found.headers, found.query) if route else None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, PrismError):
             return None  # it is told what is wrong each time it comes
@@ -104,7 +110,7 @@ class _Parsed:
         self.plain = (
             parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
-            and names.count(b"content-length") == 1
+            and names.count(b"content-length") == names.count(b"host") == 1
             and _NOT_PLAIN.isdisjoint(names)
         )
 
@@ -122,23 +128,21 @@ def _rendered(error: Exception) -> tuple[bytes, bytes]:
     return STATUS_LINE[status], b"%b\r\n%b" % (lines, content)
 
 
-class PredictProtocol(OneWriteProtocol):
+class PredictProtocol(BoundedProtocol):
     """uvicorn's HTTP protocol with the short way in front. One prediction at a time a connection."""
 
-    def __init__(self, heads: Heads, **uvicorn: Any) -> None:
-        super().__init__(**uvicorn)
+    def __init__(self, heads: Heads, limits: LimitSettings, **uvicorn: Any) -> None:
+        super().__init__(limits, **uvicorn)
         self._heads = heads
         self._front = heads.front
         self._asking: Asking | None = None
         self._entry: Entry | None = None  # of the newest request, where there is a door
         self._busy = False  # a prediction is on its way, or its answer is not yet taken
-        self._parsing = False  # uvicorn's parser is inside a message
         self._held = b""  # the beginning of a request
         self._backlog = b""  # what came behind the request that is on its way
-        self._filling = False  # a large body arrives
+        self._filling: Filling | None = None  # a large body arrives
         self._last = False  # close after the answer
         self._settled: asyncio.Future[None] | None = None
-        self._used_at = 0.0
         self._dated: tuple[Any, bytes] = (None, b"")
 
     # --- in --------------------------------------------------------------------------
@@ -149,10 +153,11 @@ class PredictProtocol(OneWriteProtocol):
             self._backlog += data
             self.flow.pause_reading()
             return
-        if self._held:
+        held = bool(self._held)
+        if held:
             data, self._held = self._held + data, b""
         cycle: RequestResponseCycle | None = self.cycle
-        if self._parsing or not (cycle is None or cycle.response_complete):
+        if self._phase or not (cycle is None or cycle.response_complete):
             super().data_received(data)
             return
         end = data.find(_END, 0, MAX_HEAD_BYTES) + len(_END)
@@ -163,7 +168,7 @@ class PredictProtocol(OneWriteProtocol):
         stop = end + known.asked.length
         if len(data) < stop:
             if known.asked.length < LARGE_BYTES:
-                self._held = data
+                self._hold(data, begins=not held)
             elif not self._fill(known, memoryview(data)[end:]):
                 super().data_received(data)
             return
@@ -172,15 +177,11 @@ class PredictProtocol(OneWriteProtocol):
             self.flow.pause_reading()
         self._ask(known, data[end:stop])
 
-    def on_message_begin(self) -> None:
-        """Begin to parse a message."""
-        self._parsing = True
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        """Be between two messages again."""
-        self._parsing = False
-        super().on_message_complete()
+    def _hold(self, data: bytes, *, begins: bool) -> None:
+        self._held = data
+        if begins:
+            self._since = self.loop.time()
+            self._look_within(self.limits.body_s)
 
     # --- out -------------------------------------------------------------------------
 
@@ -192,12 +193,15 @@ class PredictProtocol(OneWriteProtocol):
             self._entry = self._front.enter(asked, known.headers, self.client)
         except Exception:  # uvicorn's way says so, and takes the body off the connection
             return False
-        self._busy = self._filling = True
-        Filling(self.transport, self, begun, asked.length, partial(self._filled, known))
+        self._busy = True
+        self._since = self.loop.time()
+        done = partial(self._filled, known)
+        self._filling = Filling(cast(asyncio.Transport, self.transport), self, begun, asked.length, done)
+        self._look_within(self.limits.body_s)
         return True
 
     def _filled(self, known: PlainHead, body: memoryview) -> None:
-        self._filling = False
+        self._filling = None
         self._ask(known, body, checked=True)
 
     def _ask(self, known: PlainHead, body: bytes | memoryview, *, checked: bool = False) -> None:
@@ -232,8 +236,6 @@ class PredictProtocol(OneWriteProtocol):
         if self._last:
             transport.close()
         self._used_at = self.loop.time()
-        if self.timeout_keep_alive_task is None:
-            self._watch_idleness(self.timeout_keep_alive)
         self._settle()
         if not self.flow.write_paused:
             self._go_on()
@@ -288,38 +290,45 @@ class PredictProtocol(OneWriteProtocol):
         lines = self._dated[1] + b"connection: close\r\n" if self._last else self._dated[1]
         return lines + self._entry.lines if self._entry is not None else lines
 
-    # --- idle, gone, stopping -----------------------------------------------------------
+    # --- slow, gone, stopping -----------------------------------------------------------
 
     def resume_writing(self) -> None:
         """Go on with a client that has taken its answer."""
         super().resume_writing()
-        if self._busy and self._asking is None and not self._filling:
+        if self._busy and self._asking is None and self._filling is None:
             self._go_on()
 
-    def timeout_keep_alive_handler(self) -> None:
-        """Close a connection that has been idle for long; one timer, moved on when it fires."""
-        self.timeout_keep_alive_task = None
-        left_s = self._used_at + self.timeout_keep_alive - self.loop.time()
-        if self._busy or left_s > 0:
-            self._watch_idleness(max(left_s, 1.0))
-        else:
-            super().timeout_keep_alive_handler()
+    @property
+    def idle_since(self) -> float | None:
+        """Since when nothing happens here and nothing is due, None where something is."""
+        return None if self._held else super().idle_since
 
-    def _watch_idleness(self, seconds: float) -> None:
-        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+    def _answering(self) -> bool:
+        return self._busy or super()._answering()
+
+    def _owed(self, now: float) -> Owed:
+        if self._filling is not None:
+            return Owed(Due.BODY, self._since, self._filling.received)
+        return Owed(Due.BODY, self._since, len(self._held)) if self._held else super()._owed(now)
+
+    def _give_up(self, due: Due) -> None:
+        if self._filling is not None:
+            self._filling.stop()
+            self._filling, self._busy = None, False
+        self._held = b""
+        super()._give_up(due)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up the prediction that nobody waits for any more."""
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
-        self._unset_keepalive_if_required()
         self._settle()
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
         """Close, after the answer that is due; uvicorn's tasks, which a drain waits for, then hold it."""
-        if self._asking is None and not self._filling:
+        if self._asking is None and self._filling is None:
             super().shutdown()
             return
         self._last = True

@@ -48,3 +48,26 @@ async def test_nothing_is_lost_by_closing():
 
     assert wire.seen == [b"last words", "closed"]
     assert transport.is_closing()
+
+
+class Half(Wire):
+    """One that can end its own side."""
+
+    def can_write_eof(self):
+        return True
+
+    def write_eof(self):
+        self.seen.append("ended")
+
+
+async def test_who_is_still_sending_can_read_why_it_was_refused():
+    wire = Half()
+    transport = OneWrite(wire, asyncio.get_running_loop())
+    transport.unread = True
+    transport.write(b"no")
+    transport.close()
+
+    assert wire.seen == [b"no", "ended"]
+    assert transport.is_closing()
+    transport.close()
+    assert wire.seen[-1] == "closed"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -16,9 +17,10 @@ from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.service import PredictService
 from prism_core.rest.accepting import _server
-from prism_core.rest.onewrite import OneWriteProtocol
+from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.shortcut import REMEMBERED
+from prism_core.settings import LimitSettings
 
 
 def request(body=b"[[1]]", *lines, path="/model/m/predict", method="POST"):
@@ -44,6 +46,9 @@ class Transport:
 
     def is_closing(self):
         return self.closed
+
+    def get_write_buffer_size(self):
+        return 0
 
     def pause_reading(self):
         self.paused = True
@@ -83,7 +88,7 @@ class Connection:
         self.server = _server(front)
         self.server.server_state.default_headers = [(b"date", b"today")]
         if not short:
-            self.server.config.http_protocol_class = OneWriteProtocol
+            self.server.config.http_protocol_class = partial(BoundedProtocol, LimitSettings())
         self.hold = False
         scene.replica.ask = self.ask_replica
         self.connect()
@@ -393,7 +398,7 @@ async def test_an_idle_connection_is_closed_in_the_end(connection, busy):
         connection.hold = True
         await connection.send(request(b"[[8]]"))
     connection.protocol._used_at -= 1000
-    connection.protocol.timeout_keep_alive_handler()
+    connection.protocol._look()
 
     assert connection.transport.closed == (not busy)
 
