@@ -24,8 +24,8 @@ def result(version: dict[str, Any]) -> dict[str, Any]:
     return {key: version.get(key) for key in RESULT_KEYS}
 
 
-def announce(version: dict[str, Any], example: Path | None, public: str) -> None:
-    """Print a new version's link and how to use it."""
+def announce(version: dict[str, Any], example: Path | None, public: str, key: str = "") -> None:
+    """Print a new version's link and how to use it, with the ``key`` that was made for it."""
     if version.get("duplicate"):
         click.echo(f"These bytes are already version {version['version']} of {version['model']}.")
     else:
@@ -36,7 +36,7 @@ def announce(version: dict[str, Any], example: Path | None, public: str) -> None
         click.echo(line)
     url = version["url"]
     click.echo(f"Public endpoint: {click.style(url, bold=True)}\n")
-    line = curl_with(url, example) if example else curl_line(url, public)
+    line = curl_with(url, example, key) if example else curl_line(url, public, key)
     if line:
         click.echo(f"{line}\n")
     if sys.stdout.isatty():
@@ -48,28 +48,31 @@ def page_of(url: str) -> str:
     return url.removesuffix("/predict")
 
 
-def curl_with(url: str, example: Path) -> str:
+def curl_with(url: str, example: Path, key: str = "") -> str:
     """Return the curl line that sends the example which was uploaded with the model."""
     header = shlex.quote(f"Content-Type: {media_type_of(example)}")
-    return f"curl -X POST {shlex.quote(url)} -H {header} --data-binary @{shlex.quote(str(example))}"
+    keyed = f' -H "Authorization: Bearer {key}"' if key else ""
+    return f"curl -X POST {shlex.quote(url)}{keyed} -H {header} --data-binary @{shlex.quote(str(example))}"
 
 
-def curl_line(url: str, public: str) -> str:
+def curl_line(url: str, public: str, key: str = "") -> str:
     """Return the curl line of the model's own page, "" where no page answers.
 
     The server makes it, with an example row of the signature; it is asked under the link,
-    and where that does not work from here, under the listener's own address.
+    and where that does not work from here, under the listener's own address. Where a key is
+    asked for, there is no page without one.
     """
     import httpx
 
+    headers = {"Accept": "application/json"} | ({"X-API-Key": key} if key else {})
     path = page_of(url).partition("/model/")[2]
     for page in dict.fromkeys((page_of(url), f"{public.rstrip('/')}/model/{path}")):
         try:
-            found = httpx.get(page, timeout=PAGE_S, headers={"Accept": "application/json"}, trust_env=False)
+            found = httpx.get(page, timeout=PAGE_S, headers=headers, trust_env=False)
             line: str = found.json()["curl"] or ""
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
             continue
-        return line
+        return line.replace("$PRISM_KEY", key) if key else line
     return ""
 
 

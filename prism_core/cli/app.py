@@ -26,6 +26,7 @@ COMMANDS = {
     "list": "list_models",
     "show": "show",
     "logs": "logs",
+    "keys": "keys",
     "alias": "alias",
     "rollback": "rollback",
     "stop": "stop",

@@ -343,7 +343,7 @@ async def open_gateway(
             linker,
             admin_token(data),
         )
-        gateway.keys = await stack.enter_async_context(open_keyring(records, followers))
+        gateway.keys = await stack.enter_async_context(open_keyring(records, followers, audit))
         door = open_door(settings, plugins, gateway.keys.table, gateway.keys.tally)
         gateway.door = await stack.enter_async_context(door)
         await _open_frontends(gateway, stack)

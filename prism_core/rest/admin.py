@@ -25,6 +25,7 @@ from prism_core.errors import Unauthorized
 from prism_core.gateway.auditing import Audit, act_as, fingerprint
 from prism_core.gateway.gateway import Gateway
 from prism_core.rest.errors import problem_response
+from prism_core.rest.keys import key_routes
 from prism_core.rest.public import Answer, answer
 from prism_core.rest.refusals import Refusals
 from prism_core.rest.streams import Stream, with_heartbeat
@@ -80,6 +81,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *_upload_routes(gateway),
         *_look_routes(gateway),
         *_move_routes(gateway),
+        *key_routes(gateway),
         *_stream_routes(gateway, stopping),
     ]
 
@@ -117,6 +119,7 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
                 "version": __version__,
                 "pid": os.getpid(),
                 "gateways": gateway.settings.gateways,
+                "auth": gateway.settings.auth,
                 "public": gateway.public_url,
                 "admin": f"http://{host}:{port}",
                 "data_dir": str(gateway.settings.data_dir.expanduser().resolve()),

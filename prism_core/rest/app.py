@@ -10,9 +10,10 @@ from litestar import Litestar, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
+from prism_core.gateway.callers.door import discreet
 from prism_core.gateway.gateway import Gateway
 from prism_core.rest.admin import TokenGuard, admin_routes
-from prism_core.rest.entrance import Entrance
+from prism_core.rest.entrance import Entrance, caller_of
 from prism_core.rest.errors import problem_response
 from prism_core.rest.mounted import Mounted, mounts_of
 from prism_core.rest.predict import PredictFront
@@ -50,8 +51,8 @@ def litestar_app(routes: Sequence[HTTPRouteHandler]) -> Litestar:
     )
 
 
-def _problem(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    status, headers, body = problem_response(error)
+def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    status, headers, body = problem_response(discreet(error, caller_of(request.scope)))
     media_type, *others = (
         (name.decode(), value.decode()) for name, value in headers if name != b"content-length"
     )

@@ -20,8 +20,8 @@ MAX_EXAMPLE_VALUES = 256
 _SAMPLES: dict[str, Any] = {"BOOL": False, "FP16": 0.0, "FP32": 0.0, "FP64": 0.0, "BYTES": "text"}
 
 
-def describe(model: ModelInfo, version: VersionInfo, url: str) -> dict[str, Any]:
-    """Return the public description of ``version``, which predicts at ``url``."""
+def describe(model: ModelInfo, version: VersionInfo, url: str, *, keyed: bool = False) -> dict[str, Any]:
+    """Return the public description of ``version``, which predicts at ``url``; ``keyed``: it takes a key."""
     signature = signature_of(version)
     return {
         "name": model.model,
@@ -35,7 +35,7 @@ def describe(model: ModelInfo, version: VersionInfo, url: str) -> dict[str, Any]
         "url": url,
         "signature": version.signature,
         "example": example(signature) if signature else None,
-        "curl": curl(signature, url) if signature else None,
+        "curl": curl(signature, url, keyed=keyed) if signature else None,
     }
 
 
@@ -88,14 +88,19 @@ def example(signature: Signature) -> dict[str, Any] | None:
     return {"input": _nested(spec)}
 
 
-def curl(signature: Signature, url: str) -> str:
+# Where a key is asked for, the shell has it in this variable, as `prism predict` does.
+KEY_HEADER = ' -H "Authorization: Bearer $PRISM_KEY"'
+
+
+def curl(signature: Signature, url: str, *, keyed: bool = False) -> str:
     """Return a command line that works as pasted; where the input is large, with a file to be put there."""
     body = example(signature)
+    to = f"curl -X POST {shlex.quote(url)}{KEY_HEADER if keyed else ''}"
     if body is not None:
         media_type, data = "application/json", shlex.quote(msgspec.json.encode(body).decode())
-        return f"curl -X POST {shlex.quote(url)} -H 'Content-Type: {media_type}' -d {data}"
+        return f"{to} -H 'Content-Type: {media_type}' -d {data}"
     media_type, file = _file(signature)
-    return f"curl -X POST {shlex.quote(url)} -H 'Content-Type: {media_type}' --data-binary @{file}"
+    return f"{to} -H 'Content-Type: {media_type}' --data-binary @{file}"
 
 
 def _file(signature: Signature) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import attrs
 from prism_core import __version__
 from prism_core.errors import PrismError, all_errors
 from prism_core.rest.describe import example
+from prism_core.rest.entrance import OPEN
 from prism_core.types import Signature, TensorSpec
 
 Schema = dict[str, Any]
@@ -43,21 +44,36 @@ class Described:
     signature: Signature
 
 
-def document(models: Iterable[Described], url: str) -> Schema:
-    """Return the OpenAPI document of a server at ``url`` that serves ``models``."""
+def document(models: Iterable[Described], url: str, *, keyed: bool = False) -> Schema:
+    """Return the OpenAPI document of a server at ``url`` that serves ``models``.
+
+    ``keyed``: it asks callers for a key or a token.
+    """
     paths: Schema = {path: _look(path) for path in _LOOKS} | {path: _predict_any(path) for path in _PREDICTS}
     schemas: Schema = {"Problem": _problem()}
     for model in models:
         paths[f"/model/{model.name}/predict"] = _predict(model)
         schemas[f"{model.name}.Request"] = request_schema(model.signature)
         schemas[f"{model.name}.Response"] = response_schema(model.signature)
+    components: Schema = {"schemas": schemas, "responses": {"Problem": _problem_response()}}
+    if keyed:
+        components["securitySchemes"] = _SECURITY
+        for path in OPEN & paths.keys():
+            paths[path]["get"]["security"] = []
     return {
         "openapi": "3.1.0",
         "info": {"title": "PRISM", "version": __version__, "description": "Models that answer over HTTP."},
         "servers": [{"url": url}],
         "paths": paths,
-        "components": {"schemas": schemas, "responses": {"Problem": _problem_response()}},
+        "components": components,
+        **({"security": [{name: []} for name in _SECURITY]} if keyed else {}),
     }
+
+
+_SECURITY: Schema = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
 
 
 # --- values and rows --------------------------------------------------------------------

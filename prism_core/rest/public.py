@@ -6,7 +6,7 @@ Nothing administrative is here. A tunnel or a LAN address reaches these routes o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -20,10 +20,12 @@ from prism_core.errors import ModelNotFound, RouteNotFound
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.describe import describe, metadata, signature_of, status
+from prism_core.rest.entrance import caller_of
 from prism_core.rest.openapi import Described, document
 from prism_core.rest.predict import reference_of
 
 Answer = Response[bytes]
+AnyRequest = Request[Any, Any, Any]
 Found = tuple[ModelInfo, VersionInfo]
 
 # Answered by `PredictFront`; what is left for the handler here are names that no model can have.
@@ -68,19 +70,31 @@ def _resolve_reference(gateway: Gateway, reference: str) -> Found:
     return resolve(gateway, name, alias)
 
 
+def keyed(gateway: Gateway) -> bool:
+    """Return whether callers are asked who they are."""
+    return gateway.settings.auth != "none"
+
+
+def visible(gateway: Gateway, request: AnyRequest) -> list[ModelInfo]:
+    """Return the models that the caller may see."""
+    caller = caller_of(request.scope)
+    return [model for model in gateway.models() if caller.may("read", model.model)]
+
+
 def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @get("/model/{model:str}")
     async def model_page(model: FromPath[str]) -> Answer:
         found = _resolve_reference(gateway, model)
-        return answer(describe(*found, f"{gateway.public_url}/model/{model}/predict"))
+        return answer(describe(*found, f"{gateway.public_url}/model/{model}/predict", keyed=keyed(gateway)))
 
     @get("/model/{model:str}/versions/{version:int}")
     async def version_page(model: FromPath[str], version: FromPath[int]) -> Answer:
         found = resolve(gateway, model, number=version)
-        return answer(describe(*found, f"{gateway.public_url}/model/{model}/versions/{version}/predict"))
+        url = f"{gateway.public_url}/model/{model}/versions/{version}/predict"
+        return answer(describe(*found, url, keyed=keyed(gateway)))
 
     @post(PREDICT_PATHS)
-    async def no_such_model(request: Request[Any, Any, Any]) -> Answer:
+    async def no_such_model(request: AnyRequest) -> Answer:
         reference, version = (request.path_params.get(key, "") for key in ("model", "version"))
         path = request.scope["path"]
         if reference_of(path):  # only a needless slash can have led here
@@ -95,8 +109,8 @@ def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
 def _v1_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @get("/v1/models")
-    async def model_names() -> Answer:
-        return answer({"models": [model.model for model in gateway.models() if model.versions]})
+    async def model_names(request: AnyRequest) -> Answer:
+        return answer({"models": [model.model for model in visible(gateway, request) if model.versions]})
 
     @get("/v1/models/{model:str}")
     async def model_ready(model: FromPath[str]) -> Answer:
@@ -108,8 +122,8 @@ def _v1_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         return answer(metadata(*_resolve_reference(gateway, model)))
 
     @get("/v1/models/status")
-    async def models_status() -> Answer:
-        return answer({"models": [status(model) for model in gateway.models()]})
+    async def models_status(request: AnyRequest) -> Answer:
+        return answer({"models": [status(model) for model in visible(gateway, request)]})
 
     return [model_names, model_ready, model_metadata, models_status]
 
@@ -135,14 +149,15 @@ def _server_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         return answer({"status": "starting"}, status_code=503)
 
     @get("/openapi.json")
-    async def openapi() -> Answer:
-        return answer(document(_described(gateway), gateway.public_url))
+    async def openapi(request: AnyRequest) -> Answer:
+        described = _described(gateway, visible(gateway, request))
+        return answer(document(described, gateway.public_url, keyed=keyed(gateway)))
 
     return [health, live, ready, openapi]
 
 
-def _described(gateway: Gateway) -> Iterator[Described]:
-    for model in gateway.models():
+def _described(gateway: Gateway, models: Iterable[ModelInfo]) -> Iterator[Described]:
+    for model in models:
         try:
             _, version = resolve(gateway, model.model)
         except ModelNotFound:

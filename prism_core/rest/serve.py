@@ -159,6 +159,7 @@ def _facts(gateway: Gateway, admin: socket.socket) -> dict[str, Any]:
         "data_dir": str(gateway.settings.data_dir.expanduser().resolve()),
         "pid": os.getpid(),
         "gateways": gateway.settings.gateways,
+        "auth": gateway.settings.auth,
         "version": __version__,
     }
 

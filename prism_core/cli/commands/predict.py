@@ -15,6 +15,7 @@ from prism_core.cli.client import admin, parse_reference, problem_of
 from prism_core.cli.media import JSON, MEDIA_TYPES, media_type_of
 from prism_core.cli.models import model_argument, version_option
 from prism_core.cli.options import Common, command
+from prism_core.errors import Unauthorized
 
 # Keys by which a JSON body is one already; anything else is rows.
 BODY_KEYS = {"input", "inputs", "instances"}
@@ -38,6 +39,7 @@ prism predict http://192.168.0.14:8000/model/churn/predict rows.csv
 @click.option(
     "--type", "media_type", metavar="TYPE", help="Media type of the input, else by the file's suffix."
 )
+@click.option("--key", envvar="PRISM_KEY", metavar="TEXT", help="API key or token, where one is asked for.")
 @click.option("--accept", default=JSON, show_default=True, metavar="TYPE", help="Media type of the answer.")
 def predict(
     model: str,
@@ -47,6 +49,7 @@ def predict(
     outputs: str | None,
     media_type: str | None,
     accept: str,
+    key: str | None,
 ) -> None:
     """Predict with a model.
 
@@ -56,6 +59,8 @@ def predict(
     body, found = _body(file, text)
     url = model if "://" in model else _url(model, version)
     headers = {"Content-Type": media_type or found, "Accept": accept}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
     query = {"outputs": outputs} if outputs else {}
     response = _post(url, body, headers, query, shared="://" in model)
     write_answer(response, as_json=Common.of().json)
@@ -109,5 +114,8 @@ def _post(url: str, body: bytes, headers: dict[str, str], query: dict[str, str],
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise ServerNotFound(f"No server answers at {url}: {error}.") from error
     if response.is_error:
-        raise problem_of(response)
+        refused = problem_of(response)
+        if isinstance(refused, Unauthorized):
+            refused.hint = "Give a key with --key or PRISM_KEY; the owner makes one with `prism keys create`."
+        raise refused
     return response

@@ -41,6 +41,11 @@ _OPTIONS = (
         help="Processes that speak HTTP on the public port.  [default: 1]",
     ),
     click.option(
+        "--auth",
+        type=click.Choice(["none", "keys"]),
+        help="Ask callers for a key of `prism keys`.  [default: none]",
+    ),
+    click.option(
         "--config",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
@@ -132,13 +137,21 @@ def run(settings: Settings, common: Common, ready: Callable[[dict[str, Any]], No
     serve_until_signal(settings, plugins, ready)
 
 
+# Who may predict, in each mode of `auth`.
+CALLERS = {
+    "none": "whoever has the link; start with --auth keys to ask for a key",
+    "keys": "who has a key; make one with `prism keys create --model MODEL`",
+}
+
+
 def banner(facts: dict[str, Any]) -> None:
     """Tell a person where the server is and what to do next."""
     click.echo(
         f"{click.style('PRISM', bold=True)} {__version__} is ready.\n\n"
-        f"  public  {click.style(facts['public'], bold=True)}   predictions, for whoever has the link\n"
+        f"  public  {click.style(facts['public'], bold=True)}   predictions and model pages\n"
         f"  admin   {facts['admin']}   uploads, with the token in the data directory\n"
-        f"  data    {facts['data_dir']}\n\n"
+        f"  data    {facts['data_dir']}\n"
+        f"  callers {CALLERS[facts['auth']]}\n\n"
         f"  Next    {click.style(upload_line(facts), fg='cyan')}\n"
         "  Ctrl-C stops the server; what it serves comes back with the next start.\n"
     )

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from prism_core.errors import KeyNotFound
+from prism_core.gateway.auditing import Audit
 from prism_core.gateway.callers.keys import Key, KeyTable, KeyWish, caller_id, new_key
 from prism_core.gateway.callers.tally import Tally
 from prism_core.gateway.channel import CallerUses, Keys, Spent
@@ -44,6 +45,7 @@ class Keyring:
         self,
         records: Records,
         followers: Followers,
+        audit: Audit,
         keys: Iterable[Key],
         last_used: dict[str, float],
         tally: Tally,
@@ -53,6 +55,7 @@ class Keyring:
         self.tally = tally
         self._records = records
         self._followers = followers
+        self._audit = audit
         self._last_used = last_used
         self._unwritten: Counter[str] = Counter()
         self._noted: set[str] = set()
@@ -72,10 +75,12 @@ class Keyring:
             If there cannot be such a key.
         """
         key, text = new_key(wish, self._clock(), self.table.keys)
-        await self._records.add_key(key)
-        await self._now_valid([*self.table.keys.values(), key])
-        log.info("key.created", key=key.id, name=key.name, models=key.models, scopes=key.scopes)
-        return self._shown(key), text
+        shown = self._shown(key)
+        wanted = {name: shown[name] for name in ("name", "models", "scopes", "rate", "quota", "expires")}
+        async with self._audit.acting("key.create", key.id, **wanted):
+            await self._records.add_key(key)
+            await self._now_valid([*self.table.keys.values(), key])
+        return shown, text
 
     def list(self) -> list[dict[str, Any]]:
         """Return all keys as they are shown, the oldest first."""
@@ -94,12 +99,12 @@ class Keyring:
         if key is None:
             raise KeyNotFound(f"There is no key {key_id!r}.", hint="`prism keys list` shows their ids.")
         shown = self._shown(key)
-        await self._records.remove_key(key_id)
-        await self._now_valid([one for one in self.table.keys.values() if one.id != key_id])
+        async with self._audit.acting("key.revoke", key_id, name=key.name):
+            await self._records.remove_key(key_id)
+            await self._now_valid([one for one in self.table.keys.values() if one.id != key_id])
         self.tally.forget(caller_id(key_id))
         self._unwritten.pop(caller_id(key_id), None)
         self._last_used.pop(caller_id(key_id), None)
-        log.info("key.revoked", key=key_id, name=key.name)
         return shown
 
     async def _now_valid(self, keys: Iterable[Key]) -> None:
@@ -178,12 +183,12 @@ class Keyring:
 
 
 @asynccontextmanager
-async def open_keyring(records: Records, followers: Followers) -> AsyncIterator[Keyring]:
+async def open_keyring(records: Records, followers: Followers, audit: Audit) -> AsyncIterator[Keyring]:
     """Read the keys and keep their use written down; at the end all of it is."""
     uses = await records.caller_uses()
     tally = Tally({caller: spent for caller, _, spent in uses})
     last_used = {caller: last for caller, last, _ in uses if last}
-    keyring = Keyring(records, followers, await records.keys(), last_used, tally)
+    keyring = Keyring(records, followers, audit, await records.keys(), last_used, tally)
     task = asyncio.create_task(keyring.run(), name="keys")
     try:
         yield keyring

@@ -10,7 +10,7 @@ from prism_core.cli.client import Address, AdminClient
 def prism(tmp_path, monkeypatch):
     """Run a command line in a directory of its own, where no server runs."""
     monkeypatch.chdir(tmp_path)
-    for name in ("PRISM_DATA_DIR", "PRISM_SERVER", "PRISM_TOKEN"):
+    for name in ("PRISM_DATA_DIR", "PRISM_SERVER", "PRISM_TOKEN", "PRISM_KEY"):
         monkeypatch.delenv(name, raising=False)
 
     def run(*args, **options):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
 import pytest
 
 from prism_core.errors import KeyNotFound, Unauthorized
+from prism_core.gateway.auditing import open_audit
 from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.callers.keys import KeyWish
 from prism_core.gateway.callers.mirrored import MirroredCallers
@@ -62,8 +64,14 @@ def followers(clock):
 
 
 @pytest.fixture
-def keyring(records, followers, clock):
-    return Keyring(records, followers, [], {}, Tally(), clock)
+async def audit(tmp_path):
+    async with open_audit(tmp_path) as audit:
+        yield audit
+
+
+@pytest.fixture
+def keyring(records, followers, audit, clock):
+    return Keyring(records, followers, audit, [], {}, Tally(), clock)
 
 
 async def opened_again(records, clock) -> Keyring:
@@ -71,7 +79,7 @@ async def opened_again(records, clock) -> Keyring:
     uses = await records.caller_uses()
     last = {caller: at for caller, at, _ in uses if at}
     tally = Tally({caller: spent for caller, _, spent in uses})
-    return Keyring(records, FakeFollowers(), await records.keys(), last, tally, clock)
+    return Keyring(records, FakeFollowers(), None, await records.keys(), last, tally, clock)
 
 
 def opens(table, text):
@@ -207,3 +215,13 @@ def test_a_follower_knows_nobody_before_it_is_told():
     assert mirror.uses() is None
     mirror.hear(Keys([]))
     assert mirror.uses() is None
+
+
+async def test_what_is_done_with_keys_is_in_the_audit_log_without_their_secrets(keyring, tmp_path):
+    shown, text = await keyring.create(KeyWish("ann", ("churn",)))
+    await keyring.revoke(shown["id"])
+    told = (tmp_path / "audit.jsonl").read_text()
+
+    assert [json.loads(line)["action"] for line in told.splitlines()][-2:] == ["key.create", "key.revoke"]
+    assert shown["id"] in told
+    assert text.rpartition("_")[2] not in told
