@@ -27,6 +27,8 @@ log = structlog.get_logger(__name__)
 BURST = 64
 # How long to take none when the system has nothing left for one more.
 REST_S = 0.1
+# In a full house: how long those that are about to leave have, before others are asked to.
+SETTLE_S = 0.01
 # Between two lines in the log about the same trouble.
 QUIET_S = 60.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -70,6 +72,7 @@ class Intake:
         tls: ssl.SSLContext | None = None,
         handshake_s: float = 10.0,
     ) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
         self._listener = listener
         self._make = make
         self._room = room
@@ -78,8 +81,8 @@ class Intake:
         self._shutdown_s = LINGER_S if tls else None
         self._loop = asyncio.get_running_loop()
         self._resting: asyncio.TimerHandle | None = None
-        self._told_at = 0.0
-        self._open = False
+        self._told: dict[str, float] = {}
+        self._open = self._settled = False
 
     def open(self) -> None:
         """Begin to accept."""
@@ -94,10 +97,13 @@ class Intake:
             self._loop.remove_reader(self._listener)
 
     def _accept(self) -> None:
+        settled, self._settled = self._settled, False
         for _ in range(BURST):
             full = self._room.full
-            if full and self._room.make():
-                return  # those that were idle go in this turn; the next one takes their places
+            if full and (not settled or self._room.make()):
+                self._settled = True
+                self._rest(SETTLE_S)
+                return
             try:
                 connection, _ = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -112,20 +118,25 @@ class Intake:
                 self._take(connection)
 
     def _take(self, connection: socket.socket) -> None:
-        task = self._loop.create_task(self._connect(connection))
-        self._room.arriving.add(task)
-        task.add_done_callback(self._room.arriving.discard)
+        protocol = self._make()
+        self._room.arriving.add(protocol)
+        task = self._loop.create_task(self._connect(connection, protocol))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _connect(self, connection: socket.socket) -> None:
-        # Whatever a client does wrong here is its own affair, and no line in the log.
-        with suppress(OSError, ssl.SSLError, asyncio.TimeoutError):
+    async def _connect(self, connection: socket.socket, protocol: asyncio.Protocol) -> None:
+        try:
             await self._loop.connect_accepted_socket(
-                self._make,
+                lambda: protocol,
                 connection,
                 ssl=self._tls,
                 ssl_handshake_timeout=self._handshake_s,
                 ssl_shutdown_timeout=self._shutdown_s,
             )
+        except (OSError, ssl.SSLError, TimeoutError):
+            pass  # what a client does wrong here is its own affair, and no line in the log
+        finally:
+            self._room.arriving.discard(protocol)
 
     def _turn_away(self, connection: socket.socket) -> None:
         """Say in one packet that there is no room; behind TLS nothing can be said."""
@@ -139,8 +150,11 @@ class Intake:
         self._tell("server.cannot_accept", reason=str(error))
         if error.errno in _EXHAUSTED:
             self._room.make()
+        self._rest(REST_S)
+
+    def _rest(self, seconds: float) -> None:
         self._loop.remove_reader(self._listener)
-        self._resting = self._loop.call_later(REST_S, self.open)
+        self._resting = self._loop.call_later(seconds, self.open)
 
     def _rest_no_more(self) -> None:
         if self._resting is not None:
@@ -149,6 +163,6 @@ class Intake:
 
     def _tell(self, event: str, **facts: Any) -> None:
         now = self._loop.time()
-        if now - self._told_at > QUIET_S or not self._told_at:
-            self._told_at = now
+        if now - self._told.get(event, -QUIET_S) >= QUIET_S:
+            self._told[event] = now
             log.warning(event, hint="See limits.max_connections, and `ulimit -n`.", **facts)

@@ -83,7 +83,7 @@ class Room:
     guests
         Those that there are: a set for each listener, kept by whoever serves there.
     arriving
-        Those that are not there yet: they agree on keys, or will be in a moment.
+        Those that agree on keys, or will be there in a moment; some may be there already.
     """
 
     def __init__(self, limit: int) -> None:
@@ -94,7 +94,11 @@ class Room:
     @property
     def full(self) -> bool:
         """Whether there is room for none more."""
-        return len(self.arriving) + sum(map(len, self.guests)) >= self.limit
+        count = len(self.arriving) + sum(map(len, self.guests))
+        if count < self.limit:
+            return False
+        both = sum(any(one in guests for guests in self.guests) for one in self.arriving)
+        return count - both >= self.limit
 
     def make(self) -> bool:
         """Close those that have been idle for longest; return whether there was any."""

@@ -8,6 +8,8 @@ import socket
 import threading
 import time
 from contextlib import ExitStack, closing
+from itertools import count
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -266,11 +268,19 @@ def wait_until(holds) -> None:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory):
-    """A server that takes eight connections."""
+def of_eight(tmp_path_factory):
     config = "limits: {max_connections: 8, head_s: 30}"
     with ServerProcess(tmp_path_factory.mktemp("small") / "data", config=config) as server:
         yield server
+
+
+@pytest.fixture
+def small(of_eight):
+    """A server that takes eight connections, and has none."""
+    process = psutil.Process(of_eight.process.pid)
+    port = httpx.URL(of_eight.url).port
+    wait_until(lambda: not any(c.raddr and c.laddr.port == port for c in process.net_connections("tcp")))
+    return of_eight
 
 
 def live(connection: socket.socket) -> int:
@@ -306,12 +316,19 @@ def test_a_house_full_of_busy_ones_says_so(small):
         assert read(guests[0])[0] == 200
 
 
+def lowest_free(pid: int) -> int:
+    """Return the number that the next descriptor of a process would have."""
+    taken = {int(path.name) for path in Path(f"/proc/{pid}/fd").iterdir()}
+    return next(number for number in count() if number not in taken)
+
+
 def test_without_descriptors_it_waits_and_does_not_spin(small):
     process = psutil.Process(small.process.pid)
     with closing(connect(small)) as known:
         assert live(known) == 200
+        known.sendall(b"GET /health")  # not idle, so not one that goes to make room
         limits = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (process.num_fds(), limits[1]))
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (lowest_free(process.pid), limits[1]))
         with closing(connect(small)) as waiting:
             waiting.sendall(b"GET /health/live HTTP/1.1\r\nHost: prism\r\n\r\n")
             before = sum(process.cpu_times()[:2])
@@ -319,6 +336,8 @@ def test_without_descriptors_it_waits_and_does_not_spin(small):
             spent_s = sum(process.cpu_times()[:2]) - before
             resource.prlimit(process.pid, resource.RLIMIT_NOFILE, limits)
             assert read(waiting)[0] == 200
+        known.sendall(b"/live HTTP/1.1\r\nHost: prism\r\n\r\n")
+        assert read(known)[0] == 200
 
     assert spent_s < 0.5
     assert small.log.read_text().count("server.cannot_accept") == 1

@@ -66,5 +66,7 @@ def test_those_on_their_way_take_room_too():
     room.guests.append({1})
     assert not room.full
 
+    room.arriving.add(1)
+    assert not room.full, "it has arrived, and is not counted twice"
     room.arriving.add(2)
     assert room.full
