@@ -38,7 +38,7 @@ class Limits:
     max_depth
         How deep JSON, and the messages of an ONNX file, may be nested.
     max_values
-        Values of one request: numbers, texts, cells.
+        Values of one request that are made one by one: numbers and texts of JSON, cells, lines.
     max_pixels
         Pixels of all pictures of one request.
     """
@@ -48,7 +48,7 @@ class Limits:
     max_ratio: Count = 200
     # protobuf's own bound, which every reader of ONNX has; nobody nests a table as deep.
     max_depth: Depth = 100
-    max_values: Count = 16 * 1024 * 1024
+    max_values: Count = 8 * 1024 * 1024
     # Beyond any camera's picture that a model wants, and 150 MB when decoded.
     max_pixels: Count = 8192 * 6144
 
@@ -119,15 +119,14 @@ class Limits:
             level = [inner for outer in level for inner in _inside(outer)]
             if not level:
                 return
-        raise too_deep(self.max_depth)
+        raise self.too_deep()
 
-
-def too_deep(most: int) -> MalformedBody:
-    """Return the error of a body that is nested deeper than ``most`` levels, or than can be read."""
-    return MalformedBody(
-        f"The body is nested more than {most} levels deep.",
-        hint="Send plain lists of rows; limits.max_depth is the server's setting.",
-    )
+    def too_deep(self) -> MalformedBody:
+        """Return the error of a body that is nested deeper than it may be, or than can be read."""
+        return MalformedBody(
+            f"The body is nested more than {self.max_depth} levels deep.",
+            hint="Send plain lists of rows; limits.max_depth is the server's setting.",
+        )
 
 
 def _inside(value: object) -> list[object]:

@@ -191,6 +191,6 @@ class Receiver:
 def _header(data: memoryview) -> AnyFrame:
     try:
         frame: AnyFrame = _decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # also text that is no UTF-8
         raise WireError(f"A frame's header cannot be read: {error}") from error
     return frame

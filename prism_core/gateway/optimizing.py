@@ -161,7 +161,7 @@ def _outcome(directory: Path, problem: str) -> tuple[Optimization, Path | None]:
         if not _is_plain(path) or path.stat().st_size > MAX_OUTCOME_BYTES:
             return failed, None
         outcome = msgspec.json.decode(path.read_bytes(), type=Outcome)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError):  # also text that is no UTF-8
         return failed, None
     if outcome.optimization.state != "served":
         return outcome.optimization, None
@@ -175,11 +175,11 @@ def _is_plain(path: Path) -> bool:
     """Tell whether ``path`` and all below it are files and directories: a link could lead anywhere."""
     try:
         mode = path.lstat().st_mode
-    except OSError:
+        if stat.S_ISDIR(mode):
+            return all(map(_is_plain, path.iterdir()))
+        return stat.S_ISREG(mode)
+    except (OSError, RecursionError):  # gone, or directories without end in each other
         return False
-    if stat.S_ISDIR(mode):
-        return all(map(_is_plain, path.iterdir()))
-    return stat.S_ISREG(mode)
 
 
 def example_of(example: str | None, media_type: str) -> tuple[str, bytes] | None:

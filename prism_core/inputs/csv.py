@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from prism_core.inputs.counting import check_values
 from prism_core.inputs.faults import Faults, check_names, only_input
 from prism_core.inputs.fit import column_place, finish
 from prism_core.inputs.text import decode, flag
@@ -26,7 +27,8 @@ from prism_core.plugin import Answer, Batch, InvalidInput, MalformedBody, Reques
 Array = np.ndarray[Any, Any]
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,4000}")
-REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# Each digit fits one place only: with `[0-9]+\.?[0-9]*` a cell of 100,000 digits and an x took a minute.
+REAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 BOOLS = {"true": True, "false": False}
 MISSING = ("", "nan")
 
@@ -40,7 +42,10 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         If it is not CSV.
     InvalidInput
         With every row and column that does not fit; rows count from 0, without the header.
+    PayloadTooLarge
+        If it has more cells than the server takes.
     """
+    check_values(body, request.limits, lines=True)
     lines = lines_of(decode(body, request).removeprefix("\ufeff"))
     specs, named = specs_of(signature, len(lines[0]))
     header, rows = header_of(lines, named, request)
@@ -58,8 +63,12 @@ def lines_of(text: str) -> list[list[str]]:
     try:
         lines = [line for line in csv.reader(io.StringIO(text, newline=""), strict=True) if line]
     except csv.Error as error:
+        long = "larger than" in str(error)
         raise MalformedBody(
-            f"The body is not CSV: {error}.", hint='Quote cells with commas: "a, b".'
+            f"The body is not CSV: {error}.",
+            hint="Is a quote left open? Send longer texts as JSON."
+            if long
+            else 'Quote cells with commas: "a, b".',
         ) from None
     if not lines:
         raise InvalidInput("The request holds no rows.", hint="Send a header and at least one line.")

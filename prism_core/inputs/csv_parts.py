@@ -9,6 +9,7 @@ every body that both understand.
 
 from __future__ import annotations
 
+from prism_core.inputs.counting import check_values_steps
 from prism_core.inputs.csv import header_of, lines_of, specs_of
 from prism_core.inputs.pieces import PIECE_BYTES, PieceReader, Steps, has_rows
 from prism_core.inputs.text import CHARSETS
@@ -29,6 +30,7 @@ def normalize(
         or any(-1 in spec.shape[1:] for spec in signature.inputs)
     ):
         return None
+    yield from check_values_steps(body, request.limits, lines=True)
     try:
         at = _begin(body, signature, request)
         if at is None:

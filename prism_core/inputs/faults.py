@@ -7,7 +7,7 @@ readers go on after a fault and call `Faults.check` at their end.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,12 @@ from prism_core.plugin import InvalidInput, Signature, TensorSpec
 REPORTED = 100
 # Where a reader gives up looking: a body of nothing but faults is not worth a second of a core.
 COUNTED = 10_000
+# The closest name is looked for this often: a million unknown names would keep a core busy for seconds.
+HINTED = 5
 # A value is quoted in an answer up to this length: bodies are large, messages are not.
 QUOTED = 60
+# As are so many sizes of a shape.
+SIZES = 8
 
 
 class Faults:
@@ -84,6 +88,12 @@ def quote(value: Any) -> str:
     return text if len(text) <= QUOTED else text[: QUOTED - 3] + "..."
 
 
+def quote_shape(shape: Sequence[int]) -> str:
+    """Return a shape for a message; one that somebody made up may have any number of any size."""
+    more = ", ..." if len(shape) > SIZES else ""
+    return f"({', '.join(map(quote, shape[:SIZES]))}{more})"
+
+
 def expected(spec: TensorSpec) -> str:
     """Return what a value of ``spec`` must be, for instance ``FP64 or null``."""
     # There is no missing integer or bool: neither type has a value for it.
@@ -107,13 +117,14 @@ def check_names(got: Iterable[Any], known: Iterable[str], faults: Faults, row: i
     """Note every name of ``known`` that is missing in ``got``, and every one that is too much."""
     got, known = list(got), list(known)
     present, wanted = set(got), set(known)
-    unknown = [name for name in got if name not in wanted]
-    for name in unknown:
-        hint = did_you_mean(name, known) or f"The model takes {listed(known)}."
-        faults.add(row, str(name)[:QUOTED], f"one of {listed(known, 5)}", "an unknown name", hint)
+    takes, one_of = f"The model takes {listed(known)}.", f"one of {listed(known, 5)}"
+    for name in got:
+        if name not in wanted:
+            hint = (did_you_mean(name, known) or takes) if faults.count < HINTED else takes
+            faults.add(row, str(name)[:QUOTED], one_of, "an unknown name", hint)
     for name in known:
         if name not in present:
-            faults.add(row, name, "a value", "nothing", f"The model takes {listed(known)}.")
+            faults.add(row, name, "a value", "nothing", takes)
 
 
 def only_input(signature: Signature, what: str) -> TensorSpec:

@@ -201,10 +201,13 @@ def _beyond(array: Array, low: int, high: int) -> Array:
 
 
 def _inexact(array: Array) -> Array:
+    """Return where an integer has no double of its own."""
     bad = _beyond(array, -int(EXACT), int(EXACT))
-    for index in np.argwhere(bad):
-        value = int(array[tuple(index)])
-        bad[tuple(index)] = int(float(value)) != value
+    if bad.any():
+        wide = array[bad].astype(np.float64)
+        # What rounds up to the type's end, 2**63 or 2**64, would not come back as it was.
+        back = np.where(wide < float(np.iinfo(array.dtype).max), wide, 0.0).astype(array.dtype)
+        bad[bad] = back != array[bad]
     return bad
 
 

@@ -32,6 +32,7 @@ from prism_core.plugin import (
     Batch,
     ConfigError,
     InvalidInput,
+    Limits,
     MalformedBody,
     PayloadTooLarge,
     PrismError,
@@ -52,8 +53,8 @@ FORMATS: Mapping[str, str] = {
     "image/gif": "GIF",
     "image/tiff": "TIFF",
 }
-# 8192 x 6144: beyond any camera's picture that a model wants, and 150 MB when decoded.
-MAX_PIXELS = 8192 * 6144
+# Of the option `size`; what a picture may have in all is the server's `limits.max_pixels`.
+MAX_SIDE = 1 << 16
 CHANNELS = (1, 3, 4)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 GRAY_DEPTH = 257  # 65535 / 255: a 16-bit gray value as an 8-bit one
@@ -64,6 +65,19 @@ def available() -> str:
     if find_spec("PIL") is None:  # asked at every start of a replica, so it is not imported
         return "Pillow is not installed; pip install 'prism-core[images]' brings it."
     return ""
+
+
+@attrs.define
+class Budget:
+    """The pixels that one request may still have, read or made."""
+
+    limits: Limits
+    pixels: int = 0
+
+    def spend(self, width: int, height: int) -> None:
+        """Take what a picture needs; `PayloadTooLarge` if that is not there."""
+        self.pixels += width * height
+        self.limits.check_pixels(self.pixels)
 
 
 @attrs.frozen
@@ -102,12 +116,13 @@ def normalize(body: memoryview, media_type: str, signature: Signature, request: 
             f"The model takes no pictures: its input {spec.name!r} is {spec.datatype} of shape {spec.shape}.",
             hint="Send its values as JSON; GET /model/NAME shows the full signature.",
         )
-    array = _tensor(body, (FORMATS[media_type],), spec, signature.batch_axis, request.options)
+    budget = Budget(request.limits)
+    array = _tensor(body, (FORMATS[media_type],), spec, signature.batch_axis, request.options, budget)
     return finish({spec.name: array}, signature)
 
 
 def decode_base64(
-    value: Any, spec: TensorSpec, batch_axis: bool, options: Any, faults: Faults
+    value: Any, spec: TensorSpec, batch_axis: bool, request: Request, faults: Faults
 ) -> Array | None:
     """Return the pictures of base64 strings or ``{"b64": ...}`` objects, one row each.
 
@@ -115,12 +130,13 @@ def decode_base64(
     """
     if problem := available():
         raise UnsupportedInput("This server cannot read pictures.", hint=problem)
-    arrays = []
+    arrays, budget = [], Budget(request.limits)
     for row, one in enumerate(value if isinstance(value, list) else [value]):
         text = one["b64"] if isinstance(one, dict) else one
         try:
             body = memoryview(_bytes_of(text))
-            arrays.append(_tensor(body, tuple(FORMATS.values()), spec, batch_axis, options))
+            formats = tuple(FORMATS.values())
+            arrays.append(_tensor(body, formats, spec, batch_axis, request.options, budget))
         except (MalformedBody, InvalidInput, binascii.Error, ValueError) as error:
             why = f": {error.message}" if isinstance(error, PrismError) else ""
             faults.add(row, spec.name, "a picture in base64", f"{quote(text)}{why}")
@@ -145,11 +161,16 @@ def _bytes_of(text: Any) -> bytes:
 
 
 def _tensor(
-    body: memoryview, formats: tuple[str, ...], spec: TensorSpec, batch_axis: bool, options: Any
+    body: memoryview,
+    formats: tuple[str, ...],
+    spec: TensorSpec,
+    batch_axis: bool,
+    options: Any,
+    budget: Budget,
 ) -> Array:
     chosen = _Options.of(options)
     layout = chosen.complete(_guess(spec, batch_axis) or Layout(None, None, None))
-    pixels = _pixels(_open(body, formats), layout)
+    pixels = _pixels(_open(body, formats, layout, budget), layout)
     values = _scaled(pixels, spec, chosen, flat=layout.axes == 1)
     if layout.axes == 1:
         values = values.reshape(-1)
@@ -226,7 +247,7 @@ class _Options:
         channels, scale = numbers["channels"], numbers["scale"]
         if channels and channels[0] not in MODES:
             raise ConfigError(f"options.image.channels is {quote(channels[0])}; it may be 1, 3 or 4.")
-        if not all(1 <= one <= MAX_PIXELS for one in numbers["size"]) or len(numbers["size"]) > 2:
+        if not all(1 <= one <= MAX_SIDE for one in numbers["size"]) or len(numbers["size"]) > 2:
             raise ConfigError("options.image.size must be one or two positive numbers, [height, width].")
         return cls(
             layout,
@@ -286,25 +307,26 @@ def _number(part: Any) -> float:
 # --- pixels ----------------------------------------------------------------------------------
 
 
-def _open(body: memoryview, formats: tuple[str, ...]) -> Any:
+def _open(body: memoryview, formats: tuple[str, ...], layout: Layout, budget: Budget) -> Any:
     """Return the picture, decoded, the way up that its camera meant."""
     from PIL import Image, ImageOps
 
+    # Where Pillow itself finds the size, in a frame for instance.
+    Image.MAX_IMAGE_PIXELS = budget.limits.max_pixels
     try:
         image: Any = Image.open(io.BytesIO(body), formats=formats)
-        # Only the head has been read so far: refuse a bomb before it is unpacked.
-        if image.width * image.height > MAX_PIXELS:
-            raise PayloadTooLarge(
-                f"The picture has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are taken.",
-                hint="Send a smaller picture; the model scales it down anyway.",
-            )
+        # Only the head has been read so far: refuse a bomb before it is unpacked. A picture of
+        # one pixel costs as much as the model's input wants.
+        width, height = layout.width or image.width, layout.height or image.height
+        budget.spend(*max((image.width, image.height), (width, height), key=math.prod))
         image.load()
         return ImageOps.exif_transpose(image)
     except PrismError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PayloadTooLarge(
-            f"The picture has more than {MAX_PIXELS} pixels.", hint="Send a smaller one."
+            f"The picture has more than {budget.limits.max_pixels} pixels.",
+            hint="Send a smaller one; limits.max_pixels is the server's setting.",
         ) from None
     except Exception:  # decoders of hostile bytes raise anything; none of it is for the caller
         raise MalformedBody(
@@ -325,10 +347,6 @@ def _pixels(image: Any, layout: Layout) -> Array:
         image = Image.fromarray(np.clip(deep, 0, 255).astype(np.uint8))
     image = image.convert(MODES[channels])
     size = (layout.width or image.width, layout.height or image.height)
-    if size[0] * size[1] > MAX_PIXELS:
-        raise PayloadTooLarge(
-            f"The picture would have {size[0]} x {size[1]} pixels; at most {MAX_PIXELS} are taken."
-        )
     if size != image.size:
         image = image.resize(size, Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(size[1], size[0], channels)

@@ -16,12 +16,12 @@ from prism_core.inputs.faults import Faults, check_names, listed, only_input, qu
 from prism_core.inputs.fit import column_place, finish, placer
 from prism_core.inputs.images import decode_base64, may_be_image
 from prism_core.inputs.values import ABSENT, array_of
-from prism_core.plugin import Batch, InvalidInput, Signature, TensorSpec
+from prism_core.plugin import Batch, InvalidInput, Request, Signature, TensorSpec
 
 Array = np.ndarray[Any, Any]
 
 
-def arrange(value: Any, signature: Signature, options: Any) -> Batch:
+def arrange(value: Any, signature: Signature, request: Request) -> Batch:
     """Return the batch that the decoded JSON ``value`` means.
 
     Raises
@@ -35,9 +35,9 @@ def arrange(value: Any, signature: Signature, options: Any) -> Batch:
     elif _names_tensors(value, signature):
         check_names(value, [spec.name for spec in signature.inputs], faults)
         given = [spec for spec in signature.inputs if spec.name in value]
-        tensors = {s.name: _tensor(value[s.name], s, signature, faults, options) for s in given}
+        tensors = {s.name: _tensor(value[s.name], s, signature, faults, request) for s in given}
     else:
-        tensors = _unnamed(value, signature, faults, options)
+        tensors = _unnamed(value, signature, faults, request)
     faults.check()
     return finish(tensors, signature)
 
@@ -50,9 +50,9 @@ def _names_tensors(value: Any, signature: Signature) -> bool:
     return len(signature.inputs) > 1 or not spec.columns or named
 
 
-def _unnamed(value: Any, signature: Signature, faults: Faults, options: Any) -> dict[str, Any]:
+def _unnamed(value: Any, signature: Signature, faults: Faults, request: Request) -> dict[str, Any]:
     if _are_records(value) and (len(signature.inputs) > 1 or not signature.inputs[0].columns):
-        return _from_rows(value, signature, faults, options)
+        return _from_rows(value, signature, faults, request)
     spec = only_input(signature, "A bare value")
     if spec.columns and (isinstance(value, dict) or _are_records(value)) and not _is_image(value):
         columns = _table(value, spec.columns, faults)
@@ -60,17 +60,17 @@ def _unnamed(value: Any, signature: Signature, faults: Faults, options: Any) -> 
         if faults.count or not arrays:
             return {}
         return {spec.name: np.stack([a.reshape(len(a)) for a in arrays], axis=1)}
-    return {spec.name: _tensor(value, spec, signature, faults, options)}
+    return {spec.name: _tensor(value, spec, signature, faults, request)}
 
 
 def _from_rows(
-    rows: list[dict[str, Any]], signature: Signature, faults: Faults, options: Any
+    rows: list[dict[str, Any]], signature: Signature, faults: Faults, request: Request
 ) -> dict[str, Any]:
     """Join tensors that are given row by row, as KServe's V1 does: ``[{"a": [..], "b": ..}, ...]``."""
     columns = _records(rows, [spec.name for spec in signature.inputs], faults)
     if faults.count:
         return {}
-    return {s.name: _tensor(columns[s.name], s, signature, faults, options) for s in signature.inputs}
+    return {s.name: _tensor(columns[s.name], s, signature, faults, request) for s in signature.inputs}
 
 
 # --- tables ----------------------------------------------------------------------------------
@@ -170,11 +170,11 @@ def _rows(rows: list[Any], names: Sequence[str], faults: Faults) -> dict[str, Se
 # --- tensors ---------------------------------------------------------------------------------
 
 
-def _tensor(value: Any, spec: TensorSpec, signature: Signature, faults: Faults, options: Any) -> Any:
+def _tensor(value: Any, spec: TensorSpec, signature: Signature, faults: Faults, request: Request) -> Any:
     # In a matrix a string is far more likely a number in quotes than a picture.
     as_image = _is_image(value) if len(spec.shape) > 2 else _is_image(value, strings=False)
     if as_image and may_be_image(spec, signature.batch_axis):
-        return decode_base64(value, spec, signature.batch_axis, options, faults)
+        return decode_base64(value, spec, signature.batch_axis, request, faults)
     if signature.batch_axis:
         value = _with_batch_axis(value, spec)
     return array_of(value, spec, spec.shape, faults, placer(spec, signature))

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 
 from prism_core.inputs import json_quick
+from prism_core.inputs.counting import check_values
 from prism_core.inputs.faults import did_you_mean, listed, quote
 from prism_core.inputs.json_forms import arrange
-from prism_core.plugin import Batch, InvalidInput, MalformedBody, Request, Signature
+from prism_core.plugin import Batch, InvalidInput, Limits, MalformedBody, Request, Signature
 
 VALUES = ("input", "inputs", "instances")
 # `signature_name` and `id` are part of bodies that other servers take; they say nothing to us.
@@ -30,16 +31,21 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         If it is not JSON.
     InvalidInput
         If it does not fit the signature.
+    PayloadTooLarge
+        If it holds more values, or pixels, than the server takes.
     """
+    check_values(body, request.limits, escapes=True)
     batch = json_quick.read(body, signature)
     if batch is not None:
         return batch
-    value, outputs, parameters = unwrap(_decode(body))
-    found = arrange(value, signature, request.options)
+    document = _decode(body, request.limits)
+    request.limits.check_depth(document)
+    value, outputs, parameters = unwrap(document)
+    found = arrange(value, signature, request)
     return Batch(found.tensors, outputs, parameters)
 
 
-def _decode(body: memoryview) -> Any:
+def _decode(body: memoryview, limits: Limits) -> Any:
     try:
         return msgspec.json.decode(body)
     except msgspec.ValidationError as error:  # untyped, only a number beyond all doubles
@@ -50,7 +56,7 @@ def _decode(body: memoryview) -> Any:
             hint="NaN and Infinity are not JSON (send null), text must be UTF-8. Is the Content-Type right?",
         ) from None
     except RecursionError:
-        raise MalformedBody("The JSON body is nested too deeply.", hint="Send plain lists of rows.") from None
+        raise limits.too_deep() from None
 
 
 def unwrap(document: Any) -> tuple[Any, tuple[str, ...], dict[str, Any]]:

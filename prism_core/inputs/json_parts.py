@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from prism_core.inputs.counting import check_values_steps
 from prism_core.inputs.pieces import PIECE_BYTES, PieceReader, Steps, has_rows
 from prism_core.inputs.values import MISFITS
 from prism_core.plugin import Batch, Request, Signature
@@ -49,6 +50,7 @@ def normalize(
     begin = _BEGIN.match(body, 0, 1024)
     if begin is None or not has_rows(signature):
         return None
+    yield from check_values_steps(body, request.limits, escapes=True)
     reader = PieceReader.of(signature)
     try:
         at = begin.end()

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 import numpy as np
 
+from prism_core.inputs.faults import quote, quote_shape
 from prism_core.inputs.fit import fit_only
 from prism_core.inputs.pieces import Steps, stays
 from prism_core.plugin import Answer, Batch, MalformedBody, NotAcceptable, Request, Signature
@@ -43,8 +44,13 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         If it is not an .npy file, or not as long as its header says.
     InvalidInput
         If the array does not fit the signature.
+    PayloadTooLarge
+        If it holds more texts than the server takes values.
     """
-    return fit_only(load(body), signature, "An .npy body")
+    array = load(body)
+    if array.dtype.kind == "U":
+        request.limits.check_values(array.size)
+    return fit_only(array, signature, "An .npy body")
 
 
 def normalize_steps(body: memoryview, signature: Signature, request: Request) -> Steps:
@@ -66,12 +72,14 @@ def load(body: memoryview) -> np.ndarray[Any, Any]:
     header = _header(bytes(body[:data_at]), start + length_bytes)
     needed = math.prod(header.shape) * header.dtype.itemsize
     if len(body) - data_at != needed:
-        raise MalformedBody(f"The .npy header promises {needed} bytes, the body has {len(body) - data_at}.")
+        raise MalformedBody(
+            f"The .npy header promises {quote(needed)} bytes, the body has {len(body) - data_at}."
+        )
     try:
         flat: np.ndarray[Any, Any] = np.frombuffer(body, header.dtype, offset=data_at)
         return flat.reshape(header.shape, order="F" if header.fortran_order else "C")
     except ValueError:
-        raise MalformedBody(f"No array has the shape {header.shape}.", hint=HINT) from None
+        raise MalformedBody(f"No array has the shape {quote_shape(header.shape)}.", hint=HINT) from None
 
 
 @lru_cache(maxsize=256)

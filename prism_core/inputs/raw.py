@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from prism_core.inputs.faults import quote
+from prism_core.inputs.faults import quote, quote_shape
 from prism_core.inputs.fit import fit_only
 from prism_core.inputs.npy import primary
 from prism_core.inputs.pieces import Steps, stays
@@ -53,7 +53,9 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
     if math.prod(shape) * dtype.itemsize != len(body):
         needed = math.prod(shape) * dtype.itemsize
         raise MalformedBody(
-            f"Shape {shape} of {dtype.name} takes {needed} bytes, the body has {len(body)}.", hint=HINT
+            f"Shape {quote_shape(shape)} of {dtype.name} takes {quote(needed)} bytes, "
+            f"the body has {len(body)}.",
+            hint=HINT,
         )
     array: np.ndarray[Any, Any] = np.frombuffer(body, dtype.newbyteorder("<"))
     if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
@@ -61,7 +63,7 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
     try:
         return fit_only(array.reshape(shape), signature, "application/octet-stream")
     except ValueError:
-        raise InvalidInput(f"No array has the shape {shape}.", hint=HINT) from None
+        raise InvalidInput(f"No array has the shape {quote_shape(shape)}.", hint=HINT) from None
 
 
 def normalize_steps(body: memoryview, signature: Signature, request: Request) -> Steps:

@@ -23,6 +23,7 @@ import msgspec
 import numpy as np
 import orjson
 
+from prism_core.inputs.faults import quote, quote_shape
 from prism_core.inputs.fit import fit
 from prism_core.inputs.json_out import plain
 from prism_core.inputs.pieces import STRINGS, Steps, stays
@@ -30,6 +31,7 @@ from prism_core.plugin import (
     Answer,
     Batch,
     InvalidInput,
+    Limits,
     MalformedBody,
     NotAcceptable,
     Request,
@@ -42,6 +44,8 @@ MAGIC = b"PRT1"
 PREFIX = struct.Struct("<4sI")
 ALIGNMENT = 64
 NO_STRING = 2**32 - 1
+# Names and shapes of thousands of tensors; what is decoded of more takes twenty times its bytes.
+MAX_HEADER_BYTES = 1 << 20
 LENGTH = struct.Struct("<I")
 
 Size = Annotated[int, msgspec.Meta(ge=0)]
@@ -77,11 +81,21 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         If the body is cut short, too long, or says something impossible.
     InvalidInput
         If the tensors do not fit the signature.
+    PayloadTooLarge
+        If they hold more texts than the server takes values.
     """
+    _check_texts(body, request.limits)
     batch = unpack(body)
     if lists := [name for name, tensor in batch.tensors.items() if not isinstance(tensor, np.ndarray)]:
         raise InvalidInput(f"Tensor {lists[0]!r} is of datatype JSON, which no input is.")
     return fit(batch.tensors, signature, batch.outputs, batch.parameters)
+
+
+def _check_texts(body: memoryview, limits: Limits) -> None:
+    """Refuse a body that holds more texts than values are taken; numbers are views of it."""
+    if len(body) >= limits.max_values:
+        texts = [entry.shape for entry in _header(body)[0].tensors if entry.datatype == "BYTES"]
+        limits.check_values(sum(map(math.prod, texts)))
 
 
 def normalize_steps(body: memoryview, signature: Signature, request: Request) -> Steps:
@@ -133,6 +147,8 @@ def _header(body: memoryview) -> tuple[Header, int]:
         raise MalformedBody("The body does not begin like application/vnd.prism.tensors.")
     _, size = PREFIX.unpack_from(body)
     end = PREFIX.size + size
+    if size > MAX_HEADER_BYTES:
+        raise MalformedBody(f"The header has {size} bytes; at most {MAX_HEADER_BYTES} are read.")
     if end > len(body):
         raise MalformedBody(f"The header is said to have {size} bytes, the body has {len(body)}.")
     try:
@@ -185,8 +201,8 @@ def _unpacked(entry: Tensor, data: memoryview) -> Any:
         return _reshaped(entry, _from_strings(entry, data, count))
     if count * dtype.itemsize != entry.bytes:
         raise MalformedBody(
-            f"Tensor {entry.name[:60]!r} of shape {entry.shape} takes {count * dtype.itemsize} bytes, "
-            f"not {entry.bytes}."
+            f"Tensor {entry.name[:60]!r} of shape {quote_shape(entry.shape)} takes "
+            f"{quote(count * dtype.itemsize)} bytes, not {entry.bytes}."
         )
     array = np.frombuffer(data, dtype.newbyteorder("<"))
     if dtype.kind == "b" and (array.view(np.uint8) > 1).any():
@@ -198,7 +214,8 @@ def _reshaped(entry: Tensor, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any
     try:
         return array.reshape(entry.shape)
     except (ValueError, OverflowError):
-        raise MalformedBody(f"Tensor {entry.name[:60]!r} cannot have the shape {entry.shape[:8]}.") from None
+        shape = quote_shape(entry.shape)
+        raise MalformedBody(f"Tensor {entry.name[:60]!r} cannot have the shape {shape}.") from None
 
 
 def _from_json(entry: Tensor, data: memoryview) -> Any:
@@ -214,7 +231,7 @@ def _from_json(entry: Tensor, data: memoryview) -> Any:
 def _from_strings(entry: Tensor, data: memoryview, count: int) -> np.ndarray[Any, Any]:
     # Each string takes at least its length: a hostile shape is refused before anything is allocated.
     if count * LENGTH.size > len(data):
-        raise MalformedBody(f"Tensor {entry.name[:60]!r} has fewer than {count} strings.")
+        raise MalformedBody(f"Tensor {entry.name[:60]!r} has fewer than {quote(count)} strings.")
     found = np.empty(count, dtype=object)
     at = 0
     for index in range(count):

@@ -22,6 +22,8 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         If it is not text.
     UnsupportedInput
         If the model takes something else than one string a row.
+    PayloadTooLarge
+        If it has more lines than the server takes values.
     """
     spec = only_input(signature, "text/plain")
     if spec.dtype.kind != "O":
@@ -29,8 +31,11 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
             f"The model takes no text: its input {spec.name!r} is {spec.datatype}.",
             hint="Send its values as JSON; GET /model/NAME shows the full signature.",
         )
+    lines = flag(request, "lines", default=False)
+    if lines:
+        request.limits.check_values(bytes(body).count(b"\n"))
     text = decode(body, request)
-    rows = _lines(text) if flag(request, "lines", default=False) else [text]
+    rows = _lines(text) if lines else [text]
     return fit({spec.name: np.array(rows, dtype=object)}, signature)
 
 

@@ -102,10 +102,12 @@ def _has_double(value: int) -> bool:
 
 
 def _integer(value: float, dtype: np.dtype[Any]) -> int:
-    if not math.isfinite(value) or value != int(value):
+    if value != value or value in (math.inf, -math.inf):
         raise Misfit
     if not np.iinfo(dtype).min <= value <= np.iinfo(dtype).max:
         raise Misfit("out of range")
+    if int(value) != value:
+        raise Misfit
     return int(value)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from prism_core.errors import MalformedBody, PayloadTooLarge
+from prism_core.errors import MalformedBody, PayloadTooLarge, UnsupportedInput
 from prism_core.gateway.callers.door import Door, Entry, discreet, pairs_of, told_of
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
@@ -29,7 +29,7 @@ WATCH_AFTER_S = 0.05
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _ROUTES = re.compile(
-    rf"/model/(?P<model>{_NAME})(?:(?P<alias>@{_NAME})|/versions/(?P<version>[0-9]+))?/predict"
+    rf"/model/(?P<model>{_NAME})(?:(?P<alias>@{_NAME})|/versions/(?P<version>[0-9]{{1,18}}))?/predict"
     rf"|/v1/models/(?P<v1>{_NAME}(?:@{_NAME})?)(?P<verb>/predict|:predict)"
 )
 
@@ -64,6 +64,8 @@ def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHe
     ------
     MalformedBody
         If ``X-Prism-Timeout`` or ``X-Scale-Up-Timeout`` is not a time.
+    UnsupportedInput
+        If the body is compressed.
     """
     reference, style = route
     media_type = accept = ""
@@ -73,6 +75,8 @@ def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHe
             media_type = value.decode("latin-1")
         elif name == b"content-length":
             length = int(value)
+        elif name == b"content-encoding":
+            check_encoding(value)
         elif name == b"accept":
             accept = value.decode("latin-1")
         elif name == b"cache-control":
@@ -85,6 +89,21 @@ def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHe
         media_type = ""  # what curl -d sends unasked
     head = Head(media_type, accept, query.decode("latin-1"), style, cached=not no_store, hold_s=hold_s)
     return PredictHead(reference, head, timeout_s, length)
+
+
+def check_encoding(value: bytes) -> None:
+    """Refuse a body that is packed: a thousandth of a limit could unpack to all of it.
+
+    Raises
+    ------
+    UnsupportedInput
+        If ``Content-Encoding`` is anything but ``identity``.
+    """
+    if value.strip().lower() not in (b"", b"identity"):
+        raise UnsupportedInput(
+            f"Bodies in Content-Encoding {value.decode('latin-1')[:40]!r} are not read.",
+            hint="Send the body as it is, without compression.",
+        )
 
 
 class PredictFront:

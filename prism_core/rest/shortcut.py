@@ -103,7 +103,7 @@ class _Parsed:
         parser = httptools.HttpRequestParser(self)
         parser.feed_data(head)
         url = httptools.parse_url(self._url)
-        path = url.path.decode("ascii")
+        path = (url.path or b"").decode("ascii")  # `POST http://host` has none
         self.path = unquote(path) if "%" in path else path
         self.query: bytes = url.query or b""
         names = [name for name, _ in self.headers]

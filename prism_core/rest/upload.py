@@ -15,11 +15,12 @@ import attrs
 import msgspec
 import structlog
 
-from prism_core.errors import ArtifactTooLarge, InvalidParameter, PayloadTooLarge
+from prism_core.errors import ArtifactTooLarge, InvalidParameter, PayloadTooLarge, UnsupportedInput
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.store import Staged
 from prism_core.gateway.views import UploadRequest
 from prism_core.rest.errors import problem
+from prism_core.rest.predict import check_encoding
 from prism_core.rest.streams import disconnected, finish, start
 
 log = structlog.get_logger(__name__)
@@ -78,7 +79,7 @@ def upload_request(spec: str | bytes) -> UploadRequest:
     """
     try:
         request = msgspec.json.decode(spec, type=UploadRequest)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # also text that is no UTF-8
         raise InvalidParameter(
             f"The parameter `spec` is not an upload request: {error}.",
             hint='It is a JSON object such as {"filename": "churn_model.pkl"}.',
@@ -106,7 +107,7 @@ class Upload:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Stage the body, deploy it, report."""
-        self._check_length(scope)
+        self._check_head(scope)
         body = Body(receive)
         try:
             request = upload_request(await body.take(self.spec_bytes) if self.spec_bytes else self.spec)
@@ -119,10 +120,21 @@ class Upload:
         except ClientGone:
             log.info("upload.cut")
 
-    def _check_length(self, scope: Any) -> None:
+    def _check_head(self, scope: Any) -> None:
+        headers = dict(scope["headers"])
+        check_encoding(headers.get(b"content-encoding", b""))
+        if headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
+            raise UnsupportedInput(
+                "An upload is the artifact's bytes, not a form.",
+                hint="With curl, send the file by --data-binary @FILE, not by -F.",
+            )
+        self._check_length(int(headers.get(b"content-length", b"0")) - self.spec_bytes)
+
+    def _check_length(self, length: int) -> None:
         limit = self.gateway.settings.limits.max_artifact
-        length = int(dict(scope["headers"]).get(b"content-length", b"0")) - self.spec_bytes
-        if not 0 <= self.spec_bytes <= MAX_SPEC_BYTES:
+        if self.spec_bytes < 0:
+            raise InvalidParameter("The parameter `spec_bytes` is less than 0.")
+        if self.spec_bytes > MAX_SPEC_BYTES:
             raise PayloadTooLarge(f"An upload request has at most {MAX_SPEC_BYTES} bytes.")
         if length > limit:
             raise ArtifactTooLarge(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from prism_core.errors import MalformedBody, PayloadTooLarge, PrismError, Unauthorized
+from prism_core.errors import MalformedBody, PayloadTooLarge, PrismError, Unauthorized, UnsupportedInput
 from prism_core.runtime.batching import Waiting
 from prism_core.runtime.engine import Answered
 
@@ -53,7 +53,7 @@ class HttpConnection(asyncio.Protocol):
             return
         try:
             method, target, headers = _parse_head(head)
-            length = int(headers.get("content-length", "0" if "transfer-encoding" not in headers else "-1"))
+            length = _length(headers)
         except ValueError:
             self._problem(MalformedBody("The request's head cannot be read."), close=True)
             return
@@ -97,6 +97,8 @@ class HttpConnection(asyncio.Protocol):
             if engine is None:
                 assert self._service.failure is not None
                 raise self._service.failure
+            if headers.get("content-encoding", "identity") != "identity":
+                raise UnsupportedInput("The body is compressed.", hint="Send it as it is.")
             media_type = headers.get("content-type", "")
             if media_type == "application/x-www-form-urlencoded":
                 media_type = ""  # what curl -d sends unasked
@@ -147,6 +149,15 @@ class HttpConnection(asyncio.Protocol):
             self._transport.close()
         elif self._data:
             asyncio.get_running_loop().call_soon(self._advance)
+
+
+def _length(headers: dict[str, str]) -> int:
+    text = headers.get("content-length", "0")
+    if "transfer-encoding" in headers:
+        return -1
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("no length")
+    return int(text)
 
 
 def _parse_head(head: bytes) -> tuple[str, str, dict[str, str]]:

@@ -109,3 +109,5 @@ def _log_to_stderr() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # Pillow tells the log what is odd about a picture: that is for its sender, who is told.
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)

@@ -98,6 +98,8 @@ class Session:
     def _asked(self, batch: Batch, outputs: tuple[str, ...], accept: str, style: str) -> Batch:
         if outputs and not batch.outputs:
             batch = Batch(batch.tensors, outputs, batch.parameters)
+        if batch.parameters:  # of any normalizer; they are compared, and given to the model
+            self._limits.check_depth(batch.parameters)
         if batch.outputs:
             self._check_outputs(batch.outputs)
             return self._with_predictions(batch, accept, style)

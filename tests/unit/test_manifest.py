@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prism_core.limits import Limits
 from prism_core.manifest import Batching, Manifest
 from prism_core.protocols import ReplicaSpec
 
@@ -78,6 +79,7 @@ def test_a_replica_spec_comes_back_with_its_paths():
         python="/usr/bin/python3",
         threads=2,
         token="secret",
+        limits=Limits(max_pixels=7),
     )
 
     assert ReplicaSpec.from_json(spec.to_json()) == spec

@@ -96,6 +96,8 @@ def test_a_hostile_length_is_refused_before_anything_is_kept(header_bytes, body_
         msgspec.msgpack.encode(["ping", "one"]),
         msgspec.msgpack.encode({"kind": "ping", "id": 1}),
         msgspec.msgpack.encode(["ping", 1]) + b"\x00",
+        b"\x92\xa5hello\xa1\xff",  # text that is no UTF-8 was a ValueError
+        b"\x95\xa5error\x01\xa0\xa0\xa0" + b"\x81\xa0" * 2000,  # and nesting without end a RecursionError
     ],
 )
 def test_a_header_that_cannot_be_read_ends_the_connection(header):

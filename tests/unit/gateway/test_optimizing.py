@@ -189,6 +189,8 @@ FAULTS = {
     "refused": (lambda: Converting(LaunchFailed("There is no more room.")), "no more room"),
     "no-memory": (lambda: Converting(OSError(12, "Cannot allocate memory")), "Cannot allocate memory"),
     "cut": (lambda: Converting(writing(b"{")), "left no outcome"),
+    "no-text": (lambda: Converting(writing(b'{"form": "\xff"}')), "left no outcome"),
+    "deep": (lambda: Converting(writing(b'{"optimization": {"paces": %b' % (b"[" * 9000))), "no outcome"),
     "huge": (lambda: Converting(writing(b"x" * 2_000_000)), "left no outcome"),
     "link": (lambda: Converting(linking), "no plain file"),
     "link-below": (lambda: Converting(linking_below), "no plain file"),

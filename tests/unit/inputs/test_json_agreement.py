@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prism_core.inputs import json_quick
 from prism_core.inputs.json_forms import arrange
 from prism_core.inputs.json_in import unwrap
-from prism_core.plugin import InvalidInput, PrismError, Signature, TensorSpec
+from prism_core.plugin import InvalidInput, PrismError, Request, Signature, TensorSpec
 
 OUTPUTS = (TensorSpec("y", "FP64", (-1,)),)
 SIGNATURES = [
@@ -58,7 +58,7 @@ def test_the_quick_way_says_what_the_careful_way_says(same, model, value):
     body = json.dumps({"input": value}).encode()
     quick = json_quick.read(memoryview(body), model)
     if quick is not None:
-        careful = arrange(unwrap(json.loads(body))[0], model, {})
+        careful = arrange(unwrap(json.loads(body))[0], model, Request({}, {}))
 
         assert same(dict(quick.tensors), dict(careful.tensors))
 

@@ -27,6 +27,7 @@ from prism_core.rest.predict import PredictFront, reference_of
         ("/model/churn", None),
         ("/model//predict", None),
         ("/model/churn/versions/x/predict", None),
+        (f"/model/churn/versions/{'9' * 5000}/predict", None),  # more digits than Python reads: a 500 once
         ("/model/../predict", None),
         ("/model/churn/predict/", None),
         ("/admin/v1/models", None),
@@ -214,6 +215,15 @@ async def test_an_unknown_model_is_refused_before_its_body_is_read(front):
 @pytest.mark.parametrize("value", [b"soon", b"-1", b"nan", b"inf"])
 async def test_a_timeout_that_is_no_time_is_refused(front, value):
     assert (await Exchange(front, headers=[(b"x-prism-timeout", value)]).run()).status == 400
+
+
+@pytest.mark.parametrize(("encoding", "status"), [("gzip", 415), ("br, gzip", 415), ("Identity", 200)])
+async def test_a_packed_body_is_refused_by_its_head(front, service, encoding, status):
+    """It is not unpacked: a few kilobytes could become any number of gigabytes."""
+    answer = Exchange(front, headers=[(b"content-encoding", encoding.encode())])
+
+    assert (await answer.run()).status == status
+    assert len(service.asked) == (status == 200)
 
 
 async def test_a_client_that_hangs_up_is_cancelled(front, service):

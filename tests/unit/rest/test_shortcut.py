@@ -369,6 +369,7 @@ async def test_a_hostile_client_cannot_fill_the_memory_with_heads(connection):
         b"POST /model/m/predict HTTP/1.1\r\nContent Length: 2\r\n\r\n",
         b"POST /model/\xff/predict HTTP/1.1\r\nContent-Length: 2\r\n\r\n",
         b"POST model HTTP/1.1\r\nContent-Length: 2\r\n\r\n",
+        b"POST http://prism HTTP/1.1\r\nContent-Length: 2\r\n\r\n",  # a target without a path
         b"\r\n\r\n",
         b"",
     ],

@@ -101,7 +101,7 @@ async def test_a_request_too_long_for_a_url_stands_before_the_bytes(wire, gatewa
     assert lines_of(request.content)[0] == {"event": "step", "step": "store", "size_bytes": 5}
 
 
-@pytest.mark.parametrize(("spec_bytes", "status"), [(-1, 413), (1 << 30, 413), (3, 400)])
+@pytest.mark.parametrize(("spec_bytes", "status"), [(-1, 400), (1 << 30, 413), (3, 400)])
 async def test_a_wrong_length_of_the_request(wire, gateway, spec_bytes, status):
     request = wire("POST", ROUTE, f"spec_bytes={spec_bytes}")
     request.body(b'{"filename": "a.pkl"}', more=False)
@@ -109,6 +109,31 @@ async def test_a_wrong_length_of_the_request(wire, gateway, spec_bytes, status):
 
     assert request.status == status
     assert left_behind(gateway) == []
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        ({"content_encoding": "gzip"}, b"Content-Encoding"),
+        ({"content_type": "multipart/form-data; boundary=x"}, b"not a form"),
+    ],
+)
+async def test_bytes_that_are_not_the_artifact_are_refused(wire, gateway, head, words):
+    request = wire("POST", ROUTE, QUERY, **head)
+    await request.task
+
+    assert (request.status, gateway.calls) == (415, [])
+    assert words in request.content
+
+
+@pytest.mark.parametrize("spec", [b'{"filename": "\xff"}', b'{"options": {"a": %b}}' % (b"[" * 5000)])
+async def test_a_request_that_cannot_be_read_is_the_callers_fault(wire, spec):
+    """Both were a 500."""
+    request = wire("POST", ROUTE, f"spec_bytes={len(spec)}")
+    request.body(spec, more=False)
+    await request.task
+
+    assert request.status == 400
 
 
 async def test_an_artifact_said_to_be_too_large_is_refused_before_its_bytes_come(wire, gateway):

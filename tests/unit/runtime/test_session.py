@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
-from prism_core.errors import InvalidInput, ModelFailed, NotAcceptable, UnsupportedInput
+from prism_core.errors import InvalidInput, MalformedBody, ModelFailed, NotAcceptable, UnsupportedInput
+from prism_core.limits import Limits
 from prism_core.runtime.session import Session, accepted, execute_each, parse_media_type, plausible
 from prism_core.specs import Normalizer
 from prism_core.types import Batch, Signature, TensorSpec
@@ -54,6 +56,24 @@ def test_outputs_are_asked_for_by_name(session):
     with pytest.raises(InvalidInput, match="'halfs'") as refused:
         session.read(body("[1]"), query="outputs=halfs")
     assert "halves" in refused.value.hint
+
+
+def test_parameters_are_not_nested_without_end(manifest, model, json):
+    """They are compared by their text, which Python writes so deep and no deeper."""
+    deep = {"a": [[[]]]}
+    reader = attrs.evolve(json, normalize=lambda body, signature, request: Batch({}, (), deep))
+
+    assert Session(manifest, model, {json.media_type: reader}, Limits(max_depth=4)).read(body("1"))
+    with pytest.raises(MalformedBody, match="3 levels"):
+        Session(manifest, model, {json.media_type: reader}, Limits(max_depth=3)).read(body("1"))
+
+
+def test_limits_reach_the_normalizers(manifest, model, json):
+    told = []
+    reader = attrs.evolve(json, normalize=lambda body, signature, request: told.append(request) or Batch({}))
+    Session(manifest, model, {json.media_type: reader}, Limits(max_values=7)).read(body("1"))
+
+    assert told[0].limits == Limits(max_values=7)
 
 
 def test_predictions_come_with_whatever_else_is_asked_for(session):
