@@ -84,6 +84,10 @@ class LimitSettings(Limits):
         return Limits(**{field.name: getattr(self, field.name) for field in attrs.fields(Limits)})
 
 
+# What may be said of a model that is uploaded, not brought up by the server.
+OF_ANY_MODEL = ("cache", "rate", "access_log_values")
+
+
 @attrs.frozen
 class RateSettings:
     """How often callers may ask, None for no limit; ``quota``: how many predictions in all, 0 for none."""
@@ -119,13 +123,14 @@ class ModelSettings:
     rate: Rate | None = None
     trust: tuple[str, ...] = ()
     optimize: Literal["", "auto", "off", False] = ""
+    access_log_values: Annotated[int, Meta(ge=0, le=65536)] = 0
 
     def __attrs_post_init__(self) -> None:
         """Refuse what would be read by nobody."""
         default = {field.name: field.default for field in attrs.fields(ModelSettings)} | {"options": {}}
         said = {name for name, value in default.items() if getattr(self, name) != value}
-        if not self.path and (not said or said - {"cache", "rate"}):
-            raise ValueError("path is required, unless `cache` and `rate` are all that is set.")
+        if not self.path and (not said or said.difference(OF_ANY_MODEL)):
+            raise ValueError(f"path is required, unless {', '.join(OF_ANY_MODEL)} are all that is set.")
 
 
 @attrs.frozen
@@ -147,6 +152,7 @@ class Settings:
     link: str = "lan"
     optimize: Literal["auto", "off", False] = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    access_log: str = ""
     models: dict[str, ModelSettings] = attrs.field(factory=dict)
     cache: CacheSettings = CacheSettings()
     memory: MemorySettings = MemorySettings()

@@ -52,7 +52,8 @@ class Call(Frame, tag="call", gc=True):
     """Gateway -> runtime: predict. The body follows.
 
     ``id`` is chosen by the gateway, unique on the connection. ``timeout_ms`` is what is
-    left until the deadline, 0 for none. ``query`` is the raw query string of the request.
+    left until the deadline, 0 for none. ``query`` is the raw query string of the request,
+    ``request`` its X-Request-Id, for the log.
     """
 
     id: int
@@ -61,6 +62,7 @@ class Call(Frame, tag="call", gc=True):
     timeout_ms: float = 0.0
     query: str = ""
     style: str = ""
+    request: str = ""
 
 
 class Cancel(Frame, tag="cancel"):

@@ -81,6 +81,8 @@ class Asking:
         On the monotonic clock.
     answer
         Called once, unless `cancel` comes first.
+    request
+        Its X-Request-Id.
 
     Attributes
     ----------
@@ -100,6 +102,7 @@ class Asking:
         "_key",
         "_lane",
         "_losses",
+        "_request",
         "_second",
         "_timer",
         "done",
@@ -113,6 +116,7 @@ class Asking:
         begun: float,
         deadline: float,
         answer: OnAnswer,
+        request: str = "",
     ) -> None:
         self._lane = lane
         self._ahead = lane.in_flight
@@ -121,6 +125,7 @@ class Asking:
         self._begun = begun
         self._deadline = deadline
         self._answer = answer
+        self._request = request
         self._key: bytes | None = None
         self._client: ReplicaClient | None = None
         self._call_id = 0
@@ -167,7 +172,7 @@ class Asking:
         if client is not None:
             self._client = client
             left_s = self._deadline - time.monotonic()
-            self._call_id = client.ask(self._head, self._body, left_s, self._replied)
+            self._call_id = client.ask(self._head, self._body, left_s, self._replied, self._request)
         elif lane.refusal is not None:
             self._fail(lane.refusal)
         else:
@@ -181,7 +186,7 @@ class Asking:
         self._disarm()
         # Not `_client`: it is not dropped when nobody waits any more, so that the next one is alone too.
         left_s = self._deadline - time.monotonic()
-        client.ask(self._head, self._body, left_s, partial(self._replied_alone, client))
+        client.ask(self._head, self._body, left_s, partial(self._replied_alone, client), self._request)
 
     def resume(self) -> None:
         """Go on: a replica came, the lane was closed, or whoever computed the same has gone away."""

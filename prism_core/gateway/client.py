@@ -92,8 +92,10 @@ class ReplicaClient(asyncio.Protocol):
         """Calls so far, signs of life among them."""
         return self._last_id
 
-    def ask(self, head: CallHead, body: bytes | memoryview, timeout_s: float, answer: OnReply) -> int:
-        """Send a call and return its number.
+    def ask(
+        self, head: CallHead, body: bytes | memoryview, timeout_s: float, answer: OnReply, request: str = ""
+    ) -> int:
+        """Send a call and return its number; ``request`` is its X-Request-Id.
 
         ``answer`` is called once, never before this returns: with the `wire.Reply` and its body, or with
         the `PrismError` that the runtime answered, `ReplicaLost` if it went away first, or
@@ -101,7 +103,7 @@ class ReplicaClient(asyncio.Protocol):
         """
         call_id = self._next_id()
         timeout_ms = max(0.001, timeout_s * 1000)
-        call = wire.Call(call_id, head.media_type, head.accept, timeout_ms, head.query, head.style)
+        call = wire.Call(call_id, head.media_type, head.accept, timeout_ms, head.query, head.style, request)
         self._send_call(call_id, call, timeout_s + GRACE_S, body, answer)
         return call_id
 

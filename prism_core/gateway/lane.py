@@ -133,7 +133,9 @@ class Lane:
         self._emptied = asyncio.get_running_loop().create_future()
         await asyncio.wait({self._emptied}, timeout=timeout_s)
 
-    def ask(self, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer) -> Asking | None:
+    def ask(
+        self, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer, request: str = ""
+    ) -> Asking | None:
         """Begin a call; ``answer`` is called once with its outcome, perhaps before this returns.
 
         Returns None for a call that is refused because of the crowd: a refusal must be cheap.
@@ -145,6 +147,8 @@ class Lane:
         answer
             Called with the `Prediction`, or with the `PrismError` that the runtime answered,
             `DeadlineExceeded` or `ReplicaLost`; not called after `Asking.cancel`.
+        request
+            The X-Request-Id, for the runtime's log.
         """
         if self.in_flight >= self.crowd.bound and (self.cache is None or not head.cached):
             self._record(self._refused)
@@ -152,12 +156,14 @@ class Lane:
             return None
         begun = time.monotonic()
         deadline = begun + (timeout_s or self.manifest.timeout_s)
-        asking = Asking(self, head, body, begun, deadline, answer)
+        asking = Asking(self, head, body, begun, deadline, answer, request)
         self.in_flight += 1
         asking.begin()
         return asking
 
-    async def predict(self, head: Head, body: bytes | memoryview, timeout_s: float = 0.0) -> Prediction:
+    async def predict(
+        self, head: Head, body: bytes | memoryview, timeout_s: float = 0.0, request: str = ""
+    ) -> Prediction:
         """Return the answer to ``body``; as `ask`, for whoever may await.
 
         Raises
@@ -175,7 +181,7 @@ class Lane:
             else:
                 future.set_result(outcome)
 
-        asking = self.ask(head, body, timeout_s, answer)
+        asking = self.ask(head, body, timeout_s, answer, request)
         try:
             return await future
         except asyncio.CancelledError:

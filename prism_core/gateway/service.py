@@ -43,10 +43,16 @@ class PredictService:
         return lane
 
     def ask(
-        self, reference: str, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer
+        self,
+        reference: str,
+        head: Head,
+        body: bytes | memoryview,
+        timeout_s: float,
+        answer: OnAnswer,
+        request: str = "",
     ) -> Asking | None:
         """Begin a prediction; see `Lane.ask`. Raises `ModelNotFound` at once."""
-        return self.lane(reference).ask(head, body, timeout_s, answer)
+        return self.lane(reference).ask(head, body, timeout_s, answer, request)
 
     async def predict(
         self,

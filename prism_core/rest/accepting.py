@@ -14,10 +14,12 @@ import structlog
 import uvicorn
 
 from prism_core.errors import Overloaded
+from prism_core.rest.access import Accessed
 from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.errors import problem_response
 from prism_core.rest.intake import Intake
 from prism_core.rest.predict import PredictFront
+from prism_core.rest.requests import Identified
 from prism_core.rest.room import Room
 from prism_core.rest.shortcut import Heads, PredictProtocol
 from prism_core.settings import LimitSettings
@@ -83,7 +85,7 @@ def _connection(server: uvicorn.Server) -> asyncio.Protocol:
 def _server(app: Any, limits: LimitSettings | None = None) -> uvicorn.Server:
     limits = limits or LimitSettings()
     config = uvicorn.Config(
-        LastResort(app),
+        Identified(_noted(app)),
         http=_protocol(app, limits),
         ws="none",
         lifespan="off",
@@ -96,6 +98,13 @@ def _server(app: Any, limits: LimitSettings | None = None) -> uvicorn.Server:
     config.load()
     server = uvicorn.Server(config)
     return server
+
+
+def _noted(app: Any) -> Any:
+    """Return what answers with ``app``, whatever happens; where there is an access log, it says so."""
+    answering = LastResort(app)
+    access = app.access if isinstance(app, PredictFront) else None
+    return answering if access is None else Accessed(answering, access)
 
 
 def _protocol(app: Any, limits: LimitSettings) -> Any:

@@ -28,6 +28,7 @@ from prism_core.rest.errors import problem_response
 from prism_core.rest.keys import key_routes
 from prism_core.rest.public import Answer, answer
 from prism_core.rest.refusals import Refusals
+from prism_core.rest.requests import REQUEST
 from prism_core.rest.streams import Stream, with_heartbeat
 from prism_core.rest.upload import Upload
 
@@ -51,7 +52,7 @@ class TokenGuard:
         """Serve one ASGI scope."""
         address = (scope.get("client") or ("",))[0]
         if scope["type"] == "http" and not self._allows(scope):
-            self._refusals.add(address)
+            self._refusals.add(address, scope.get(REQUEST, ""))
             error = Unauthorized(
                 "The admin API needs its token.",
                 hint="Send `Authorization: Bearer TOKEN`; admin-token in the data directory holds it.",
@@ -60,7 +61,7 @@ class TokenGuard:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
             return
-        act_as(Actor("admin", token=self._fingerprint, address=address))
+        act_as(Actor("admin", token=self._fingerprint, address=address, request=scope.get(REQUEST, "")))
         await self._app(scope, receive, send)
 
     def _allows(self, scope: Any) -> bool:

@@ -12,6 +12,7 @@ from litestar.response import Response
 
 from prism_core.gateway.callers.door import discreet
 from prism_core.gateway.gateway import Gateway
+from prism_core.rest.access import AccessLog
 from prism_core.rest.admin import TokenGuard, admin_routes
 from prism_core.rest.entrance import Entrance, caller_of
 from prism_core.rest.errors import problem_response
@@ -23,13 +24,17 @@ from prism_core.rest.public import public_routes
 MAX_ADMIN_BODY_BYTES = 1 << 20
 
 
-def public_app(gateway: Gateway) -> Any:
+def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
     """Return the application of the public listener; nothing administrative is in it."""
     routes = HeadAsGet(litestar_app(public_routes(gateway)))
     mounted = Mounted(mounts_of(gateway, "public"), routes)
     others = Entrance(mounted, gateway.door) if gateway.door else mounted
     return PredictFront(
-        gateway.service, others, max_body_bytes=gateway.settings.limits.max_body, door=gateway.door
+        gateway.service,
+        others,
+        max_body_bytes=gateway.settings.limits.max_body,
+        door=gateway.door,
+        access=access,
     )
 
 

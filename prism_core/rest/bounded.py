@@ -18,6 +18,7 @@ from prism_core.errors import HeadTooLarge, MalformedRequest, PrismError, Reques
 from prism_core.rest.errors import problem_response
 from prism_core.rest.onewrite import OneWrite
 from prism_core.rest.patience import LINGER_S, Due, Owed, deadline
+from prism_core.rest.requests import HEADER, made_id
 from prism_core.settings import LimitSettings
 
 # Requests of one connection that may wait behind the one being answered. Eighteen bytes
@@ -195,10 +196,12 @@ class BoundedProtocol(HttpToolsProtocol):
                 cycle.message_event.set()
             self._tell(error)
 
-    def _tell(self, error: PrismError) -> None:
-        """Write an answer that nobody asked the application for, and close."""
+    def _tell(self, error: PrismError) -> str:
+        """Write an answer that nobody asked the application for, and close; return its id."""
+        request = made_id()
         status, headers, content = problem_response(error)
         lines = [*self.server_state.default_headers, *headers, (b"connection", b"close")]
+        lines.append((HEADER, request.encode()))
         head = b"".join(b"%b: %b\r\n" % line for line in lines)
         self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[status], head, content))
         self.transport.unread = True  # more may be on its way, whatever it is
@@ -206,6 +209,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self._used_at = self.loop.time()
         self._look_within(LINGER_S)
+        return request
 
     def _head_too_large(self) -> PrismError:
         return HeadTooLarge(

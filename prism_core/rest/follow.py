@@ -25,6 +25,7 @@ from prism_core.gateway.lanes import lane_maker
 from prism_core.isolation.life import tie_to_life
 from prism_core.plugins import PluginSet, load_plugins
 from prism_core.rest.accepting import Listening, accepting
+from prism_core.rest.access import open_access
 from prism_core.rest.handing import HandOn
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.room import Room, connections
@@ -72,10 +73,13 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         stack.push_async_callback(others.close)
         callers = follower.callers
         door = await stack.enter_async_context(open_door(settings, plugins, callers.table, callers.tally))
-        front = PredictFront(follower.service, others, max_body_bytes=settings.limits.max_body, door=door)
+        access = await stack.enter_async_context(open_access(settings, door))
+        limits = settings.limits
+        front = PredictFront(
+            follower.service, others, max_body_bytes=limits.max_body, door=door, access=access
+        )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
         if await follower.welcome():
-            limits = settings.limits
             listening = {public: Listening(front, Room(connections(limits.max_connections).public))}
             await stack.enter_async_context(accepting(listening, asyncio.Event(), limits))
             follower.accepting()

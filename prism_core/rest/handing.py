@@ -14,6 +14,7 @@ from typing import Any
 import httpcore
 
 from prism_core.errors import Overloaded
+from prism_core.rest.requests import HEADER, REQUEST
 from prism_core.rest.streams import disconnected
 
 # Of one connection, not of the request (RFC 9110, 7.6.1); `expect` has been answered here.
@@ -121,9 +122,9 @@ async def _pass_back(answer: httpcore.Response, send: Any) -> None:
 
 def onward(scope: Any) -> Headers:
     """Return the headers with which a request is handed on."""
-    headers = [(name, value) for name, value in plain(scope["headers"]) if name != CLIENT]
+    headers = [(name, value) for name, value in plain(scope["headers"]) if name not in (CLIENT, HEADER)]
     host, port = scope.get("client") or ("", 0)
-    return [*headers, (CLIENT, f"{host} {port}".encode())]
+    return [*headers, (CLIENT, f"{host} {port}".encode()), (HEADER, scope[REQUEST].encode())]
 
 
 def plain(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

@@ -19,8 +19,10 @@ from prism_core.errors import MalformedBody, PayloadTooLarge, UnsupportedInput
 from prism_core.gateway.callers.door import Door, Entry, discreet, pairs_of, told_of
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
+from prism_core.rest.access import PREDICTION, VALUES, AccessLog
 from prism_core.rest.entrance import ENTRY
 from prism_core.rest.errors import Headers, problem_response
+from prism_core.rest.requests import REQUEST
 from prism_core.specs import NOBODY
 
 # Only a request that is still unanswered after this long is watched for a client that
@@ -119,13 +121,22 @@ class PredictFront:
         A larger body is answered 413, before it is read where its length is given.
     door
         Asked with each request's head; None lets everybody in.
+    access
+        Where each request is told, if anywhere.
     """
 
     def __init__(
-        self, service: PredictService, others: Any, *, max_body_bytes: int, door: Door | None = None
+        self,
+        service: PredictService,
+        others: Any,
+        *,
+        max_body_bytes: int,
+        door: Door | None = None,
+        access: AccessLog | None = None,
     ) -> None:
         self.service = service
         self.door = door or None  # a door that asks nothing is none
+        self.access = access
         self.max_body_bytes = max_body_bytes
         self._others = others
         self._known: dict[str, tuple[str, str]] = {}
@@ -166,7 +177,10 @@ class PredictFront:
             body = await self._body(asked.length, receive)
             if body is None:
                 return
-            prediction = await self._answer(lane.predict(asked.head, body, asked.timeout_s), receive)
+            if self.access is not None:
+                scope[VALUES] = self.access.values_of(asked.reference, body)
+            predicting = lane.predict(asked.head, body, asked.timeout_s, scope.get(REQUEST, ""))
+            prediction = await self._answer(predicting, receive)
         except Exception as error:
             status, headers, content = problem_response(
                 discreet(error, entry.call.caller if entry else NOBODY)
@@ -178,6 +192,7 @@ class PredictFront:
             await send({"type": "http.response.body", "body": content})
             return
         if prediction is not None:
+            scope[PREDICTION] = prediction
             headers = headers_of(prediction) + (pairs_of(entry.lines) if entry else [])
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             await send({"type": "http.response.body", "body": bytes(prediction.body)})

@@ -30,7 +30,7 @@ class Refusals:
         self._held: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def add(self, address: str) -> None:
+    def add(self, address: str, request: str = "") -> None:
         """Take note of one."""
         if address not in self._held and len(self._held) >= ADDRESSES:
             address = OTHERS
@@ -38,16 +38,16 @@ class Refusals:
             self._held[address] += 1
             return
         self._held[address] = 0
-        self._write(address, 1)
+        self._write(Actor("unknown", address=address, request=request), 1)
         asyncio.get_running_loop().call_later(TOGETHER_S, self._release, address)
 
     def _release(self, address: str) -> None:
         held = self._held.pop(address)
         if held:
-            self._write(address, held)
+            self._write(Actor("unknown", address=address), held)
 
-    def _write(self, address: str, requests: int) -> None:
-        task = asyncio.create_task(self._note(Actor("unknown", address=address), requests))
+    def _write(self, actor: Actor, requests: int) -> None:
+        task = asyncio.create_task(self._note(actor, requests))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

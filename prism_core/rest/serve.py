@@ -26,6 +26,7 @@ from prism_core.gateway.gateway import Gateway, open_gateway
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
 from prism_core.rest.accepting import Listening, accepting
+from prism_core.rest.access import open_access
 from prism_core.rest.app import admin_app, public_app
 from prism_core.rest.leading import leading
 from prism_core.rest.listen import address_of, listen, listen_together
@@ -80,8 +81,12 @@ async def serve(settings: Settings, plugins: PluginSet, ready: Ready) -> None:
         interrupted = Interrupt(task)
         with _signals(interrupted):
             try:
-                async with open_gateway(settings, plugins) as gateway:
-                    await _serve(gateway, public, admin, ready, interrupted)
+                async with (
+                    open_gateway(settings, plugins) as gateway,
+                    open_access(settings, gateway.door) as access,
+                ):
+                    front = public_app(gateway, access)
+                    await _serve(gateway, front, public, admin, ready, interrupted)
             except asyncio.CancelledError:
                 if not interrupted.early:
                     raise
@@ -112,12 +117,12 @@ class Interrupt:
 
 async def _serve(
     gateway: Gateway,
+    front: Any,
     public: Sequence[socket.socket],
     admin: socket.socket,
     ready: Ready,
     interrupted: Interrupt,
 ) -> None:
-    front = public_app(gateway)
     limits = gateway.settings.limits
     plan = connections(limits.max_connections)
     strangers = Listening(front, Room(plan.public))

@@ -17,16 +17,19 @@ from urllib.parse import unquote
 
 import attrs
 import httptools
+import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from prism_core.errors import Overloaded, PrismError
 from prism_core.filling import LARGE_BYTES, Filling
 from prism_core.gateway.asking import Asking, Prediction
 from prism_core.gateway.callers.door import Entry, discreet, told_of
+from prism_core.rest.access import LEFT, Line
 from prism_core.rest.bounded import BoundedProtocol
-from prism_core.rest.errors import Headers, problem_response
+from prism_core.rest.errors import Headers, as_prism_error, problem_response
 from prism_core.rest.patience import Due, Owed
 from prism_core.rest.predict import PredictFront, PredictHead, head_of
+from prism_core.rest.requests import HEADER, made_id, without_id
 from prism_core.settings import LimitSettings
 
 # Beyond this a request is not a small one, and parsing its head does not matter.
@@ -34,7 +37,7 @@ MAX_HEAD_BYTES = 2048
 # A hostile client can make up heads; then all are learned anew.
 REMEMBERED = 4096
 _END = b"\r\n\r\n"
-_NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade"})
+_NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade", HEADER})
 
 
 @attrs.frozen(slots=True)
@@ -46,6 +49,7 @@ class PlainHead:
 
     asked: PredictHead
     headers: Mapping[str, str]
+    path: str
 
 
 class Heads:
@@ -70,9 +74,16 @@ class Heads:
         self.refusal: tuple[Exception | None, bytes, bytes] = (None, b"", b"")
         self._known: dict[bytes, PlainHead] = {}
 
-    def find(self, head: bytes) -> PlainHead | None:
-        """Return what ``head``, all bytes of it, says; None if the request is not plain."""
-        return self._known.get(head) or self._read(head)
+    def find(self, head: bytes) -> tuple[PlainHead | None, str]:
+        """Return what ``head``, all bytes of it, says, None if the request is not plain; and its id.
+
+        An id would make every head a new one, and push the others out: it is taken off first.
+        """
+        known = self._known.get(head)
+        if known is not None:
+            return known, ""
+        rest, request = without_id(head)
+        return self._known.get(rest) or self._read(rest), request
 
     def _read(self, head: bytes) -> PlainHead | None:
         # A bare line feed might end the head earlier than the bytes that were looked for.
@@ -90,7 +101,7 @@ class Heads:
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         headers = told_of(found.headers) if self.front.door is not None else {}
-        known = self._known[head] = PlainHead(asked, headers)
+        known = self._known[head] = PlainHead(asked, headers, found.path)
         return known
 
 
@@ -137,6 +148,8 @@ class PredictProtocol(BoundedProtocol):
         self._front = heads.front
         self._asking: Asking | None = None
         self._entry: Entry | None = None  # of the newest request, where there is a door
+        self._given = self._request = ""  # its id: what came with it, what it has
+        self._line: Line | None = None  # what the access log will say of it, where there is one
         self._busy = False  # a prediction is on its way, or its answer is not yet taken
         self._held = b""  # the beginning of a request
         self._backlog = b""  # what came behind the request that is on its way
@@ -161,7 +174,7 @@ class PredictProtocol(BoundedProtocol):
             super().data_received(data)
             return
         end = data.find(_END, 0, MAX_HEAD_BYTES) + len(_END)
-        known = self._heads.find(data[:end])
+        known, self._given = self._heads.find(data[:end])
         if known is None:
             super().data_received(data)
             return
@@ -190,7 +203,7 @@ class PredictProtocol(BoundedProtocol):
         asked = known.asked
         try:
             self._front.service.lane(asked.reference)
-            self._entry = self._front.enter(asked, known.headers, self.client)
+            self._entry = self._front.enter(asked, self._headers_of(known), self.client)
         except Exception:  # uvicorn's way says so, and takes the body off the connection
             return False
         self._busy = True
@@ -207,12 +220,18 @@ class PredictProtocol(BoundedProtocol):
     def _ask(self, known: PlainHead, body: bytes | memoryview, *, checked: bool = False) -> None:
         self._busy = True
         asked = known.asked
+        self._request = self._given or made_id()
+        if self._front.access is not None:
+            self._line = self._front.access.begun(
+                self._request, self.client, "POST", known.path, known.headers
+            )
+            self._line.values = self._front.access.values_of(asked.reference, body)
         try:
             if not checked and self._front.door is not None:
                 self._entry = None
-                self._entry = self._front.enter(asked, known.headers, self.client)
+                self._entry = self._front.enter(asked, self._headers_of(known), self.client)
             asking = self._front.service.ask(
-                asked.reference, asked.head, body, asked.timeout_s, self._answered
+                asked.reference, asked.head, body, asked.timeout_s, self._answered, self._request
             )
         except Exception as error:
             self._answered(error)
@@ -220,10 +239,14 @@ class PredictProtocol(BoundedProtocol):
         if asking is not None and not asking.done:
             self._asking = asking
 
+    def _headers_of(self, known: PlainHead) -> Mapping[str, str]:
+        return {**known.headers, "x-request-id": self._given} if self._given else known.headers
+
     def _answered(self, outcome: Prediction | Exception) -> None:
         self._asking = None
         transport = self.transport
         if transport.is_closing():
+            self._note(None, b"")
             self._settle()
             return
         if type(outcome) is Prediction:
@@ -233,12 +256,26 @@ class PredictProtocol(BoundedProtocol):
         transport.write(answer)
         if type(outcome) is Prediction and len(outcome.body) >= LARGE_BYTES:
             transport.write(outcome.body)
+        if self._line is not None:
+            self._note(outcome, answer)
         if self._last:
             transport.close()
         self._used_at = self.loop.time()
         self._settle()
         if not self.flow.write_paused:
             self._go_on()
+
+    def _note(self, outcome: Prediction | Exception | None, answer: bytes) -> None:
+        line, self._line, access = self._line, None, self._front.access
+        if line is None or access is None:
+            return
+        if isinstance(outcome, Prediction):
+            access.ended(line, 200, len(outcome.body), self._entry, outcome)
+        elif outcome is not None:
+            size = len(answer) - answer.index(_END) - len(_END)
+            access.ended(line, as_prism_error(outcome).status, size, self._entry)
+        else:
+            access.ended(line, LEFT, 0, self._entry)
 
     def _go_on(self) -> None:
         self._busy = False
@@ -277,18 +314,21 @@ class PredictProtocol(BoundedProtocol):
             error = discreet(error, self._entry.call.caller)
         refusal, status, rest = self._heads.refusal
         if refusal is not error:
-            status, rest = _rendered(error)
+            with structlog.contextvars.bound_contextvars(request_id=self._request):
+                status, rest = _rendered(error)
             if type(error) is Overloaded:
                 self._heads.refusal = (error, status, rest)
         return b"%b%b%b" % (status, self._common(), rest)
 
     def _common(self) -> bytes:
-        """Return the lines that uvicorn adds to every answer, and the door to this one."""
+        """Return the lines that uvicorn adds to every answer, and those of the door and the id."""
         headers = self.server_state.default_headers  # replaced whole once a second, for its Date
         if self._dated[0] is not headers:
             self._dated = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
         lines = self._dated[1] + b"connection: close\r\n" if self._last else self._dated[1]
-        return lines + self._entry.lines if self._entry is not None else lines
+        if self._entry is not None:
+            lines += self._entry.lines
+        return b"%bx-request-id: %b\r\n" % (lines, self._request.encode())
 
     # --- slow, gone, stopping -----------------------------------------------------------
 
@@ -318,11 +358,20 @@ class PredictProtocol(BoundedProtocol):
         self._held = b""
         super()._give_up(due)
 
+    def _tell(self, error: PrismError) -> str:
+        request = super()._tell(error)
+        if (access := self._front.access) is not None:
+            scope = getattr(self, "scope", {})
+            path = getattr(self, "url", b"").partition(b"?")[0].decode("latin-1")
+            access.ended(access.begun(request, self.client, scope.get("method", ""), path), error.status)
+        return request
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Give up the prediction that nobody waits for any more."""
         if self._asking is not None:
             self._asking.cancel()
             self._asking = None
+        self._note(None, b"")
         self._settle()
         super().connection_lost(exc)
 

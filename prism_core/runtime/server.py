@@ -209,16 +209,16 @@ class FrameConnection(asyncio.Protocol):
                 batch, call.timeout_ms / 1000, lambda answered: self._answered(call, answered)
             )
         except PrismError as error:
-            self._send(error_frame(call.id, error))
+            self._fail(call, error)
         except Exception:
-            self._send(error_frame(call.id, engine.session.internal("A normalizer")))
+            self._fail(call, engine.session.internal("A normalizer"))
 
     def _answered(self, call: wire.Call, answered: Answered) -> None:
         engine = cast(Engine, self._service.engine)
         self._calls.pop(call.id, None)
         outputs = answered.outputs
         if isinstance(outputs, PrismError):
-            self._send(error_frame(call.id, outputs))
+            self._fail(call, outputs)
             return
         large = cast(LargeRequests, self._service.large)
         if answered.rows >= large.from_rows and large.is_large(outputs):
@@ -235,11 +235,11 @@ class FrameConnection(asyncio.Protocol):
     def _written(self, call: wire.Call, answered: Answered, written: Written | Exception) -> None:
         self._calls.pop(call.id, None)
         if isinstance(written, PrismError):
-            self._send(error_frame(call.id, written))
+            self._fail(call, written)
             return
         if isinstance(written, Exception):
             session = cast(Engine, self._service.engine).session
-            self._send(error_frame(call.id, session.internal("An encoder", written)))
+            self._fail(call, session.internal("An encoder", written))
             return
         media_type, body = written
         reply = wire.Reply(
@@ -251,6 +251,12 @@ class FrameConnection(asyncio.Protocol):
             int(answered.compute_s * 1e6),
         )
         self._send(reply, body)
+
+    def _fail(self, call: wire.Call, error: PrismError) -> None:
+        # The trace is in the log already, of a batch mostly; this says whose request it was.
+        if call.request and (error_id := error.details.get("error_id")):
+            log.error("request.failed error_id=%s request_id=%s", error_id, call.request)
+        self._send(error_frame(call.id, error))
 
     def _stats(self, call_id: int) -> wire.Stats:
         engine = cast(Engine, self._service.engine)

@@ -28,7 +28,7 @@ class FakeReplica:
     def in_flight(self):
         return len(self.calls)
 
-    def ask(self, head, body, timeout_s, answer):
+    def ask(self, head, body, timeout_s, answer, request=""):
         self.asked.append(body)
         self.calls[len(self.asked)] = answer
         return len(self.asked)

@@ -60,6 +60,13 @@ _OPTIONS = (
         type=click.Choice(["debug", "info", "warning", "error"]),
         help="What is logged on stderr.  [default: info]",
     ),
+    click.option(
+        "--access-log",
+        metavar="[FILE]",
+        is_flag=False,
+        flag_value="access.log",
+        help="Write a line for each public request.  [FILE: access.log in the data directory]",
+    ),
 )
 
 

@@ -19,7 +19,18 @@ from prism_core.cli.output import write_json
 from prism_core.cli.report import as_prism_error
 from prism_core.errors import ConfigError, PrismError
 
-SERVER_FLAGS = ("host", "port", "admin_port", "auth", "config", "plugins", "no_plugins", "log_level")
+SERVER_FLAGS = (
+    "host",
+    "port",
+    "admin_port",
+    "gateways",
+    "auth",
+    "config",
+    "plugins",
+    "no_plugins",
+    "log_level",
+    "access_log",
+)
 
 
 EXAMPLES = """

@@ -55,7 +55,7 @@ class Replica:
     def in_flight(self):
         return len(self.pending)
 
-    def ask(self, head, body, timeout_s, answer):
+    def ask(self, head, body, timeout_s, answer, request=""):
         self.asked += 1
         self.pending[self.asked] = (head, body, answer)
         return self.asked

@@ -30,7 +30,7 @@ class Mortal:
     def in_flight(self) -> int:
         return len(self.calls)
 
-    def ask(self, head, body, timeout_s, answer):
+    def ask(self, head, body, timeout_s, answer, request=""):
         self.asked.append(body)
         self.calls[len(self.asked)] = (body, answer)
         return len(self.asked)

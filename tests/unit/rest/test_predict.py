@@ -53,7 +53,7 @@ class FakeService:
         self.reference = reference
         return self
 
-    async def predict(self, head, body, timeout_s):
+    async def predict(self, head, body, timeout_s, request):
         self.asked.append((self.reference, body, head, timeout_s))
         if self.hangs:
             try:

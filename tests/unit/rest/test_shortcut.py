@@ -17,6 +17,7 @@ from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.service import PredictService
 from prism_core.rest.accepting import _server
+from prism_core.rest.access import AccessLog
 from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.shortcut import REMEMBERED
@@ -46,6 +47,9 @@ class Transport:
 
     def is_closing(self):
         return self.closed
+
+    def can_write_eof(self):
+        return False
 
     def get_write_buffer_size(self):
         return 0
@@ -82,14 +86,17 @@ class Service(PredictService):
 class Connection:
     """One client of a server whose replica answers at once, unless it is told to hold."""
 
-    def __init__(self, scene, door=None, max_body_bytes=1 << 20, short=True):
+    def __init__(self, scene, door=None, max_body_bytes=1 << 20, short=True, access=None):
         self.scene, self.service = scene, Service(scene.lane)
-        front = PredictFront(self.service, self.others, max_body_bytes=max_body_bytes, door=door)
+        front = PredictFront(
+            self.service, self.others, max_body_bytes=max_body_bytes, door=door, access=access
+        )
         self.server = _server(front)
         self.server.server_state.default_headers = [(b"date", b"today")]
         if not short:
             self.server.config.http_protocol_class = partial(BoundedProtocol, LimitSettings())
         self.hold = False
+        self.requests = []
         scene.replica.ask = self.ask_replica
         self.connect()
 
@@ -101,7 +108,8 @@ class Connection:
         )
         self.protocol.connection_made(self.transport)
 
-    def ask_replica(self, head, body, timeout_s, answer):
+    def ask_replica(self, head, body, timeout_s, answer, request=""):
+        self.requests.append(request)
         call_id = type(self.scene.replica).ask(self.scene.replica, head, body, timeout_s, answer)
         if not self.hold:
             asyncio.get_running_loop().call_soon(self.answer, call_id, body)
@@ -134,6 +142,8 @@ def answers(data):
         head, _, rest = data.partition(b"\r\n\r\n")
         status, *lines = head.decode().split("\r\n")
         headers = dict(line.split(": ", 1) for line in lines)
+        if re.fullmatch(r"[0-9a-f]{12}-\d+", headers.get("x-request-id", "")):
+            headers["x-request-id"] = "made"
         size = int(headers.get("content-length", 0))
         body, data = rest[:size], rest[size:]
         found.append((status, headers, re.sub(rb'"error_id":"\w+"', b"", body)))
@@ -229,6 +239,10 @@ async def test_a_client_that_goes_away_with_half_a_large_body_leaves_nothing(con
 
 
 KINDS = {
+    "with an id": request(b"[[1]]", "X-Request-Id: r-1"),
+    "with another": request(b"[[1]]", "x-request-id: r-2"),
+    "with an odd one": request(b"[[1]]", "X-Request-Id: r 3"),
+    "with two": request(b"[[1]]", "X-Request-Id: r-4", "X-Request-Id: r-5"),
     "known": request(b"[[1]]"),
     "longer": request(b"[[1],[2]]"),
     "named": request(b"[[3]]", path="/model/m/versions/3/predict"),
@@ -354,7 +368,7 @@ async def test_guards_are_asked_each_time(scene):
 async def test_a_hostile_client_cannot_fill_the_memory_with_heads(connection):
     heads = connection.protocol._heads
     for number in range(REMEMBERED + 2):
-        assert heads.find(request(b"", f"X-Number: {number}"))
+        assert heads.find(request(b"", f"X-Number: {number}"))[0]
 
     assert len(heads._known) == 2
 
@@ -375,7 +389,7 @@ async def test_a_hostile_client_cannot_fill_the_memory_with_heads(connection):
     ],
 )
 def test_a_head_that_two_parsers_might_read_differently_is_not_plain(connection, head):
-    assert connection.protocol._heads.find(head) is None
+    assert connection.protocol._heads.find(head)[0] is None
 
 
 async def test_a_crowd_is_refused_each_in_its_own_way(connection):
@@ -429,3 +443,118 @@ async def test_the_door_adds_lines_to_answers_and_to_refusals_behind_it(scene, s
         "HTTP/1.1 200 OK",
     ]
     assert [answer[1]["ratelimit"] for answer in answers] == ["1", "2", "3"]
+
+
+# --- ids, and the access log ---------------------------------------------------------------------
+
+
+async def test_an_id_takes_no_head_its_place(connection):
+    """A client that numbers its requests has one head, not one for each."""
+    plain, *numbered = [
+        request(b"[[1]]", *lines) for lines in ([], *([f"X-Request-Id: r-{n}"] for n in range(9)))
+    ]
+    await connection.send(plain, *numbered)
+
+    assert connection.service.short == 10
+    assert len(connection.protocol._heads._known) == 1
+    assert connection.requests[1:] == [f"r-{n}" for n in range(9)]
+    told = [headers["x-request-id"] for _, headers, _ in answers(connection.transport.written)]
+    assert told == ["made", *connection.requests[1:]]
+
+
+@pytest.mark.parametrize(
+    ("lines", "short"),
+    [
+        (["X-Request-Id: r 1"], False),
+        (["X-REQUEST-ID: r-1"], False),
+        (["X-Request-Id: r-1", "X-Request-Id: r-2"], False),
+        (["X-Request-Id: r-1", "x-request-id: r-2"], False),
+        (["X-Request-Id: r-1"], True),
+    ],
+)
+async def test_an_odd_id_goes_the_long_way_and_is_answered(connection, lines, short):
+    (answer,) = await connection.send(request(b"[[1]]", *lines))
+
+    assert connection.service.short == short
+    assert answer[0] == "HTTP/1.1 200 OK"
+    assert answer[1]["x-request-id"] == connection.requests[0] or answer[1]["x-request-id"] == "made"
+
+
+async def test_a_guard_sees_the_id_whichever_way_it_came(scene_of):
+    class Guard:
+        seen = []
+
+        def check(self, call):
+            self.seen.append(call.headers.get("x-request-id"))
+
+    connection = Connection(scene_of(deterministic=False), Door(guards=[Guard()]))
+    await connection.send(request(b"[[1]]", "X-Request-Id: r-1"), request(b"[[1]]", "X-REQUEST-ID: r-2"))
+
+    assert Guard.seen == ["r-1", "r-2"]
+
+
+async def test_what_the_parser_refuses_has_an_id_too(connection):
+    (answer,) = await connection.send(b"POST what\r\n\r\n")
+
+    assert (answer[0], answer[1]["x-request-id"]) == ("HTTP/1.1 400 Bad Request", "made")
+
+
+class Access(AccessLog):
+    """Keeps the lines."""
+
+    def __init__(self, values=None):
+        self.values, self.addresses, self.lines = values or {}, None, []
+
+    def add(self, line):
+        self.lines.append(line)
+
+
+def told(line):
+    return line.method, line.path, line.status, line.bytes, line.model, line.version, line.cache
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "large"])
+async def test_the_access_log_tells_the_same_of_both_ways(scene_of, kind):
+    asked = {**KINDS, "large": request(b"[[%b]]" % b"1".zfill(LARGE_BYTES))}[kind]
+    lines = []
+    for short in (True, False):
+        access = Access({"m": 4})
+        connection = Connection(scene_of(deterministic=False), short=short, access=access)
+        *_, answer = await connection.send(asked)
+        (line,) = access.lines
+        assert line.bytes == int(answer[1]["content-length"])
+        assert line.request == answer[1]["x-request-id"] or answer[1]["x-request-id"] == "made"
+        lines.append((told(line), line.values))
+
+    (path, values), other = lines
+    assert path == other[0]
+    assert values == other[1] or kind == "unknown model"  # its body is not read the long way
+    assert 0 <= line.ms < 60_000
+
+
+async def test_a_client_that_leaves_is_in_the_access_log(scene_of):
+    access = Access()
+    connection = Connection(scene_of(deterministic=False), access=access)
+    connection.hold = True
+    await connection.send(request())
+    connection.transport.close()
+    connection.protocol.connection_lost(None)
+
+    assert [line.status for line in access.lines] == [499]
+
+
+async def test_what_the_parser_refuses_is_in_the_access_log(scene_of):
+    access = Access()
+    connection = Connection(scene_of(deterministic=False), access=access)
+    await connection.send(b"POST what\r\n\r\n")
+
+    assert [(line.status, line.method) for line in access.lines] == [(400, "")]
+
+
+async def test_no_query_string_is_in_the_access_log(scene_of):
+    access = Access()
+    for short in (True, False):
+        connection = Connection(scene_of(deterministic=False), short=short, access=access)
+        await connection.send(request(path="/model/m/predict?token=secret"))
+
+    assert [line.path for line in access.lines] == ["/model/m/predict"] * 2
