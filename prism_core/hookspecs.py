@@ -27,6 +27,7 @@ from prism_core.specs import (
     Normalizer,
     Observer,
     Optimizer,
+    RateBackend,
 )
 
 hookspec = pluggy.HookspecMarker("prism")
@@ -92,6 +93,18 @@ def prism_caches() -> Iterable[CacheBackend]:  # type: ignore[empty-body]
         @hookimpl
         def prism_caches():
             yield CacheBackend("redis", open=open_redis, config=RedisConfig)
+    """
+
+
+@hookspec
+def prism_rate_stores() -> Iterable[RateBackend]:  # type: ignore[empty-body]
+    """Offer a place where servers share how often callers have asked.
+
+    Called at boot; the one that ``rates.store`` names is opened when the gateway starts::
+
+        @hookimpl
+        def prism_rate_stores():
+            yield RateBackend("redis", open=open_rates, config=RedisConfig)
     """
 
 

@@ -45,8 +45,10 @@ from prism_core.protocols import (
     Launcher,
     Linker,
     PublicListener,
+    RateStore,
     ReplicaHandle,
     ReplicaSpec,
+    Spending,
     Usage,
 )
 from prism_core.rates import Allowance, Rate
@@ -73,6 +75,7 @@ from prism_core.specs import (
     Normalizer,
     Observer,
     Optimizer,
+    RateBackend,
     Request,
     Severity,
 )
@@ -132,7 +135,9 @@ __all__ = [
     "PublicListener",
     "QuotaExceeded",
     "Rate",
+    "RateBackend",
     "RateLimited",
+    "RateStore",
     "ReplicaHandle",
     "ReplicaLost",
     "ReplicaSpec",
@@ -141,6 +146,7 @@ __all__ = [
     "ServingError",
     "Severity",
     "Signature",
+    "Spending",
     "TensorSpec",
     "Unauthorized",
     "UnknownFormat",

@@ -32,6 +32,7 @@ from prism_core.specs import (
     Normalizer,
     Observer,
     Optimizer,
+    RateBackend,
 )
 
 GROUP = "prism"
@@ -51,6 +52,7 @@ _KINDS: Mapping[str, str] = {
     "prism_normalizers": "media_type",
     "prism_isolation_backends": "name",
     "prism_caches": "name",
+    "prism_rate_stores": "name",
     "prism_link_providers": "name",
     "prism_guards": "name",
     "prism_observers": "name",
@@ -114,6 +116,11 @@ class PluginSet:
     def caches(self) -> Mapping[str, CacheBackend]:
         """Cache backends by name."""
         return self.records["prism_caches"]
+
+    @property
+    def rate_stores(self) -> Mapping[str, RateBackend]:
+        """Stores of rate limits by name."""
+        return self.records["prism_rate_stores"]
 
     @property
     def link_providers(self) -> Mapping[str, LinkProvider]:

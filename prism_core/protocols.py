@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -187,6 +187,38 @@ class Cache(Protocol):
 
     async def clear(self) -> None:
         """Forget everything of this server."""
+
+
+@attrs.frozen
+class Spending:
+    """Requests that were let in since the last one was told of, to be taken from a shared bucket.
+
+    Parameters
+    ----------
+    subject
+        Whose bucket, for instance ``address/203.0.113.7`` or ``model/churn``.
+    interval_s
+        The time in which one request is earned.
+    count
+        How many were let in.
+    """
+
+    subject: str
+    interval_s: float
+    count: int
+
+
+@runtime_checkable
+class RateStore(Protocol):
+    """Where servers that share rate limits keep how far each bucket is from full."""
+
+    async def spend(self, spendings: Sequence[Spending]) -> Sequence[float]:
+        """Take requests from buckets; return for each in how many seconds it is full then.
+
+        A bucket is a moment, that at which it is full; one that is not known is full now. Each spending moves
+        it on by ``count * interval_s``, from now if it lies in the past. It may be moved on by more than
+        the bucket holds: what was let in was let in. After that moment it may be forgotten.
+        """
 
 
 @attrs.frozen

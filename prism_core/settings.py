@@ -97,6 +97,13 @@ class RateSettings:
     model: Rate | None = None
     key: Rate | None = None
     quota: Annotated[int, Meta(ge=0)] = 0
+    store: str = ""
+    store_down: Literal["go_on", "refuse"] = "go_on"
+
+    @property
+    def strict(self) -> bool:
+        """Whether nobody is let in while the store does not answer."""
+        return self.store_down == "refuse"
 
 
 @attrs.frozen

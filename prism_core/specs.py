@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from prism_core.limits import Limits
-from prism_core.protocols import BaseModel, Cache, Launcher, Linker
+from prism_core.protocols import BaseModel, Cache, Launcher, Linker, RateStore
 from prism_core.rates import Allowance
 from prism_core.types import Batch, Signature
 
@@ -278,6 +278,11 @@ class IsolationBackend(Extension[Launcher]):
 @attrs.frozen
 class CacheBackend(Extension[Cache]):
     """Opens a `Cache`. Where its config has a ``namespace`` and that is "", it is given the server's id."""
+
+
+@attrs.frozen
+class RateBackend(Extension[RateStore]):
+    """Opens a `RateStore`. Where its config has a ``namespace`` that is "", it is given the server's id."""
 
 
 @attrs.frozen

@@ -16,6 +16,7 @@ import msgspec
 
 from prism_core.gateway.callers.keys import Key
 from prism_core.gateway.table import SharedModel
+from prism_core.protocols import Spending
 from prism_core.settings import Settings
 from prism_core.specs import CallRecord
 
@@ -84,6 +85,14 @@ class Spent(msgspec.Struct, tag="spent", frozen=True):
     totals: dict[str, int]
 
 
+class Ahead(msgspec.Struct, tag="ahead", frozen=True):
+    """The answer to `LetIn`: in how many seconds each bucket is full; or why that cannot be told."""
+
+    id: int
+    ahead_s: list[float]
+    reason: str
+
+
 # --- follower -> leader -------------------------------------------------------------------
 
 
@@ -116,14 +125,22 @@ class Wake(msgspec.Struct, tag="wake", frozen=True):
 
 
 class CallerUses(msgspec.Struct, tag="uses", frozen=True):
-    """Keys that were used, and what callers have used of their quotas, since this was last told."""
+    """What was used of keys and of quotas, and how many were refused for what, since this was last told."""
 
     keys: list[str]
     spent: dict[str, int]
+    refused: dict[str, int] = {}
 
 
-Command = Update | Ask | Accept | Disappoint | Drain | Keys | Spent
-Report = Ready | Accepting | Records | Told | Wake | CallerUses
+class LetIn(msgspec.Struct, tag="let_in", frozen=True):
+    """Requests that were let in, to be taken from the leader's buckets."""
+
+    id: int
+    spendings: list[Spending]
+
+
+Command = Update | Ask | Accept | Disappoint | Drain | Keys | Spent | Ahead
+Report = Ready | Accepting | Records | Told | Wake | CallerUses | LetIn
 Heard = TypeVar("Heard")
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
+import attrs
 import structlog
 
 from prism_core.converters import structure_extension_config
@@ -29,6 +30,13 @@ Configs = Mapping[str, Mapping[str, Any]]
 def config_of(extension: Extension[Any], configs: Configs) -> Any:
     """Return the extension's configuration from ``plugins.<name>``; `ConfigError` with the key's path."""
     return structure_extension_config(extension.config, dict(configs.get(extension.name, {})), extension.name)
+
+
+def named(config: Any, server_id: str) -> Any:
+    """Keep the servers that use one store apart, unless the settings put them together."""
+    if getattr(config, "namespace", None) == "":
+        return attrs.evolve(config, namespace=server_id)
+    return config
 
 
 def warn_of_unused(configs: Configs, offered: Mapping[str, Mapping[str, Any]]) -> None:

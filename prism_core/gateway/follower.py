@@ -9,15 +9,18 @@ from contextlib import asynccontextmanager
 
 from prism_core.errors import error_from_code
 from prism_core.gateway.callers.mirrored import MirroredCallers, reporting
+from prism_core.gateway.callers.sharing import LeaderStore
 from prism_core.gateway.channel import (
     Accept,
     Accepting,
+    Ahead,
     Ask,
     Channel,
     Command,
     Disappoint,
     Drain,
     Keys,
+    LetIn,
     Ready,
     Records,
     Spent,
@@ -48,6 +51,8 @@ class Follower:
         The one door for predictions, as the leader's.
     callers
         The keys that are valid, and what was used of quotas.
+    rates
+        The leader's buckets.
     draining
         Set when the leader says so.
     """
@@ -60,6 +65,7 @@ class Follower:
         )
         self.service = PredictService(self.mirror.registry)
         self.callers = MirroredCallers()
+        self.rates = LeaderStore(lambda number, spendings: self.channel.send(LetIn(number, spendings)))
         self.draining = asyncio.Event()
         self._updated = asyncio.Event()
         self._welcome = asyncio.Event()
@@ -79,6 +85,8 @@ class Follower:
             self._welcome.set()
         elif isinstance(command, Keys | Spent):
             self.callers.hear(command)
+        elif isinstance(command, Ahead):
+            self.rates.hear(command.id, command.ahead_s, command.reason)
         elif isinstance(command, Disappoint):
             error = error_from_code(command.code, command.message, command.hint, command.details)
             self.mirror.disappoint(command.model, command.version, error)
@@ -107,7 +115,9 @@ class Follower:
         self._tell(ask)
 
     def _tell(self, ask: Ask) -> None:
-        self.flush()  # what has been answered is counted before this is heard
+        self.flush()  # what has been answered, and refused, is counted before this is heard
+        if uses := self.callers.uses():
+            self.channel.send(uses)
         self.channel.send(Told(ask.id, self.mirror.in_flight()))
 
     # --- what it reports --------------------------------------------------------------

@@ -17,15 +17,18 @@ import attrs
 import structlog
 
 from prism_core.errors import PrismError
+from prism_core.gateway.callers.limiter import Limiter
 from prism_core.gateway.channel import (
     Accept,
     Accepting,
+    Ahead,
     Ask,
     CallerUses,
     Channel,
     Command,
     Disappoint,
     Drain,
+    LetIn,
     Ready,
     Records,
     Report,
@@ -84,6 +87,10 @@ class Followers:
         Returns what a new follower is told beside the models.
     heard
         Called with what followers report of callers.
+    refused
+        How many requests were refused for what; those of followers are added.
+    rates
+        Whose buckets are theirs too; None where nothing is limited.
     """
 
     def __init__(self, registry: Registry, record: Callable[[CallRecord], None]) -> None:
@@ -91,6 +98,8 @@ class Followers:
         self.used: Callable[[str, int], None] = lambda model, version: None
         self.greeting: Callable[[], Iterable[Command]] = tuple
         self.heard: Callable[[CallerUses], None] = lambda uses: None
+        self.refused: Counter[str] = Counter()
+        self.rates: Limiter | None = None
         self._registry = registry
         self._record = record
         self._last_id = 0
@@ -205,10 +214,19 @@ class Followers:
         elif isinstance(report, Accepting):
             member.accepting.set()
         elif isinstance(report, CallerUses):
+            self.refused.update(report.refused)
             self.heard(report)
+        elif isinstance(report, LetIn):
+            member.channel.send(self._ahead(report))
         else:
             self._wanted.add((report.model, report.version))
             self._wake_wanted()
+
+    def _ahead(self, report: LetIn) -> Ahead:
+        if self.rates is None:
+            return Ahead(report.id, [], "nothing is limited here")
+        ahead_s = self.rates.spend(report.spendings)
+        return Ahead(report.id, ahead_s, self.rates.outage.message if self.rates.outage else "")
 
     def _welcome(self, member: Member) -> None:
         """Let a follower accept: it has heard of all changes before, and from now on it is waited for."""

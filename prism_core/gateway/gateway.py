@@ -22,7 +22,7 @@ from prism_core.gateway.boot import booting
 from prism_core.gateway.caching import open_caching
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.callers.keyring import Keyring, open_keyring
-from prism_core.gateway.callers.opening import open_door
+from prism_core.gateway.callers.opening import open_leading_door
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.directory import admin_token, locked, run_directory
 from prism_core.gateway.events import Events, open_events
@@ -344,7 +344,7 @@ async def open_gateway(
             admin_token(data),
         )
         gateway.keys = await stack.enter_async_context(open_keyring(records, followers, audit))
-        door = open_door(settings, plugins, gateway.keys.table, gateway.keys.tally)
+        door = open_leading_door(settings, plugins, gateway.keys, metrics, followers)
         gateway.door = await stack.enter_async_context(door)
         await _open_frontends(gateway, stack)
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))

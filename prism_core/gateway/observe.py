@@ -8,6 +8,7 @@ nothing runs.
 from __future__ import annotations
 
 import asyncio
+import collections
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -165,6 +166,20 @@ class ReadyReplicas(Collector):
         yield family
 
 
+@attrs.frozen(eq=False)
+class Refused(Collector):
+    """Requests that did not come in, by the limit that was reached or the error's code."""
+
+    counts: collections.Counter[str] = attrs.field(factory=collections.Counter)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metric for `prometheus_client`."""
+        family = CounterMetricFamily("prism_refused", "Requests refused at the door.", labels=("reason",))
+        for reason, count in self.counts.items():
+            family.add_metric((reason,), count)
+        yield family
+
+
 class Metrics:
     """The gateway's numbers, in a registry of their own. Made by `open_metrics`."""
 
@@ -172,6 +187,8 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.calls = Calls()
         self.registry.register(self.calls)
+        self.refused = Refused()
+        self.registry.register(self.refused)
         self.restarts = Counter(
             "prism_replica_restarts", "Replicas replaced.", ["model", "version"], registry=self.registry
         )

@@ -12,16 +12,15 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import attrs
 import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from prism_core.errors import ConfigError
 from prism_core.gateway.breaker import Breaker, Circuit
-from prism_core.gateway.extensions import Configs, check_available, config_of
+from prism_core.gateway.extensions import Configs, check_available, config_of, named
 from prism_core.plugins import find
 from prism_core.protocols import Cache
 from prism_core.specs import CacheBackend
@@ -227,7 +226,7 @@ async def _open(
     record: CacheBackend, configs: Configs, server_id: str, stack: AsyncExitStack
 ) -> Cache | None:
     check_available(record)
-    config = _named(config_of(record, configs), server_id)
+    config = named(config_of(record, configs), server_id)
     try:
         return await stack.enter_async_context(record.open(config))
     except ConfigError:
@@ -240,10 +239,3 @@ async def _open(
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def _named(config: Any, server_id: str) -> Any:
-    """Keep the servers that use one store apart, unless the settings put them together."""
-    if getattr(config, "namespace", None) == "":
-        return attrs.evolve(config, namespace=server_id)
-    return config

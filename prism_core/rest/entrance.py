@@ -15,6 +15,8 @@ from prism_core.specs import NOBODY, Caller
 
 # Where a scope holds the `Entry` of a request that the door has let in.
 ENTRY = "prism.entry"
+# Where it holds the refusal of one that the door has not let in, so that it is not asked again.
+REFUSED = "prism.refused"
 
 # Monitors ask these, and they name no model.
 OPEN = frozenset({"/v1/health", "/health/live", "/health/ready"})

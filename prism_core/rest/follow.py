@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from prism_core import logs
 from prism_core.gateway.caching import open_caching
-from prism_core.gateway.callers.opening import open_door
+from prism_core.gateway.callers.opening import open_following_door
 from prism_core.gateway.channel import Start, decode_start
 from prism_core.gateway.follower import open_follower
 from prism_core.gateway.lanes import lane_maker
@@ -71,8 +71,8 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         follower = await stack.enter_async_context(open_follower(channel, make_lanes, settings.limits))
         others = HandOn(start.private)
         stack.push_async_callback(others.close)
-        callers = follower.callers
-        door = await stack.enter_async_context(open_door(settings, plugins, callers.table, callers.tally))
+        opening = open_following_door(settings, plugins, follower.callers, follower.rates)
+        door = await stack.enter_async_context(opening)
         access = await stack.enter_async_context(open_access(settings, door))
         limits = settings.limits
         front = PredictFront(

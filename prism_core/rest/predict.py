@@ -20,7 +20,7 @@ from prism_core.gateway.callers.door import Door, Entry, discreet, pairs_of, tol
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
 from prism_core.rest.access import PREDICTION, VALUES, AccessLog
-from prism_core.rest.entrance import ENTRY
+from prism_core.rest.entrance import ENTRY, REFUSED
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.rest.requests import REQUEST
 from prism_core.specs import NOBODY
@@ -171,6 +171,8 @@ class PredictFront:
         entry = None
         try:
             asked = head_of(route, scope["headers"], scope["query_string"])
+            if REFUSED in scope:
+                raise scope[REFUSED]
             if self.door is not None:
                 entry = scope[ENTRY] = self.enter(asked, told_of(scope["headers"]), scope.get("client"))
             lane = self.service.lane(asked.reference)

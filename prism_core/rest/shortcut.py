@@ -20,12 +20,13 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from prism_core.errors import Overloaded, PrismError
+from prism_core.errors import ModelNotFound, Overloaded, PrismError
 from prism_core.filling import LARGE_BYTES, Filling
 from prism_core.gateway.asking import Asking, Prediction
 from prism_core.gateway.callers.door import Entry, discreet, told_of
 from prism_core.rest.access import LEFT, Line
 from prism_core.rest.bounded import BoundedProtocol
+from prism_core.rest.entrance import REFUSED
 from prism_core.rest.errors import Headers, as_prism_error, problem_response
 from prism_core.rest.patience import Due, Owed
 from prism_core.rest.predict import PredictFront, PredictHead, head_of
@@ -150,6 +151,7 @@ class PredictProtocol(BoundedProtocol):
         self._entry: Entry | None = None  # of the newest request, where there is a door
         self._given = self._request = ""  # its id: what came with it, what it has
         self._line: Line | None = None  # what the access log will say of it, where there is one
+        self._turned_away: Exception | None = None  # of the request that uvicorn's parser is about to get
         self._busy = False  # a prediction is on its way, or its answer is not yet taken
         self._held = b""  # the beginning of a request
         self._backlog = b""  # what came behind the request that is on its way
@@ -196,6 +198,13 @@ class PredictProtocol(BoundedProtocol):
             self._since = self.loop.time()
             self._look_within(self.limits.body_s)
 
+    def on_message_begin(self) -> None:
+        """Begin to parse a message; one that the door has refused says so to whoever answers it."""
+        super().on_message_begin()
+        if self._turned_away is not None:
+            cast(dict[str, Any], self.scope)[REFUSED] = self._turned_away
+            self._turned_away = None
+
     # --- out -------------------------------------------------------------------------
 
     def _fill(self, known: PlainHead, begun: memoryview) -> bool:
@@ -204,7 +213,10 @@ class PredictProtocol(BoundedProtocol):
         try:
             self._front.service.lane(asked.reference)
             self._entry = self._front.enter(asked, self._headers_of(known), self.client)
-        except Exception:  # uvicorn's way says so, and takes the body off the connection
+        except ModelNotFound:  # uvicorn's way asks the door first, and takes the body off the line
+            return False
+        except Exception as error:  # there too, but the door is not asked again: it counts
+            self._turned_away = error
             return False
         self._busy = True
         self._since = self.loop.time()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import socket
 import time
 
@@ -125,6 +126,11 @@ def test_a_model_has_a_rate_of_its_own(server, client, predict):
     assert 3000 < int(answer.headers["retry-after"]) <= 3600
 
 
+def refused(server):
+    found = re.search(r'^prism_refused_total\{reason="address"\} (\S+)$', server.metrics(), re.M)
+    return float(found[1]) if found else 0.0
+
+
 def head(address, length, path=PATH):
     lines = (f"POST {path} HTTP/1.1", "Host: a", f"X-Forwarded-For: {address}", f"Content-Length: {length}")
     return "\r\n".join((*lines, "Content-Type: application/json", "", "")).encode()
@@ -132,11 +138,13 @@ def head(address, length, path=PATH):
 
 def test_a_large_body_is_refused_before_it_is_sent(server, client):
     short(client), short(client)
+    before = refused(server)
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=20) as connection:
         connection.sendall(head(client.headers["x-forwarded-for"], 10_000_000))
 
         assert connection.recv(1000).startswith(b"HTTP/1.1 429 ")
+    assert refused(server) - before == 1
 
 
 def test_a_large_body_is_counted_once(client):

@@ -16,6 +16,7 @@ KINDS = {
     "prism_normalizers": "media types",
     "prism_isolation_backends": "isolation",
     "prism_caches": "cache",
+    "prism_rate_stores": "rate store",
     "prism_link_providers": "link",
     "prism_guards": "guard",
     "prism_observers": "observer",

@@ -8,8 +8,6 @@ refilled, and a subject that is not known is one whose bucket is full.
 
 from __future__ import annotations
 
-from collections import Counter
-
 from prism_core.rates import Rate
 
 # Subjects of a generation; there are two.
@@ -55,17 +53,11 @@ class Buckets:
     buckets takes to fill, the older is dropped. In the second case nothing of it mattered any
     more; in the first somebody makes up subjects, and those that were silent for longest start
     anew. Nothing ever walks over all of them.
-
-    Attributes
-    ----------
-    news
-        Requests since somebody last took them, by subject; None where nobody does.
     """
 
-    __slots__ = ("_began", "_horizon_s", "_most", "_old", "_young", "news")
+    __slots__ = ("_began", "_horizon_s", "_most", "_old", "_young")
 
     def __init__(self, most: int = SUBJECTS) -> None:
-        self.news: Counter[str] | None = None
         self._most = most
         self._horizon_s = 0.0
         self._began = 0.0
@@ -78,12 +70,6 @@ class Buckets:
         if full_at is None:
             full_at = self._old.get(subject, now)
         return full_at - now if full_at > now else 0.0
-
-    def spend(self, subject: str, now: float, ahead_s: float) -> None:
-        """Take a request from a bucket that is full in ``ahead_s`` then."""
-        self.set_ahead(subject, now, ahead_s)
-        if self.news is not None:
-            self.news[subject] += 1
 
     def set_ahead(self, subject: str, now: float, ahead_s: float) -> None:
         """Say in how many seconds the bucket is full."""

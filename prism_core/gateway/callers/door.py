@@ -7,12 +7,13 @@ prediction, before the body is read and before a cached answer is looked for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
-from prism_core.errors import Forbidden, ModelNotFound
+from prism_core.errors import Forbidden, ModelNotFound, PrismError
 from prism_core.specs import NOBODY, Call, Caller
 
 
@@ -63,6 +64,8 @@ class Door:
         None: as often as they like.
     guards
         Open guards; one that raises refuses.
+    refused
+        Counts refusals by the limit that was reached, or the error's code.
     """
 
     def __init__(
@@ -72,11 +75,13 @@ class Door:
         identity: Identity | None = None,
         limiter: Limiter | None = None,
         guards: Iterable[Any] = (),
+        refused: Counter[str] | None = None,
     ) -> None:
         self.addresses = addresses
         self.identity = identity
         self.limiter = limiter
         self.guards = tuple(guards)
+        self.refused = Counter() if refused is None else refused
 
     def __bool__(self) -> bool:
         """Return whether anybody is asked anything."""
@@ -106,6 +111,15 @@ class Door:
         Unauthorized, Forbidden, RateLimited
             Or whatever a guard raises.
         """
+        try:
+            return self._enter(model, verb, headers, client, body_bytes)
+        except PrismError as error:
+            self.refused[str(error.details.get("limit", error.code))] += 1
+            raise
+
+    def _enter(
+        self, model: str, verb: str, headers: Mapping[str, str], client: str, body_bytes: int
+    ) -> Entry:
         if self.addresses is not None:
             client = self.addresses.of(client, headers)
         # Before anybody is asked who they are: who guesses keys has a limit too.

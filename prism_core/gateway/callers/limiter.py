@@ -1,6 +1,6 @@
 """How often a request may come: by address, by link, by model, by key, and how many in all.
 
-A limit is a policy (how often) and a subject (whose bucket): ``203.0.113.7``, ``link:lan``,
+A limit is a policy (how often) and a subject (whose bucket): ``203.0.113.7``, ``lan``,
 ``churn``, ``key:ab12cd34``. The address is asked before anything else, so that guessing keys
 costs requests too. The others are asked together: what one of them refuses takes nothing
 from the rest.
@@ -9,18 +9,20 @@ from the rest.
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
-from prism_core.errors import RateLimited
+from prism_core.errors import PrismError
 from prism_core.gateway.callers.addresses import REMEMBERED, subject_of
 from prism_core.gateway.callers.buckets import Buckets
 from prism_core.gateway.callers.policies import Policy, quota_lines, quota_refusal
+from prism_core.protocols import Spending
 from prism_core.rates import Rate
 from prism_core.specs import Call, Caller, model_of
 
 KINDS = ("address", "link", "model", "key")
+# Beside those: what says whether the store works.
+PROBED = "probe"
 
 
 class Uses(Protocol):
@@ -43,7 +45,7 @@ class Limiter:
     models
         Rates of single models.
     link
-        The subject of the public listener.
+        The link that the public listener is.
     quota
         Of callers without one of their own; 0 is none.
     uses
@@ -55,8 +57,8 @@ class Limiter:
     ----------
     buckets
         By name of the policy.
-    refused
-        How many requests each sort of limit has refused.
+    outage
+        Why nobody is let in; None mostly.
     """
 
     def __init__(
@@ -64,14 +66,16 @@ class Limiter:
         rates: Mapping[str, Rate] | None = None,
         *,
         models: Mapping[str, Rate] | None = None,
-        link: str = "link:lan",
+        link: str = "lan",
         quota: int = 0,
         uses: Uses | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         policies = {name: Policy.of(name, rate) for name, rate in (rates or {}).items()}
-        self.buckets = {name: Buckets() for name in KINDS}
-        self.refused: Counter[str] = Counter()
+        self.buckets = {name: Buckets() for name in (*KINDS, PROBED)}
+        self.outage: PrismError | None = None
+        self._news: dict[tuple[str, str], tuple[float, int]] | None = None
+        self._arrived: Callable[[], None] = lambda: None
         self._address = policies.get("address")
         self._link = policies.get("link")
         self._model = policies.get("model")
@@ -91,15 +95,17 @@ class Limiter:
         Raises
         ------
         RateLimited
-            If it asks too often; nothing is counted then.
+            If it asks too often; nothing is counted then. Or the `outage` that there is.
         """
+        if self.outage is not None:
+            raise self.outage
         policy = self._address
         if policy is None:
             return b""
-        subject = self._subjects.get(client) or self._learn(client)
+        subject = self._subjects.get(client) or self._subject_of(client)
         now = self._clock()
-        buckets, _, ahead_s = self._ask(policy, "address", subject, now)
-        buckets.spend(subject, now, ahead_s)
+        ahead_s = self._ask(policy, "address", subject, now)
+        self._spend(policy, "address", subject, now, ahead_s)
         return policy.lines(ahead_s)
 
     def admit(self, call: Call) -> bytes:
@@ -116,37 +122,43 @@ class Limiter:
         predicts = call.verb == "predict"
         asked = []
         if self._link is not None:
-            asked.append(self._ask(self._link, "link", self._subject, now))
+            ahead_s = self._ask(self._link, "link", self._subject, now)
+            asked.append((self._link, "link", self._subject, ahead_s))
         if predicts and self._limits_models:
             model = model_of(call.model)
             policy = self._models.get(model, self._model)
             if policy is not None:
-                asked.append(self._ask(policy, "model", model, now))
+                asked.append((policy, "model", model, self._ask(policy, "model", model, now)))
         lines = b""
         if caller.id:
             policy = self._policy(caller)
             if policy is not None:
-                asked.append(self._ask(policy, "key", caller.id, now))
-                lines = policy.lines(asked[-1][2])
+                ahead_s = self._ask(policy, "key", caller.id, now)
+                asked.append((policy, "key", caller.id, ahead_s))
+                lines = policy.lines(ahead_s)
             if predicts:
                 lines += self._count(caller)
-        for buckets, subject, ahead_s in asked:
-            buckets.spend(subject, now, ahead_s)
+        for policy, kind, subject, ahead_s in asked:
+            self._spend(policy, kind, subject, now, ahead_s)
         return lines
 
-    def _ask(self, policy: Policy, kind: str, subject: str, now: float) -> tuple[Buckets, str, float]:
+    def _ask(self, policy: Policy, kind: str, subject: str, now: float) -> float:
         """Return how far from full a bucket is with one request less, or raise that there is none in it."""
-        buckets = self.buckets[kind]
-        ahead_s = buckets.ahead_s(subject, now)
+        ahead_s = self.buckets[kind].ahead_s(subject, now)
         if ahead_s > policy.pace.most_s:
-            raise self._refused(policy.refusal(ahead_s))
-        return buckets, subject, ahead_s + policy.pace.interval_s
+            raise policy.refusal(ahead_s)
+        return ahead_s + policy.pace.interval_s
+
+    def _spend(self, policy: Policy, kind: str, subject: str, now: float, ahead_s: float) -> None:
+        self.buckets[kind].set_ahead(subject, now, ahead_s)
+        if self._news is not None:
+            self._note(kind, subject, policy.pace.interval_s, 1)
 
     def _policy(self, caller: Caller) -> Policy | None:
         rate = caller.limits.rate
         if rate is None:
             return self._key
-        return self._own.get(rate) or self._learn_rate(rate)
+        return self._own.get(rate) or self._policy_of(rate)
 
     def _count(self, caller: Caller) -> bytes:
         """Count a prediction to the caller's quota; what is used is kept where there is none, too."""
@@ -157,21 +169,69 @@ class Limiter:
             quota = self._quota
         used = uses.spent(caller.id) if quota else 0
         if quota and used >= quota:
-            raise self._refused(quota_refusal(quota, used))
+            raise quota_refusal(quota, used)
         uses.spend(caller.id)
         return quota_lines(quota, used + 1) if quota else b""
 
-    def _refused(self, error: RateLimited) -> RateLimited:
-        self.refused[error.details["limit"]] += 1
-        return error
+    # --- with others -----------------------------------------------------------------
 
-    def _learn(self, client: str) -> str:
+    @property
+    def has_news(self) -> bool:
+        """Whether requests were let in that nobody has been told of."""
+        return bool(self._news)
+
+    def share(self, arrived: Callable[[], None]) -> None:
+        """Keep news from now on; ``arrived`` is called when there are some and were none before."""
+        self._news, self._arrived = {}, arrived
+
+    def take_news(self, most: int) -> list[Spending]:
+        """Return what was let in since this was last asked, of at most so many buckets."""
+        news: list[Spending] = []
+        while self._news and len(news) < most:
+            (kind, subject), (interval_s, count) = self._news.popitem()
+            news.append(Spending(f"{kind}/{subject}", interval_s, count))
+        return news
+
+    def learn(self, told: Iterable[tuple[Spending, float]]) -> None:
+        """Take over how far shared buckets are from full; what was let in since is still to be told."""
+        now, news = self._clock(), self._news or {}
+        for spending, ahead_s in told:
+            kind, _, subject = spending.subject.partition("/")
+            interval_s, count = news.get((kind, subject), (0.0, 0))
+            ahead_s += interval_s * count
+            # Further than what is known here it can only be if others have asked too.
+            if ahead_s > self.buckets[kind].ahead_s(subject, now):
+                self.buckets[kind].set_ahead(subject, now, ahead_s)
+
+    def spend(self, spendings: Iterable[Spending]) -> list[float]:
+        """Be the store of another gateway: see `RateStore.spend`."""
+        now, ahead_s = self._clock(), []
+        for spending in spendings:
+            kind, _, subject = spending.subject.partition("/")
+            buckets = self.buckets[kind]
+            ahead_s.append(buckets.ahead_s(subject, now) + spending.interval_s * spending.count)
+            if spending.count:
+                buckets.set_ahead(subject, now, ahead_s[-1])
+                if self._news is not None:
+                    self._note(kind, subject, spending.interval_s, spending.count)
+        return ahead_s
+
+    def _note(self, kind: str, subject: str, interval_s: float, count: int) -> None:
+        assert self._news is not None
+        if not self._news:
+            self._arrived()
+        known = self._news.get((kind, subject))
+        self._news[kind, subject] = (interval_s, count + (known[1] if known else 0))
+
+    # --- what is known ---------------------------------------------------------------
+
+    def _subject_of(self, client: str) -> str:
         if len(self._subjects) >= REMEMBERED:  # a hostile client may have many addresses
             self._subjects.clear()
         subject = self._subjects[client] = subject_of(client)
         return subject
 
-    def _learn_rate(self, rate: Rate) -> Policy:
+    def _policy_of(self, rate: Rate) -> Policy:
         if len(self._own) >= REMEMBERED:
             self._own.clear()
         policy = self._own[rate] = Policy.of("key", rate)

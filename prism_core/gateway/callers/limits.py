@@ -33,7 +33,7 @@ def limiter_of(settings: Settings, uses: Uses | None = None) -> Limiter | None:
     return Limiter(
         {kind: rate for kind, rate in rates.items() if rate is not None},
         models=models,
-        link=f"link:{settings.link}",
+        link=settings.link,
         quota=settings.rates.quota,
         uses=uses,
     )

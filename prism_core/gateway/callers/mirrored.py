@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -21,6 +22,7 @@ class MirroredCallers:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self.table = KeyTable(clock=clock)
         self.tally = Tally()
+        self.refused: Counter[str] = Counter()
 
     def hear(self, command: Keys | Spent) -> None:
         """Know what the leader says."""
@@ -31,8 +33,9 @@ class MirroredCallers:
 
     def uses(self) -> CallerUses | None:
         """Return what was used since this was last asked, None for nothing."""
-        used, spent = self.table.take_used(), self.tally.take()
-        return CallerUses(sorted(used), spent) if used or spent else None
+        used, spent, refused = self.table.take_used(), self.tally.take(), dict(self.refused)
+        self.refused.clear()
+        return CallerUses(sorted(used), spent, refused) if used or spent or refused else None
 
 
 @asynccontextmanager

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from prism_core.gateway.callers.door import Door, Identity
+from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.callers.keys import KeyTable
+from prism_core.gateway.callers.limiter import Limiter
 from prism_core.gateway.callers.limits import addresses_of, limiter_of
-from prism_core.gateway.callers.tally import Tally
-from prism_core.gateway.extensions import open_all
-from prism_core.plugins import PluginSet
+from prism_core.gateway.callers.mirrored import MirroredCallers
+from prism_core.gateway.callers.sharing import sharing
+from prism_core.gateway.directory import server_id
+from prism_core.gateway.extensions import check_available, config_of, named, open_all
+from prism_core.gateway.followers import Followers
+from prism_core.gateway.observe import Metrics
+from prism_core.plugins import PluginSet, find
+from prism_core.protocols import RateStore
 from prism_core.settings import Settings
 
 
 @asynccontextmanager
-async def open_door(
-    settings: Settings, plugins: PluginSet, table: KeyTable, tally: Tally
+async def open_leading_door(
+    settings: Settings, plugins: PluginSet, keys: Keyring, metrics: Metrics, followers: Followers
 ) -> AsyncIterator[Door]:
-    """Open the door.
-
-    Parameters
-    ----------
-    table, tally
-        The keys, and what callers have used of their quotas: the leader's own, or a mirror.
+    """Open the door of a leader. Its buckets are its followers' too; a plugin's store may be behind them.
 
     Raises
     ------
@@ -31,12 +34,77 @@ async def open_door(
         If a part of it cannot work here. A door without it would let everybody in.
     """
     async with AsyncExitStack() as stack:
-        guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
-        identity = identity_of(settings, table)
-        limiter = limiter_of(settings, tally if identity else None)
-        yield Door(
-            addresses=addresses_of(settings), identity=identity, limiter=limiter, guards=guards.values()
+        store = await stack.enter_async_context(open_rate_store(settings, plugins))
+        limiter = limiter_of(settings, keys.tally if asks(settings) else None)
+        if limiter and store:
+            shared = sharing(limiter, store, strict=settings.rates.strict)
+            metrics.registry.register(await stack.enter_async_context(shared))
+        followers.rates, followers.refused = limiter, metrics.refused.counts
+        identity = identity_of(settings, keys.table)
+        door = open_door(settings, plugins, identity, limiter, metrics.refused.counts)
+        yield await stack.enter_async_context(door)
+
+
+@asynccontextmanager
+async def open_following_door(
+    settings: Settings, plugins: PluginSet, callers: MirroredCallers, rates: RateStore
+) -> AsyncIterator[Door]:
+    """Open the door of a follower; ``rates`` are the leader's buckets."""
+    async with AsyncExitStack() as stack:
+        limiter = limiter_of(settings, callers.tally if asks(settings) else None)
+        if limiter:
+            shared = sharing(limiter, rates, strict=settings.rates.strict)
+            await stack.enter_async_context(shared)
+        identity = identity_of(settings, callers.table)
+        yield await stack.enter_async_context(
+            open_door(settings, plugins, identity, limiter, callers.refused)
         )
+
+
+@asynccontextmanager
+async def open_door(
+    settings: Settings,
+    plugins: PluginSet,
+    identity: Identity | None,
+    limiter: Limiter | None,
+    refused: Counter[str],
+) -> AsyncIterator[Door]:
+    """Open a door with the guards of plugins; ``refused`` counts whom it refuses."""
+    async with AsyncExitStack() as stack:
+        guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
+        yield Door(
+            addresses=addresses_of(settings),
+            identity=identity,
+            limiter=limiter,
+            guards=guards.values(),
+            refused=refused,
+        )
+
+
+@asynccontextmanager
+async def open_rate_store(settings: Settings, plugins: PluginSet) -> AsyncIterator[RateStore | None]:
+    """Open the store that ``rates.store`` names; None where there is no name.
+
+    Raises
+    ------
+    UnknownPlugin, ConfigError
+        If no plugin offers it, or it cannot work here.
+    """
+    name = settings.rates.store
+    if not name:
+        yield None
+        return
+    record = find(plugins.rate_stores, name, "rate store")
+    check_available(record)
+    data = settings.data_dir.expanduser().resolve()
+    config = named(config_of(record, settings.plugins), server_id(data))
+    async with record.open(config) as store:
+        yield store
+
+
+def asks(settings: Settings) -> bool:
+    """Return whether callers are asked who they are."""
+    return settings.auth != "none"
 
 
 def identity_of(settings: Settings, table: KeyTable) -> Identity | None:

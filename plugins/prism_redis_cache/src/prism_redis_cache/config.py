@@ -14,14 +14,14 @@ MB = 1024 * 1024
 
 @attrs.frozen
 class RedisConfig:
-    """The settings of the cache ``redis``.
+    """The settings of the cache ``redis``, and of the rate store of that name.
 
     Parameters
     ----------
     url
         ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user, password and database.
     namespace
-        What the keys of this server begin with; servers of one namespace share answers. "" is
+        What the keys of this server begin with; servers of one namespace share answers and limits. "" is
         replaced by the server's own id.
     max_value
         A larger answer is not stored, and not read.

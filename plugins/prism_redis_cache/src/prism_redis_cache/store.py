@@ -99,10 +99,22 @@ async def open_redis(config: RedisConfig) -> AsyncIterator[RedisCache]:
     ConfigError
         If the URL is none that the client understands.
     """
+    async with open_client(config) as client, open_batches(client, config.connections) as batches:
+        yield RedisCache(batches, f"prism:{config.namespace}:".encode(), config.max_value)
+
+
+@asynccontextmanager
+async def open_client(config: RedisConfig) -> AsyncIterator[Redis]:
+    """Make a client, which connects when it is asked something, and close it at the end.
+
+    Raises
+    ------
+    ConfigError
+        If the URL is none that it understands.
+    """
     client = _client(config)
     try:
-        async with open_batches(client, config.connections) as batches:
-            yield RedisCache(batches, f"prism:{config.namespace}:".encode(), config.max_value)
+        yield client
     finally:
         try:
             await client.aclose()

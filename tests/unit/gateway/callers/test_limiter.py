@@ -223,7 +223,6 @@ def test_a_refusal_is_a_problem_that_says_when_to_come_back(name):
     assert (b"ratelimit-policy", b'"%b";q=2;w=10' % name.encode()) in headers
     assert (b"ratelimit", b'"%b";r=0;t=5' % name.encode()) in headers
     assert b'"limit":"%b","rate":"2/10s"' % name.encode() in body
-    assert limits.refused == {name: 19}
 
 
 def test_a_quota_promises_nothing():
@@ -263,7 +262,7 @@ def test_a_request_comes_in_if_and_only_if_all_its_limits_let_it(asked):
 
 
 def _would(limit, kind, one):
-    subject = {"link": "link:lan", "model": one.model, "key": one.caller.id}[kind]
+    subject = {"link": "lan", "model": one.model, "key": one.caller.id}[kind]
     policy = {"link": limit._link, "model": limit._model, "key": limit._key}[kind]
     return not policy.pace.wait_s(limit.buckets[kind].ahead_s(subject, limit._clock()))
 
