@@ -18,8 +18,8 @@ A suite is a class of tests to inherit. Say what is tested, and pytest runs the 
         def expected(self):
             return {"predictions": np.array([2.5, 5.0])}
 
-The suites need pytest; those of what the gateway opens (`CacheContract`, `LinkContract`,
-`IsolationContract`) need pytest-asyncio too.
+The suites need pytest; those of what the gateway opens (`CacheContract`, `RateStoreContract`,
+`LinkContract`, `IsolationContract`) need pytest-asyncio too.
 """
 
 import pytest
@@ -31,6 +31,7 @@ pytest.register_assert_rewrite(
     "prism_core.testing.links",
     "prism_core.testing.loaders",
     "prism_core.testing.normalizers",
+    "prism_core.testing.rates",
     "prism_core.testing.tensors",
 )
 
@@ -40,6 +41,7 @@ from prism_core.testing.isolation import IsolationContract  # noqa: E402
 from prism_core.testing.links import LinkContract  # noqa: E402
 from prism_core.testing.loaders import LoaderContract  # noqa: E402
 from prism_core.testing.normalizers import NormalizerContract  # noqa: E402
+from prism_core.testing.rates import RateStoreContract  # noqa: E402
 from prism_core.testing.tensors import assert_fits, assert_same  # noqa: E402
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "LoaderContract",
     "NormalizerContract",
     "Picky",
+    "RateStoreContract",
     "Short",
     "Slow",
     "assert_fits",

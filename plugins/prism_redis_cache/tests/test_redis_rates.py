@@ -8,6 +8,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from prism_core.plugin import Spending
+from prism_core.testing import RateStoreContract
 from prism_redis_cache.config import RedisConfig
 from prism_redis_cache.rates import open_rates
 
@@ -22,35 +23,24 @@ def config(redis, request):
     return RedisConfig(redis.url, f"{id(request.node)}")
 
 
+class TestRedisRates(RateStoreContract):
+    @pytest.fixture(autouse=True)
+    def _config(self, config):
+        self.config = config
+
+    def open(self):
+        return open_rates(self.config)
+
+
 async def ahead(rates, *spendings):
     return [round(seconds / HOUR, 2) for seconds in await rates.spend([Spending(*one) for one in spendings])]
 
 
-async def test_a_bucket_is_moved_on_by_what_was_let_in(config):
-    async with open_rates(config) as rates:
-        assert await ahead(rates, ("a", HOUR, 1)) == [1]
-        assert await ahead(rates, ("a", HOUR, 2), ("b", HOUR / 2, 3)) == [3, 1.5]
-        assert await ahead(rates, ("a", HOUR, 0), ("c", HOUR, 0)) == [3, 0]
-
-
-async def test_servers_of_a_namespace_share_buckets(config, redis):
-    async with open_rates(config) as one, open_rates(config) as two:
+async def test_servers_of_another_namespace_have_their_own(config, redis):
+    async with open_rates(config) as one, open_rates(RedisConfig(redis.url)) as other:
         await one.spend([Spending("a", HOUR, 5)])
 
-        assert await ahead(two, ("a", HOUR, 1)) == [6]
-    async with open_rates(RedisConfig(redis.url)) as other:
         assert await ahead(other, ("a", HOUR, 0)) == [0]
-
-
-async def test_nothing_is_lost_between_servers_that_spend_at_once(config):
-    async def spend(rates):
-        for _ in range(50):
-            await rates.spend([Spending("a", HOUR, 1)])
-
-    async with open_rates(config) as one, open_rates(config) as two:
-        await asyncio.gather(spend(one), spend(two))
-
-        assert await ahead(one, ("a", HOUR, 0)) == [100]
 
 
 async def test_a_full_bucket_is_forgotten(config, redis):

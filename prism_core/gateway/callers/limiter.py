@@ -82,7 +82,7 @@ class Limiter:
         self._models = {name: Policy.of("model", rate) for name, rate in (models or {}).items()}
         self._limits_models = bool(self._models) or self._model is not None
         self._key = policies.get("key")
-        self._own: dict[Rate, Policy] = {}
+        self._own: dict[str, tuple[Rate, Policy]] = {}
         self._uses = uses
         self._quota = quota
         self._subject = link
@@ -158,7 +158,10 @@ class Limiter:
         rate = caller.limits.rate
         if rate is None:
             return self._key
-        return self._own.get(rate) or self._policy_of(rate)
+        known = self._own.get(caller.id)
+        if known is None or (known[0] is not rate and known[0] != rate):
+            known = self._learn_rate(caller.id, rate)
+        return known[1]
 
     def _count(self, caller: Caller) -> bytes:
         """Count a prediction to the caller's quota; what is used is kept where there is none, too."""
@@ -231,8 +234,8 @@ class Limiter:
         subject = self._subjects[client] = subject_of(client)
         return subject
 
-    def _policy_of(self, rate: Rate) -> Policy:
+    def _learn_rate(self, caller: str, rate: Rate) -> tuple[Rate, Policy]:
         if len(self._own) >= REMEMBERED:
             self._own.clear()
-        policy = self._own[rate] = Policy.of("key", rate)
-        return policy
+        known = self._own[caller] = (rate, Policy.of("key", rate))
+        return known

@@ -14,15 +14,9 @@ from prism_core.rates import Allowance, Rate
 from prism_core.rest.errors import problem_response
 from prism_core.settings import ModelSettings, RateSettings, Settings
 from prism_core.specs import NOBODY, Call, Caller
+from prism_core.testing import Clock
 
 HERE, THERE = "203.0.113.7", "203.0.113.8"
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 class Uses(dict):
@@ -299,3 +293,10 @@ def test_each_setting_limits(settings):
         limits.admit(call())
 
     assert let_in(ask) == 1
+
+
+def test_a_key_whose_rate_has_changed_is_held_to_the_new_one():
+    limits = limiter()
+
+    assert let_in(limits.admit, call(caller=key(rate=rate("9/s"))), of=3) == 3
+    assert let_in(limits.admit, call(caller=key(rate=rate("1/s burst 2")))) == 1

@@ -14,16 +14,10 @@ from prism_core.gateway.callers.sharing import TOGETHER, LeaderStore, Sharing, s
 from prism_core.protocols import Spending
 from prism_core.rates import Rate
 from prism_core.specs import Call
+from prism_core.testing import Clock
 
 HERE = "203.0.113.7"
 CALL = Call("churn", "predict", {}, HERE, 0)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
 
 
 class Store:
