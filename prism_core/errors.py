@@ -12,7 +12,7 @@
                                 MalformedRequest 400  RequestTooSlow 408  TargetTooLong 414  HeadTooLarge 431
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
-                                AuditFailed 507
+                                AuditFailed 507  IdentityUnavailable 503
 
 The message is one sentence of fact with the offending value and the expectation; the
 hint is the next action; ``details`` are for machines. None of the three ever holds a
@@ -286,6 +286,10 @@ class ModelFailed(ServingError):
     """The model raised, or answered with something that does not fit."""
 
     status = 500
+
+
+class IdentityUnavailable(ServingError):
+    """Nobody can tell who calls: the keys of the identity provider are not known."""
 
 
 class InternalError(ServingError):

@@ -140,6 +140,24 @@ class ModelSettings:
             raise ValueError(f"path is required, unless {', '.join(OF_ANY_MODEL)} are all that is set.")
 
 
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
+
+
+@attrs.frozen
+class OidcSettings:
+    """Whose tokens are believed with ``auth: oidc``, and what their claims mean."""
+
+    issuer: str = ""
+    audience: tuple[str, ...] = ()
+    jwks_url: str = ""
+    algorithms: tuple[Algorithm, ...] = ("RS256", "ES256")
+    leeway_s: NotNegative = 30.0
+    scope_claim: str = "scope"
+    predict_scope: str = ""
+    read_scope: str = ""
+    models_claim: str = ""
+
+
 @attrs.frozen
 class Settings:
     """All settings of one server.
@@ -152,7 +170,8 @@ class Settings:
     port: Port = 8000
     admin_port: Port = 8001
     gateways: Count = 1
-    auth: Literal["none", "keys"] = "none"
+    auth: Literal["none", "keys", "oidc"] = "none"
+    oidc: OidcSettings = OidcSettings()
     data_dir: Path = Path()
     load: tuple[str, ...] | None = None
     isolation: str = "process"

@@ -42,8 +42,8 @@ _OPTIONS = (
     ),
     click.option(
         "--auth",
-        type=click.Choice(["none", "keys"]),
-        help="Ask callers for a key of `prism keys`.  [default: none]",
+        type=click.Choice(["none", "keys", "oidc"]),
+        help="Ask callers for a key of `prism keys`, or for a token.  [default: none]",
     ),
     click.option(
         "--config",
@@ -148,6 +148,7 @@ def run(settings: Settings, common: Common, ready: Callable[[dict[str, Any]], No
 CALLERS = {
     "none": "whoever has the link; start with --auth keys to ask for a key",
     "keys": "who has a key; make one with `prism keys create --model MODEL`",
+    "oidc": "who has a token of the identity provider",
 }
 
 

@@ -13,6 +13,7 @@ from prism_core.gateway.callers.limiter import Limiter
 from prism_core.gateway.callers.limits import addresses_of, limiter_of
 from prism_core.gateway.callers.mirrored import MirroredCallers
 from prism_core.gateway.callers.sharing import sharing
+from prism_core.gateway.callers.tokens import open_tokens
 from prism_core.gateway.directory import server_id
 from prism_core.gateway.extensions import check_available, config_of, named, open_all
 from prism_core.gateway.followers import Followers
@@ -40,7 +41,7 @@ async def open_leading_door(
             shared = sharing(limiter, store, strict=settings.rates.strict)
             metrics.registry.register(await stack.enter_async_context(shared))
         followers.rates, followers.refused = limiter, metrics.refused.counts
-        identity = identity_of(settings, keys.table)
+        identity = await open_identity(settings, keys.table, stack)
         door = open_door(settings, plugins, identity, limiter, metrics.refused.counts)
         yield await stack.enter_async_context(door)
 
@@ -55,7 +56,7 @@ async def open_following_door(
         if limiter:
             shared = sharing(limiter, rates, strict=settings.rates.strict)
             await stack.enter_async_context(shared)
-        identity = identity_of(settings, callers.table)
+        identity = await open_identity(settings, callers.table, stack)
         yield await stack.enter_async_context(
             open_door(settings, plugins, identity, limiter, callers.refused)
         )
@@ -107,6 +108,8 @@ def asks(settings: Settings) -> bool:
     return settings.auth != "none"
 
 
-def identity_of(settings: Settings, table: KeyTable) -> Identity | None:
+async def open_identity(settings: Settings, table: KeyTable, stack: AsyncExitStack) -> Identity | None:
     """Return who knows the callers; None where nobody is asked who they are."""
+    if settings.auth == "oidc":
+        return await stack.enter_async_context(open_tokens(settings.oidc))
     return table if settings.auth == "keys" else None
