@@ -107,6 +107,16 @@ class RateSettings:
 
 
 @attrs.frozen
+class TlsSettings:
+    """Whether the listeners are encrypted, and with what."""
+
+    mode: Literal["off", "self-signed", False] = "off"  # YAML reads a bare `off` as false
+    cert: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+
+@attrs.frozen
 class ModelSettings:
     """A model that the server brings up by itself; without a path, what holds for one that was uploaded."""
 
@@ -168,6 +178,7 @@ class Settings:
 
     host: str = "0.0.0.0"  # the public listener predicts and nothing else; sharing is its purpose
     port: Port = 8000
+    admin_host: str = "127.0.0.1"
     admin_port: Port = 8001
     gateways: Count = 1
     auth: Literal["none", "keys", "oidc"] = "none"
@@ -184,6 +195,7 @@ class Settings:
     memory: MemorySettings = MemorySettings()
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
+    tls: TlsSettings = TlsSettings()
     trusted_proxies: tuple[str, ...] = ()
     proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict)

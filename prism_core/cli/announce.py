@@ -9,9 +9,12 @@ from typing import Any
 
 import rich_click as click
 
+from prism_core.cli.client import data_dir_of
 from prism_core.cli.media import media_type_of
 from prism_core.cli.optimized import optimization_lines
+from prism_core.cli.options import Common
 from prism_core.cli.output import warn
+from prism_core.cli.trusting import authority_of, verification
 
 # The link may be a tunnel that is not up yet; a curl line is not worth more waiting.
 PAGE_S = 3.0
@@ -24,7 +27,9 @@ def result(version: dict[str, Any]) -> dict[str, Any]:
     return {key: version.get(key) for key in RESULT_KEYS}
 
 
-def announce(version: dict[str, Any], example: Path | None, public: str, key: str = "") -> None:
+def announce(
+    version: dict[str, Any], example: Path | None, public: str, common: Common, key: str = ""
+) -> None:
     """Print a new version's link and how to use it, with the ``key`` that was made for it."""
     if version.get("duplicate"):
         click.echo(f"These bytes are already version {version['version']} of {version['model']}.")
@@ -36,9 +41,12 @@ def announce(version: dict[str, Any], example: Path | None, public: str, key: st
         click.echo(line)
     url = version["url"]
     click.echo(f"Public endpoint: {click.style(url, bold=True)}\n")
-    line = curl_with(url, example, key) if example else curl_line(url, public, key)
+    line = curl_with(url, example, key) if example else curl_line(url, public, common, key)
+    own = authority_of(data_dir_of(common)) if url.startswith("https:") else None
     if line:
-        click.echo(f"{line}\n")
+        click.echo(f"{line} --cacert {shlex.quote(str(own))}\n" if own else f"{line}\n")
+    if own:
+        click.echo("`prism trust` tells how other machines come to trust the certificate.")
     if sys.stdout.isatty():
         click.echo(qr_code(page_of(url)))
 
@@ -55,7 +63,7 @@ def curl_with(url: str, example: Path, key: str = "") -> str:
     return f"curl -X POST {shlex.quote(url)}{keyed} -H {header} --data-binary @{shlex.quote(str(example))}"
 
 
-def curl_line(url: str, public: str, key: str = "") -> str:
+def curl_line(url: str, public: str, common: Common, key: str = "") -> str:
     """Return the curl line of the model's own page, "" where no page answers.
 
     The server makes it, with an example row of the signature; it is asked under the link,
@@ -68,7 +76,8 @@ def curl_line(url: str, public: str, key: str = "") -> str:
     path = page_of(url).partition("/model/")[2]
     for page in dict.fromkeys((page_of(url), f"{public.rstrip('/')}/model/{path}")):
         try:
-            found = httpx.get(page, timeout=PAGE_S, headers=headers, trust_env=False)
+            verify = verification(page, common)
+            found = httpx.get(page, timeout=PAGE_S, headers=headers, trust_env=False, verify=verify)
             line: str = found.json()["curl"] or ""
         except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError):
             continue

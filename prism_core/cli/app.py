@@ -35,6 +35,7 @@ COMMANDS = {
     "audit": "audit",
     "plugins": "plugins",
     "doctor": "doctor",
+    "trust": "trust",
     "version": "version",
     "completion": "completion",
 }

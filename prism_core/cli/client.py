@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from urllib.parse import quote, urlsplit
 import attrs
 
 from prism_core.cli.options import Common
+from prism_core.cli.trusting import pinned, verification
 from prism_core.errors import (
     ConfigError,
     ModelNotFound,
@@ -40,6 +42,7 @@ class Address:
     admin: str
     token: str
     local: bool = True
+    verify: ssl.SSLContext | bool = True
 
 
 def data_dir_of(common: Common) -> Path:
@@ -87,7 +90,9 @@ def find_server(common: Common) -> Address:
             f"No server is running for the data directory {str(data_dir)!r}.",
             hint="Start one with `prism serve`, or do both in one with `prism share FILE`.",
         )
-    return Address(facts["admin"].rstrip("/"), common.token or _token(data_dir))
+    url = facts["admin"].rstrip("/")
+    verify = pinned(Path(facts["tls"]["cert"])) if url.startswith("https:") else True
+    return Address(url, common.token or _token(data_dir), verify=verify)
 
 
 def _named(common: Common) -> Address:
@@ -107,7 +112,7 @@ def _named(common: Common) -> Address:
         data_dir = data_dir_of(common)
         facts = running_server(data_dir)
         token = _token(data_dir) if facts and urlsplit(facts["admin"]).port == port else ""
-    return Address(url, token, local)
+    return Address(url, token, local, verification(url, common))
 
 
 def _token(data_dir: Path) -> str:
@@ -133,6 +138,7 @@ class AdminClient:
             timeout=httpx.Timeout(READ_S, connect=CONNECT_S),
             # A proxy of the environment has no business between this machine and itself.
             trust_env=not address.local,
+            verify=address.verify,
             transport=transport,
         )
 
@@ -244,6 +250,8 @@ def _connecting(address: Address) -> Iterator[None]:
     try:
         yield
     except httpx.ConnectError as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise not_believed(address.admin, error) from error
         raise ServerNotFound(
             f"No server answers at {address.admin}: {error}.",
             hint="Start it with `prism serve`, or check --server.",
@@ -255,6 +263,14 @@ def _connecting(address: Address) -> Iterator[None]:
             f"The connection to {address.admin} broke: {error}.",
             hint="`prism list` shows whether it still runs.",
         ) from error
+
+
+def not_believed(url: str, error: Exception) -> ServerNotFound:
+    """Return the error of a server whose certificate nobody vouches for that is trusted here."""
+    return ServerNotFound(
+        f"The certificate of {url} is not trusted: {str(error).rpartition(': ')[2]}.",
+        hint="Give its authority with --ca FILE or PRISM_CA; there `prism trust --pem` prints it.",
+    )
 
 
 def _raise_for(response: httpx.Response) -> None:

@@ -26,6 +26,7 @@ class Common:
     data_dir: Path | None = None
     server: str = ""
     token: str = ""
+    ca: Path | None = None
     debug: bool = False
 
     @classmethod
@@ -62,6 +63,13 @@ def common_options() -> list[click.Parameter]:
         ),
         _common("--server", envvar="PRISM_SERVER", metavar="URL", help="Admin URL of a server elsewhere."),
         _common("--token", envvar="PRISM_TOKEN", metavar="TEXT", help="Admin token of that server."),
+        _common(
+            "--ca",
+            type=click.Path(dir_okay=False, path_type=Path),
+            envvar="PRISM_CA",
+            metavar="FILE",
+            help="Trust servers with certificates of this authority (PEM); see `prism trust`.",
+        ),
         _common("--debug", is_flag=True, help="Show the stack trace of an error."),
     ]
 

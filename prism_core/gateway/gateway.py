@@ -62,6 +62,8 @@ class Gateway:
         What the admin API asks for.
     public_url
         The base URL of links, once `publish` was called.
+    tls
+        The files of the public listener's certificate, where it is encrypted.
     keys
         The API keys, and what was used of them.
     door
@@ -104,6 +106,7 @@ class Gateway:
         self.token = token
         self.service = PredictService(self.registry)
         self.public_url = f"http://127.0.0.1:{settings.port}"
+        self.tls: dict[str, str] | None = None
         self.door = Door()
         self.frontends: list[tuple[Frontend, Any]] = []
         self.settled = asyncio.Event()

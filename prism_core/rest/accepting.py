@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -29,10 +30,11 @@ log = structlog.get_logger(__name__)
 
 @attrs.frozen(eq=False)
 class Listening:
-    """What is served on a listener, and how many connections share ``room`` with others."""
+    """What is served on a listener, for how many, and how it is encrypted, if it is."""
 
     app: Any
     room: Room
+    tls: Callable[[], ssl.SSLContext] | None = None
 
 
 @asynccontextmanager
@@ -66,7 +68,9 @@ class Accepting:
             self.all.append(server)
             face.room.guests.append(server.server_state.connections)
             make = partial(_connection, server)
-            self._intakes[listener] = Intake(listener, make, face.room, handshake_s=limits.head_s)
+            self._intakes[listener] = Intake(
+                listener, make, face.room, tls=face.tls, handshake_s=limits.head_s
+            )
 
     def cover(self, listener: socket.socket) -> None:
         """Accept on ``listener``."""

@@ -119,10 +119,11 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
             {
                 "version": __version__,
                 "pid": os.getpid(),
+                "tls": gateway.tls,
                 "gateways": gateway.settings.gateways,
                 "auth": gateway.settings.auth,
                 "public": gateway.public_url,
-                "admin": f"http://{host}:{port}",
+                "admin": f"{request.scope['scheme']}://{host}:{port}",
                 "data_dir": str(gateway.settings.data_dir.expanduser().resolve()),
             }
         )

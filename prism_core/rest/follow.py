@@ -30,6 +30,7 @@ from prism_core.rest.handing import HandOn
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.room import Room, connections
 from prism_core.rest.serve import calm_collector, loop_factory
+from prism_core.rest.tls.watching import certificates
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +81,9 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
         if await follower.welcome():
-            listening = {public: Listening(front, Room(connections(limits.max_connections).public))}
+            secrets = await stack.enter_async_context(certificates(settings, leads=False))
+            tls = (lambda: secrets.public) if secrets else None
+            listening = {public: Listening(front, Room(connections(limits.max_connections).public), tls)}
             await stack.enter_async_context(accepting(listening, asyncio.Event(), limits))
             follower.accepting()
             calm_collector()

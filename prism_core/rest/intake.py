@@ -58,7 +58,7 @@ class Intake:
     room
         Who else is there.
     tls
-        Where connections are encrypted.
+        Returns the context of a new connection; None where connections are not encrypted.
     handshake_s
         How long a client may take to agree on keys.
     """
@@ -69,7 +69,7 @@ class Intake:
         make: Callable[[], asyncio.Protocol],
         room: Room,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         handshake_s: float = 10.0,
     ) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -129,7 +129,7 @@ class Intake:
             await self._loop.connect_accepted_socket(
                 lambda: protocol,
                 connection,
-                ssl=self._tls,
+                ssl=self._tls() if self._tls else None,
                 ssl_handshake_timeout=self._handshake_s,
                 ssl_shutdown_timeout=self._shutdown_s,
             )

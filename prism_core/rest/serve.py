@@ -11,9 +11,8 @@ import asyncio
 import gc
 import os
 import signal
-import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,18 +23,17 @@ import structlog
 from prism_core import __version__
 from prism_core.gateway.gateway import Gateway, open_gateway
 from prism_core.plugins import PluginSet
-from prism_core.protocols import PublicListener
 from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.access import open_access
 from prism_core.rest.app import admin_app, public_app
+from prism_core.rest.doors import Doors
 from prism_core.rest.leading import leading
-from prism_core.rest.listen import address_of, listen, listen_together
+from prism_core.rest.listen import listen, listen_together
 from prism_core.rest.room import Room, connections
+from prism_core.rest.tls.watching import certificates, check_admin_host
 from prism_core.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-ADMIN_HOST = "127.0.0.1"
 
 # Objects between two looks of the garbage collector, and how many looks a generation lasts.
 COLLECT_AFTER = (50_000, 20, 50)
@@ -72,26 +70,31 @@ async def serve(settings: Settings, plugins: PluginSet, ready: Ready) -> None:
     ConfigError
         If a port cannot be used, or the data directory is another server's.
     """
-    with (
-        listen_together(settings.host, settings.port, "--port", settings.gateways) as public,
-        listen(ADMIN_HOST, settings.admin_port, "--admin-port") as admin,
-    ):
-        task = asyncio.current_task()
-        assert task is not None
-        interrupted = Interrupt(task)
-        with _signals(interrupted):
-            try:
-                async with (
-                    open_gateway(settings, plugins) as gateway,
-                    open_access(settings, gateway.door) as access,
-                ):
-                    front = public_app(gateway, access)
-                    await _serve(gateway, front, public, admin, ready, interrupted)
-            except asyncio.CancelledError:
-                if not interrupted.early:
-                    raise
-                task.uncancel()
-                log.info("server.interrupted")
+    check_admin_host(settings)
+    async with certificates(settings, leads=True) as secrets:
+        with (
+            listen_together(settings.host, settings.port, "--port", settings.gateways) as public,
+            listen(settings.admin_host, settings.admin_port, "--admin-port") as admin,
+        ):
+            await _until_interrupted(settings, plugins, Doors(public, admin, secrets), ready)
+
+
+async def _until_interrupted(settings: Settings, plugins: PluginSet, doors: Doors, ready: Ready) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    interrupted = Interrupt(task)
+    with _signals(interrupted):
+        try:
+            async with (
+                open_gateway(settings, plugins) as gateway,
+                open_access(settings, gateway.door) as access,
+            ):
+                await _serve(gateway, public_app(gateway, access), doors, ready, interrupted)
+        except asyncio.CancelledError:
+            if not interrupted.early:
+                raise
+            task.uncancel()
+            log.info("server.interrupted")
 
 
 class Interrupt:
@@ -115,27 +118,20 @@ class Interrupt:
             self._task.cancel()
 
 
-async def _serve(
-    gateway: Gateway,
-    front: Any,
-    public: Sequence[socket.socket],
-    admin: socket.socket,
-    ready: Ready,
-    interrupted: Interrupt,
-) -> None:
+async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, interrupted: Interrupt) -> None:
+    gateway.tls = doors.secrets.facts if doors.secrets else None
     limits = gateway.settings.limits
     plan = connections(limits.max_connections)
-    strangers = Listening(front, Room(plan.public))
-    owners = Listening(admin_app(gateway, interrupted.stopping), Room(plan.admin))
-    listening = {**dict.fromkeys(public, strangers), admin: owners}
-    address = address_of(public[0])
+    strangers = Listening(front, Room(plan.public), doors.public_tls)
+    owners = Listening(admin_app(gateway, interrupted.stopping), Room(plan.admin), doors.admin_tls)
+    listening = {**dict.fromkeys(doors.public, strangers), doors.admin: owners}
     async with (
-        leading(gateway, front, public[1:], interrupted.hurry) as keepers,
+        leading(gateway, front, doors.public[1:], interrupted.hurry) as keepers,
         accepting(listening, interrupted.hurry, limits) as servers,
     ):
         await keepers.start(servers)
-        await gateway.publish(PublicListener(*address))
-        facts = _facts(gateway, admin)
+        await gateway.publish(doors.links)
+        facts = _facts(gateway, doors)
         with _announced(Path(facts["data_dir"]) / "server.json", facts):
             log.info("server.ready", **facts)
             ready(facts)
@@ -157,12 +153,13 @@ def calm_collector() -> None:
     gc.set_threshold(*COLLECT_AFTER)
 
 
-def _facts(gateway: Gateway, admin: socket.socket) -> dict[str, Any]:
+def _facts(gateway: Gateway, doors: Doors) -> dict[str, Any]:
     return {
         "public": gateway.public_url,
-        "admin": f"http://{ADMIN_HOST}:{address_of(admin)[1]}",
+        "admin": doors.admin_url,
         "data_dir": str(gateway.settings.data_dir.expanduser().resolve()),
         "pid": os.getpid(),
+        "tls": gateway.tls,
         "gateways": gateway.settings.gateways,
         "auth": gateway.settings.auth,
         "version": __version__,

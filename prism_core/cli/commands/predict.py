@@ -15,6 +15,7 @@ from prism_core.cli.client import admin, parse_reference, problem_of
 from prism_core.cli.media import JSON, MEDIA_TYPES, media_type_of
 from prism_core.cli.models import model_argument, version_option
 from prism_core.cli.options import Common, command
+from prism_core.cli.trusting import verification
 from prism_core.errors import Unauthorized
 
 # Keys by which a JSON body is one already; anything else is rows.
@@ -104,14 +105,19 @@ def _post(url: str, body: bytes, headers: dict[str, str], query: dict[str, str],
     """Send a request; only a ``shared`` link of somebody else may need the environment's proxy."""
     import httpx
 
-    from prism_core.cli.client import CONNECT_S, READ_S, ServerNotFound
+    from prism_core.cli.client import CONNECT_S, READ_S, ServerNotFound, not_believed
 
     try:
         timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
         # `params=` would drop the query that a shared link may carry.
         target = httpx.URL(url).copy_merge_params(query)
-        response = httpx.post(target, content=body, headers=headers, timeout=timeout, trust_env=shared)
+        verify = verification(url, Common.of())
+        response = httpx.post(
+            target, content=body, headers=headers, timeout=timeout, trust_env=shared, verify=verify
+        )
     except (httpx.HTTPError, httpx.InvalidURL) as error:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            raise not_believed(url, error) from error
         raise ServerNotFound(f"No server answers at {url}: {error}.") from error
     if response.is_error:
         refused = problem_of(response)

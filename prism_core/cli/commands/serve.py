@@ -19,9 +19,13 @@ from prism_core.errors import ConfigError
 if TYPE_CHECKING:
     from prism_core.settings import Settings
 
+# Of the section `tls`, which has a flag for each.
+TLS_KEYS = ("mode", "cert", "key", "client_ca")
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _PORT = click.IntRange(0, 65535)
+_PATH = click.Path(dir_okay=False)
 
 _OPTIONS = (
     click.option(
@@ -29,10 +33,31 @@ _OPTIONS = (
     ),
     click.option("--port", metavar="N", type=_PORT, help="Public port, 0 for a free one.  [default: 8000]"),
     click.option(
+        "--admin-host",
+        metavar="ADDR",
+        help="Address of the admin API; others want TLS.  [default: 127.0.0.1]",
+    ),
+    click.option(
         "--admin-port",
         metavar="N",
         type=_PORT,
-        help="Port of the admin API on 127.0.0.1, 0 for a free one.  [default: 8001]",
+        help="Port of the admin API, 0 for a free one.  [default: 8001]",
+    ),
+    click.option(
+        "--tls",
+        "tls_mode",
+        type=click.Choice(["off", "self-signed"]),
+        help="self-signed: encrypt, with a certificate of a local authority; see `prism trust`.",
+    ),
+    click.option(
+        "--tls-cert", metavar="FILE", type=_PATH, help="Encrypt with this certificate (PEM, with its chain)."
+    ),
+    click.option("--tls-key", metavar="FILE", type=_PATH, help="The key of that certificate (PEM)."),
+    click.option(
+        "--tls-client-ca",
+        metavar="FILE",
+        type=_PATH,
+        help="Serve only clients with a certificate of this authority (PEM).",
     ),
     click.option(
         "--gateways",
@@ -112,6 +137,9 @@ def settings_of(
     if plugins and no_plugins:
         raise click.UsageError("Give --plugins or --no-plugins, not both.")
     given = {key: value for key, value in flags.items() if value is not None}
+    tls = {key: given.pop(f"tls_{key}") for key in TLS_KEYS if f"tls_{key}" in given}
+    if tls:
+        given["tls"] = tls
     if common.data_dir:
         given["data_dir"] = str(common.data_dir)
     if no_plugins:

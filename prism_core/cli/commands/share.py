@@ -12,7 +12,7 @@ import rich_click as click
 
 from prism_core.cli.announce import announce, result
 from prism_core.cli.client import AdminClient, admin, running_server
-from prism_core.cli.commands.serve import run, serve_options, settings_of
+from prism_core.cli.commands.serve import TLS_KEYS, run, serve_options, settings_of
 from prism_core.cli.commands.upload import upload_options, uploaded
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
@@ -22,6 +22,7 @@ from prism_core.errors import ConfigError, PrismError
 SERVER_FLAGS = (
     "host",
     "port",
+    "admin_host",
     "admin_port",
     "gateways",
     "auth",
@@ -30,6 +31,7 @@ SERVER_FLAGS = (
     "no_plugins",
     "log_level",
     "access_log",
+    *(f"tls_{key}" for key in TLS_KEYS),
 )
 
 
@@ -111,7 +113,7 @@ def _tell(artifact: str, options: dict[str, Any], common: Common) -> None:
     if common.json:
         write_json(result(version) | ({"key": key} if key else {}))
         return
-    announce(version, options["example"], public, key)
+    announce(version, options["example"], public, common, key)
     if key:
         click.echo(f"Key: {click.style(key, bold=True)}\nIt is shown this once; `prism keys` makes more.")
     elif auth == "none":

@@ -137,7 +137,7 @@ def upload(artifact: str, **options: Any) -> None:
     if common.json:
         write_json(result(version))
     else:
-        announce(version, options["example"], public)
+        announce(version, options["example"], public, common)
 
 
 def uploaded(common: Common, artifact: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:

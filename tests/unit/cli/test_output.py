@@ -109,7 +109,7 @@ def test_an_upload_is_announced_with_its_link_and_a_line_to_paste(capsys, tmp_pa
     example = tmp_path / "my rows.json"
     version = {"model": "churn", "version": 1, "url": URL, "warnings": ["old scikit-learn"]}
 
-    announce(version, example, "http://127.0.0.1:1")
+    announce(version, example, "http://127.0.0.1:1", Common())
 
     out, err = capsys.readouterr()
     assert "Model deployed successfully." in out
@@ -123,7 +123,7 @@ def test_an_upload_is_announced_with_its_link_and_a_line_to_paste(capsys, tmp_pa
 def test_bytes_that_were_there_already_are_announced_as_such(capsys, tmp_path):
     version = {"model": "churn", "version": 2, "url": URL, "warnings": [], "duplicate": True}
 
-    announce(version, tmp_path / "rows.csv", "")
+    announce(version, tmp_path / "rows.csv", "", Common())
 
     assert "already version 2 of churn" in capsys.readouterr().out
 

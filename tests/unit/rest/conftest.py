@@ -77,6 +77,7 @@ class FakeGateway:
     service: Any = None
     token: str = TOKEN
     public_url: str = PUBLIC_URL
+    tls: dict[str, str] | None = None
     registry: Registry = attrs.field(factory=lambda: Registry(lambda event: None))
     known: dict[str, ModelInfo] = attrs.field(factory=dict)
     calls: list[tuple[Any, ...]] = attrs.field(factory=list)
