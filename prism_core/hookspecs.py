@@ -180,11 +180,14 @@ def prism_fetch_artifact(uri: str, directory: Path) -> Path | None:
 
 
 @hookspec
-def prism_inspect_artifact(artifact: Artifact, loader: Loader) -> Iterable[Finding]:  # type: ignore[empty-body]
+def prism_inspect_artifact(  # type: ignore[empty-body]
+    artifact: Artifact, loader: Loader, trust: tuple[str, ...]
+) -> Iterable[Finding]:
     """Look at an artifact before anything of it is launched, and say what you find.
 
-    Runs in the gateway: it must not execute anything of the artifact. An exception counts
-    as a blocking finding.
+    Runs in the gateway: it must not execute anything of the artifact. ``trust`` are the names
+    that the owner admits for this artifact. An `ArtifactError` ends the upload as it is, any
+    other exception counts as a blocking finding.
     """
 
 

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 import structlog
 
-from prism_core.errors import ConfigError, UnsafeArtifact
+from prism_core.errors import ArtifactError, ConfigError, UnsafeArtifact
 from prism_core.manifest import Manifest
 from prism_core.plugins import PluginSet
 from prism_core.specs import Artifact, Finding, Loader, Severity
@@ -21,20 +21,26 @@ log = structlog.get_logger("prism.deploy")
 OF_EVERY_MODEL = ("alias", "isolation", "loader", "name", "optimize", "replicas", "threads")
 
 
-def inspect(plugins: PluginSet, artifact: Artifact, loader: Loader) -> tuple[str, ...]:
+def inspect(
+    plugins: PluginSet, artifact: Artifact, loader: Loader, trust: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """Ask every inspector about an artifact; return the warnings.
 
     Raises
     ------
     UnsafeArtifact
         If one blocks; an inspector that fails blocks too.
+    ArtifactError
+        If one raises it.
     """
     findings: list[Finding] = []
     for implementation in plugins.hooks.prism_inspect_artifact.get_hookimpls():
         try:
             # One at a time and not through the hook, so that a failure has a name.
-            arguments = {"artifact": artifact, "loader": loader}
+            arguments = {"artifact": artifact, "loader": loader, "trust": trust}
             findings += implementation.function(*(arguments[name] for name in implementation.argnames)) or ()
+        except ArtifactError:
+            raise
         except Exception as error:
             log.exception("inspector.failed", plugin=implementation.plugin_name)
             text = f"Inspector {implementation.plugin_name!r} failed: {type(error).__name__}: {error}"
@@ -47,6 +53,23 @@ def inspect(plugins: PluginSet, artifact: Artifact, loader: Loader) -> tuple[str
             details={"findings": [attrs.asdict(f) for f in findings]},
         )
     return tuple(f.message for f in findings if f.severity is Severity.WARNING)
+
+
+def admitted(
+    loader: Loader, options: Mapping[str, Any], trust: tuple[str, ...]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return a version's options, and all names that are trusted for it.
+
+    These are its `Manifest.trust`, which is written into the audit log. As the option ``trust`` of a
+    loader that has one they reach the replica; said as that option they are here too.
+
+    Raises
+    ------
+    ConfigError
+        For a wrong option.
+    """
+    checked = checked_options(loader, options, trust)
+    return checked, tuple(checked["trust"]) if "trust" in _known(loader) and "trust" in checked else trust
 
 
 def checked_options(
@@ -63,9 +86,9 @@ def checked_options(
     ConfigError
         For a wrong value, or a name that the loader does not know.
     """
-    known = {field.name for field in attrs.fields(loader.options)}
+    known = _known(loader)
     if trust and "trust" in known:
-        options = {**options, "trust": trust}
+        options = {**options, "trust": tuple(dict.fromkeys((*trust, *options.get("trust", ()))))}
     for name, value in options.items():
         if name not in known and not isinstance(value, Mapping):
             raise ConfigError(
@@ -79,6 +102,10 @@ def checked_options(
     # As JSON gives them back: a version must look the same before and after it was stored.
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(chosen))
     return plain
+
+
+def _known(loader: Loader) -> set[str]:
+    return {field.name for field in attrs.fields(loader.options)}
 
 
 def _instead_of(name: str, known: set[str]) -> str:

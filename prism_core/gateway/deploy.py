@@ -20,7 +20,7 @@ import attrs
 import structlog
 
 from prism_core.errors import DeployError, IllegalTransition, InvalidParameter, PrismError
-from prism_core.gateway.admission import checked_options, essence, inspect
+from prism_core.gateway.admission import admitted, essence, inspect
 from prism_core.gateway.auditing import Audit, code_of, version_of
 from prism_core.gateway.lane import Head, Lane, signature_of
 from prism_core.gateway.lifecycle import State
@@ -151,6 +151,7 @@ class Uploads:
         artifact = Artifact(kept.path, request.filename or name, limits)
         loader = self.operator.plugins.choose_loader(artifact, request.loader)
         backend = request.isolation or self.operator.settings.isolation
+        options, trust = admitted(loader, request.options, request.trust)
         return Manifest(
             model=name,
             version=self._next_number(name),
@@ -160,7 +161,7 @@ class Uploads:
             digest=kept.digest,
             size_bytes=kept.size_bytes,
             created=time.time(),
-            options=checked_options(loader, request.options, request.trust),
+            options=options,
             deterministic=loader.deterministic,
             row_independent=loader.row_independent,
             isolation=backend,
@@ -174,9 +175,9 @@ class Uploads:
             memory_estimate_bytes=request.memory_estimate_bytes,
             memory_limit_bytes=request.memory_limit_bytes,
             preload=request.preload,
-            trust=request.trust,
+            trust=trust,
             batching=request.batching,
-            warnings=inspect(self.operator.plugins, artifact, loader),
+            warnings=inspect(self.operator.plugins, artifact, loader, trust),
             optimize=request.optimize or self.operator.settings.optimize or "off",
         )
 

@@ -13,7 +13,7 @@ import joblib
 import pytest
 from sklearn.linear_model import LinearRegression
 
-from prism_core.plugin import Artifact, Severity
+from prism_core.plugin import Artifact
 from prism_sklearn import prism_inspect_artifact, prism_loaders
 from prism_sklearn.content import PREFIX_BYTES, opening, recognises
 
@@ -73,7 +73,7 @@ def test_looking_executes_nothing(save, tmp_path):
 
     artifact = save(pickle.dumps(Payload()))
     recognises(artifact)
-    list(prism_inspect_artifact(artifact, next(iter(prism_loaders()))))
+    list(prism_inspect_artifact(artifact, next(iter(prism_loaders())), ()))
 
     assert not (tmp_path / "touched").exists()
 
@@ -82,18 +82,6 @@ def test_a_bomb_is_opened_no_further_than_its_first_bytes(save):
     bomb = bz2.compress(b"\0" * (1 << 26))
 
     assert len(opening(save(bomb))) <= PREFIX_BYTES
-
-
-def test_a_pickle_is_reported_to_run_code_and_skops_is_not(save, tmp_path, line):
-    import skops.io
-
-    loader = next(iter(prism_loaders()))
-    skops.io.dump(line, tmp_path / "m.skops")
-    (finding,) = prism_inspect_artifact(save(line), loader)
-
-    assert finding.severity is Severity.INFO
-    assert "runs whatever code" in finding.message
-    assert not list(prism_inspect_artifact(Artifact(tmp_path / "m.skops", "m.skops"), loader))
 
 
 def test_importing_the_plugin_imports_no_framework():

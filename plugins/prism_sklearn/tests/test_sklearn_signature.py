@@ -170,7 +170,7 @@ def lengths(table):
 def test_a_trial_decides_what_a_function_takes(load, customers):
     columns = make_column_transformer((FunctionTransformer(lengths), ["plan"]), ("passthrough", ["tenure"]))
     pipeline = make_pipeline(columns, LinearRegression()).fit(customers, customers["tenure"])
-    model = load(pipeline, datatypes={"tenure": "FP64"})
+    model = load(pipeline, datatypes={"tenure": "FP64"}, trust=(f"{__name__}:lengths",))
 
     assert {n: s.datatype for n, s in inputs(model).items()} == {"plan": "BYTES", "tenure": "FP64"}
 
@@ -195,7 +195,7 @@ def test_targets_with_other_classes_answer_apart(load, x, y):
 
 
 def test_a_duck_is_taken_at_its_word(load):
-    model = load(Duck())
+    model = load(Duck(), trust=(f"{__name__}:Duck",))
 
     assert model.signature.inputs[0].shape == (-1, -1)
     assert model.predict(Batch({"input": np.ones((2, 5))}))["predictions"].tolist() == [5, 5]

@@ -99,7 +99,10 @@ _OPTIONS = (
     ),
     click.option("--threads", metavar="N", type=click.IntRange(1), help="How many threads each may use."),
     click.option(
-        "--trust", multiple=True, metavar="NAME", help="Admit this name in a pickle; may be repeated."
+        "--trust",
+        multiple=True,
+        metavar="MODULE:NAME",
+        help="Admit this name in a pickle or skops file; may be repeated.",
     ),
     click.option("--isolation", default="", metavar="NAME", help="Where replicas run; see `prism doctor`."),
     click.option(

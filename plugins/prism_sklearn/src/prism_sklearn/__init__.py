@@ -21,10 +21,9 @@ from prism_core.plugin import (
     Finding,
     Loader,
     Optimizer,
-    Severity,
     hookimpl,
 )
-from prism_sklearn.content import is_skops, recognises
+from prism_sklearn.content import recognises
 from prism_sklearn.options import SklearnOptions
 
 __all__ = ["SklearnOptions", "prism_inspect_artifact", "prism_loaders", "prism_optimizers"]
@@ -132,12 +131,9 @@ def prism_loaders() -> Iterator[Loader]:
 
 
 @hookimpl
-def prism_inspect_artifact(artifact: Artifact, loader: Loader) -> Iterator[Finding]:
-    """Say of a pickle that it runs code, and where."""
-    if loader.name == "sklearn" and not is_skops(artifact):
-        yield Finding(
-            Severity.INFO,
-            f"{artifact.name} is a pickle: loading it runs whatever code its author put in.",
-            hint="It is loaded in the model's own isolated process only. Upload files that you trust, or "
-            "save with skops.io.dump(model, 'model.skops'), which lists its types before it loads.",
-        )
+def prism_inspect_artifact(artifact: Artifact, loader: Loader, trust: tuple[str, ...]) -> Iterator[Finding]:
+    """Look through a pickle or skops file, and block it if it would do what no model needs."""
+    if loader.name == "sklearn":
+        from prism_sklearn.audit import findings
+
+        yield from findings(artifact, trust)

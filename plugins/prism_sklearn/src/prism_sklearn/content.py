@@ -5,18 +5,14 @@ Runs in the gateway on hostile bytes: reads and decompresses no more than `PREFI
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import re
 import zipfile
 import zlib
-from collections.abc import Callable
 
 from prism_core.plugin import Artifact
+from prism_sklearn.unpacking import COMPRESSIONS, compression_of
 
 PREFIX_BYTES = 1 << 16
-# An lzma header may ask for a dictionary of 4 GB.
-_LZMA_MEMORY_BYTES = 1 << 27
 
 SUFFIXES = (".pkl", ".pickle", ".joblib", ".skops")
 
@@ -26,40 +22,6 @@ _PICKLE = re.compile(rb"\x80[\x02-\x05]|c[\w.]+\r?\n[\w.]+\r?\n")
 _OLD_CONTAINER = re.compile(rb"\((?:dp|lp|l|d|i)\w*\n|[\]\}]q\x00")
 
 
-def _inflate(data: bytes) -> bytes:
-    return zlib.decompressobj(wbits=47).decompress(data, PREFIX_BYTES)
-
-
-def _bunzip(data: bytes) -> bytes:
-    return bz2.BZ2Decompressor().decompress(data, PREFIX_BYTES)
-
-
-def _unlzma(data: bytes) -> bytes:
-    return lzma.LZMADecompressor(memlimit=_LZMA_MEMORY_BYTES).decompress(data, PREFIX_BYTES)
-
-
-def _unlz4(data: bytes) -> bytes:
-    from lz4.frame import LZ4FrameDecompressor
-
-    return bytes(LZ4FrameDecompressor().decompress(data, PREFIX_BYTES))
-
-
-# joblib's compressions by magic number: zlib, gzip, bz2, xz, lzma, lz4.
-_COMPRESSIONS: dict[bytes, Callable[[bytes], bytes]] = {
-    b"\x78": _inflate,
-    b"\x1f\x8b": _inflate,
-    b"BZh": _bunzip,
-    b"\xfd7zXZ\x00": _unlzma,
-    b"\x5d\x00": _unlzma,
-    b"\x04\x22\x4d\x18": _unlz4,
-}
-
-
-def compression_of(head: bytes) -> bytes | None:
-    """Return the magic number of a compression that joblib writes, or None."""
-    return next((magic for magic in _COMPRESSIONS if head.startswith(magic)), None)
-
-
 def opening(artifact: Artifact) -> bytes:
     """Return up to `PREFIX_BYTES` of the content, decompressed; b"" where that fails."""
     raw = artifact.head(PREFIX_BYTES)
@@ -67,7 +29,7 @@ def opening(artifact: Artifact) -> bytes:
     if magic is None:
         return raw
     try:
-        return _COMPRESSIONS[magic](raw)
+        return bytes(COMPRESSIONS[magic]().decompress(raw, PREFIX_BYTES))
     except Exception:  # each library has its own errors for damaged data, and lz4 may be absent
         return b""
 

@@ -6,17 +6,20 @@ The only module that executes what a file says.
 from __future__ import annotations
 
 import mmap
-import pickle
 import re
 import sys
 import warnings
 from typing import Any
 
 from prism_core.plugin import Artifact, ModelLoadFailed, PrismError, UnsafeArtifact
-from prism_sklearn.content import compression_of, is_skops, looks_pickled, opening
+from prism_sklearn.audit import findings
+from prism_sklearn.audit.admitted import Admitted
+from prism_sklearn.content import is_skops, looks_pickled, opening
 from prism_sklearn.model import SklearnModel
 from prism_sklearn.options import SklearnOptions
 from prism_sklearn.outputs import METHODS
+from prism_sklearn.restricted import Names, read
+from prism_sklearn.unpacking import compression_of, opened
 from prism_sklearn.walk import is_fitted
 
 _TRAINED_WITH = re.compile(rb"_sklearn_version.{1,8}?(\d+\.\d+[\w.]*)", re.DOTALL)
@@ -33,7 +36,7 @@ def load(artifact: Artifact, options: SklearnOptions) -> SklearnModel:
     ModelLoadFailed
         If the file is damaged, needs what is not installed, or holds no fitted estimator.
     UnsafeArtifact
-        If a skops file holds types that nobody trusted.
+        If it uses names that are neither admitted nor trusted.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -47,7 +50,7 @@ def load(artifact: Artifact, options: SklearnOptions) -> SklearnModel:
 def read_estimator(artifact: Artifact, options: SklearnOptions) -> Any:
     """Return what ``artifact`` holds; raises as `load` does."""
     try:
-        return _read_skops(artifact, options) if is_skops(artifact) else _read_pickle(artifact)
+        return (_read_skops if is_skops(artifact) else _read_pickle)(artifact, options)
     except PrismError:
         raise
     except ModuleNotFoundError as error:
@@ -64,17 +67,14 @@ def read_estimator(artifact: Artifact, options: SklearnOptions) -> Any:
         ) from error
 
 
-def _read_pickle(artifact: Artifact) -> Any:
+def _read_pickle(artifact: Artifact, options: SklearnOptions) -> Any:
     content = opening(artifact)
-    raw = artifact.head(64)
-    if compression_of(raw) is None and not looks_pickled(content):
+    if not looks_pickled(content):
         raise _no_pickle(artifact, content)
-    if compression_of(raw) is None and not _written_by_joblib(artifact):
-        with artifact.path.open("rb") as file:
-            return pickle.load(file)
-    import joblib
-
-    return joblib.load(artifact.path)
+    names = Names(Admitted.of(options.trust), artifact.name)
+    with opened(artifact) as (file, size):
+        # What is compressed cannot be searched for arrays before it is read.
+        return read(file, names, plain=size is not None and not _written_by_joblib(artifact))
 
 
 def _written_by_joblib(artifact: Artifact) -> bool:
@@ -89,7 +89,10 @@ def _no_pickle(artifact: Artifact, content: bytes) -> ModelLoadFailed:
             f"{artifact.name!r} is a Git LFS pointer, not the model itself.",
             hint="Run `git lfs pull`, then upload again.",
         )
-    what = "is empty" if not content else f"is no pickle: it begins with {content[:16]!r}"
+    if compression_of(artifact.head(8)):
+        what = "is compressed, and no pickle is in it that can be read"
+    else:
+        what = f"is no pickle: it begins with {content[:16]!r}" if content else "is empty"
     return ModelLoadFailed(
         f"{artifact.name!r} {what}.",
         hint="Save the fitted estimator with joblib.dump(model, 'model.joblib').",
@@ -104,32 +107,10 @@ def _read_skops(artifact: Artifact, options: SklearnOptions) -> Any:
             f"{artifact.name!r} is a skops file and skops is not installed.",
             hint="Install it beside the server: pip install 'prism-sklearn[skops]'.",
         ) from error
-    found = io.get_untrusted_types(file=artifact.path)
-    unknown = [name for name in found if name not in options.trust and not _is_ours(name)]
-    if unknown:
-        raise UnsafeArtifact(
-            f"{artifact.name!r} holds types that nobody trusted: {', '.join(unknown)}.",
-            hint="If they are yours, upload with " + " ".join(f"--trust {name}" for name in unknown) + ".",
-            details={"types": unknown},
-        )
-    return io.load(artifact.path, trusted=found)
-
-
-def _is_ours(name: str) -> bool:
-    """Tell whether ``name`` is a class that scikit-learn itself defines.
-
-    The prefix alone proves nothing: ``sklearn.datasets._base.os.system`` has it too.
-    """
-    import importlib
-
-    module_name, _, attribute = name.rpartition(".")
-    if module_name.partition(".")[0] != "sklearn":
-        return False
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError):
-        return False
-    return isinstance(found, type) and found.__module__.partition(".")[0] == "sklearn"
+    blocking = list(findings(artifact, options.trust))
+    if blocking:
+        raise UnsafeArtifact(" ".join(one.message for one in blocking), hint=blocking[0].hint)
+    return io.load(artifact.path, trusted=io.get_untrusted_types(file=artifact.path))
 
 
 def _missing_module(error: ModuleNotFoundError, artifact: Artifact) -> ModelLoadFailed:

@@ -19,7 +19,7 @@ class SklearnOptions:
     datatypes
         Datatypes of columns that the model does not tell, for instance ``{"when": "BYTES"}``.
     trust
-        Types outside scikit-learn that a ``.skops`` file may hold, by their full names.
+        Names that this file may use beside those that scikit-learn needs, as ``module:name``.
     """
 
     outputs: str = ""

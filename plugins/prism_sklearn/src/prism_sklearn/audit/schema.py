@@ -1,0 +1,123 @@
+"""The names in a skops file: those of its ``schema.json``, held against the same list."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from prism_core.plugin import Artifact
+from prism_sklearn.audit.admitted import Admitted, canonical
+from prism_sklearn.audit.judging import Auditor
+from prism_sklearn.audit.source import Refused
+from prism_sklearn.audit.values import Kind
+
+_SCHEMA = "schema.json"
+# As an object it takes some ten times that; the arrays of a model are files of their own.
+_SCHEMA_BYTES = 64 << 20
+
+# What each kind of node makes: by calling the class that it names, or by `__new__`, or not at all.
+_NODES: dict[str, tuple[str, ...]] = {
+    "BytearrayNode": ("builtins.bytearray",),
+    "BytesNode": ("builtins.bytes", "numpy.bytes_"),
+    "ConstructorFromReduceNode": (
+        "builtins.range", "builtins.complex", "datetime.date", "datetime.datetime", "datetime.time",
+        "datetime.timedelta", "datetime.timezone", "decimal.Decimal", "pandas.Interval",
+    ),
+    "DTypeNode": ("numpy.dtype",),
+    "DefaultDictNode": ("collections.defaultdict",),
+    "DictNode": (
+        "builtins.dict", "collections.Counter", "collections.OrderedDict", "sklearn.utils._bunch.Bunch",
+    ),
+    "JsonNode": ("builtins.str", "builtins.int", "builtins.float", "builtins.bool", "builtins.NoneType"),
+    "ListNode": ("builtins.list",),
+    "MaskedArrayNode": ("numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"),
+    "PartialNode": ("functools.partial",),
+    "RandomGeneratorNode": ("numpy.random._generator.Generator",),
+    "RandomStateNode": ("numpy.random.mtrand.RandomState",),
+    "SetNode": ("builtins.set", "builtins.frozenset"),
+    "SliceNode": ("builtins.slice",),
+    "TreeNode": ("sklearn.tree._tree.Tree",),
+    "TupleNode": ("builtins.tuple",),
+}  # fmt: skip
+# Nodes that make something of whatever they name: only of names of this kind, below this path.
+_KINDS: dict[str, tuple[tuple[Kind, ...], str]] = {
+    "CachedNode": ((Kind.CLASS, Kind.CALLED, Kind.VALUE), ""),
+    "FunctionNode": ((Kind.CLASS, Kind.CALLED, Kind.VALUE), ""),
+    "LossNode": ((Kind.CALLED,), "sklearn."),
+    "NdArrayNode": ((Kind.VALUE,), "numpy."),
+    "ObjectNode": ((Kind.CLASS,), ""),
+    "SparseMatrixNode": ((Kind.CLASS,), "scipy.sparse."),
+    "TypeNode": ((Kind.CLASS, Kind.CALLED, Kind.VALUE), ""),
+}
+
+
+def names_of(artifact: Artifact, auditor: Auditor) -> Refused | None:
+    """Judge every name of a skops file; return what no skops writes.
+
+    Raises
+    ------
+    ArtifactTooLarge
+        If it unpacks to more than the limits allow.
+    """
+    try:
+        with zipfile.ZipFile(artifact.path) as archive:
+            _check_sizes(artifact, archive)
+            schema = json.loads(archive.read(_SCHEMA))
+        return _judge(schema, auditor)
+    except (
+        KeyError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        return Refused(0, f"it cannot be read: {type(error).__name__}: {error}")
+
+
+def _check_sizes(artifact: Artifact, archive: zipfile.ZipFile) -> None:
+    """Hold what the members say of their sizes against the limits; reading one gives no more than that."""
+    size = artifact.path.stat().st_size
+    artifact.limits.check_unpacked(size, sum(member.file_size for member in archive.infolist()))
+    if archive.getinfo(_SCHEMA).file_size > _SCHEMA_BYTES:
+        raise ValueError(f"its schema has more than {_SCHEMA_BYTES >> 20} MB")
+
+
+def _judge(schema: Any, auditor: Auditor) -> Refused | None:
+    for node in _nodes(schema):
+        loader, module, name = (node.get(key) for key in ("__loader__", "__module__", "__class__"))
+        if not isinstance(loader, str) or not isinstance(module, str) or not isinstance(name, str):
+            return Refused(0, "it has a node without a name")
+        if loader == "MethodNode":
+            content = node.get("content")
+            name = f"{name}.{content.get('func') if isinstance(content, dict) else ''}"
+        if not makes(auditor.admitted, loader, module, name):
+            auditor.report(module, name)
+    return None
+
+
+def makes(admitted: Admitted, loader: str, module: str, name: str) -> bool:
+    """Tell whether a node of this kind may make something of this name."""
+    kind = admitted.kind(module, name)
+    if kind is Kind.TRUSTED:
+        return True
+    path = canonical(module, name)
+    kinds, below = _KINDS.get(loader, ((), ""))
+    return path in _NODES.get(loader, ()) or (kind in kinds and path.startswith(below))
+
+
+def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
+    """Yield everything that skops could take for a node."""
+    waiting = [schema]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if "__loader__" in value or "__class__" in value or "__module__" in value:
+                yield value
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
