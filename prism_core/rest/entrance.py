@@ -22,6 +22,7 @@ REFUSED = "prism.refused"
 OPEN = frozenset({"/v1/health", "/health/live", "/health/ready"})
 # They show what the caller may see, so any caller may ask.
 LISTS = frozenset({"/v1/models", "/v1/models/status", "/openapi.json"})
+_PRIVATE = b"cache-control: private\r\n"
 _OF_A_MODEL = re.compile(r"/(?:model|v1/models)/([^/]+)(?:/.*)?")
 
 
@@ -66,7 +67,9 @@ class Entrance:
             await send({"type": "http.response.body", "body": body})
             return
         scope[ENTRY] = entry
-        await self._app(scope, receive, _with_lines(send, entry.lines) if entry.lines else send)
+        # A shared cache knows that `Authorization` makes an answer private, and nothing of X-API-Key.
+        lines = entry.lines + _PRIVATE if self._door.identity is not None else entry.lines
+        await self._app(scope, receive, _with_lines(send, lines) if lines else send)
 
 
 def _with_lines(send: Any, lines: bytes) -> Any:

@@ -247,3 +247,51 @@ def test_share_makes_a_key_and_prints_a_line_that_works(tmp_path, models):
         process.send_signal(signal.SIGTERM)
         process.wait(30)
         process.stdout.close()
+
+
+# --- the admin routes and the command line ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"models": "m"},
+        {"models": ["../m"]},
+        {"scopes": ["admin"]},
+        {"scopes": []},
+        {"rate": "often"},
+        {"quota": -1},
+        {"quota": "many"},
+        {"expires_s": -1},
+        {"name": 7},
+    ],
+    ids=str,
+)
+def test_a_key_that_cannot_be_is_not_made(server, wish):
+    token = (server.data_dir / "admin-token").read_text()
+    url = f"{server.facts['admin']}/admin/v1/keys"
+    before = httpx.get(url, headers=bearer(token)).json()
+    refused = httpx.post(url, json=wish, headers=bearer(token))
+
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid_parameter")
+    assert httpx.get(url, headers=bearer(token)).json() == before
+
+
+def test_predict_on_the_command_line_takes_a_key(server, make_key):
+    _, key = make_key("m")
+    link, rows = f"{server.url}/model/m/predict", ("--input", "[[1.0]]", "--json")
+    without = server.run("predict", link, *rows, check=False)
+
+    assert json.loads(server.run("predict", link, *rows, "--key", key).stdout)["predictions"] == [2.0]
+    assert without.returncode == 1
+    assert "PRISM_KEY" in json.loads(without.stderr)["error"]["hint"]
+
+
+def test_what_is_said_of_unknown_models_and_keys(server):
+    made = server.run("keys", "create", "--model", "chrun")
+    revoked = server.run("keys", "revoke", "ffffffff", check=False)
+
+    assert "There is no model 'chrun' yet." in made.stderr
+    assert made.stdout.startswith("prism_")
+    assert revoked.returncode == 1
+    assert "prism keys list" in revoked.stderr

@@ -24,6 +24,9 @@ ALL_ROUTES = [
     *((method, path) for method, path, _, _ in CHANGES),
     *(("GET", path) for path in LOOKS),
     ("POST", "/upload?spec={}"),
+    ("GET", "/keys"),
+    ("POST", "/keys"),
+    ("DELETE", "/keys/ab12cd34"),
     ("GET", "/events"),
     ("GET", "/nowhere"),
 ]

@@ -95,6 +95,7 @@ async def test_a_page_is_counted_and_its_answer_says_so(caller, keeper):
     answers = [await caller.get("/model/churn") for _ in range(2)]
 
     assert [answer.headers["x-count"] for answer in answers] == ["1", "2"]
+    assert answers[0].headers["cache-control"] == "private"
     assert [(call.model, call.verb, call.caller.id) for call in keeper.calls] == [
         ("churn", "read", "key:1")
     ] * 2

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prism_core.errors import Forbidden
 from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.callers.door import Door
+from prism_core.gateway.callers.keys import KeyTable, KeyWish, new_key
 from prism_core.gateway.service import PredictService
 from prism_core.rest.accepting import _server
 from prism_core.rest.access import AccessLog
@@ -254,25 +255,57 @@ KINDS = {
 }
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=8),
-    st.lists(st.floats(0, 1), max_size=6),
+CUTS = st.lists(st.floats(0, 1), max_size=6)
+ANY_PIECES = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-def test_any_requests_in_any_pieces_are_answered_alike_and_in_order(scene_of, kinds, cuts):
+
+
+def some_of(kinds):
+    return st.lists(st.sampled_from(sorted(kinds)), min_size=1, max_size=8)
+
+
+async def check_alike(scene_of, requests, cuts, door=None):
     """The oracle is a connection of its own for each request, which knows no short way."""
+    stream = b"".join(requests)
+    places = sorted({0, len(stream), *(int(cut * len(stream)) for cut in cuts)})
+    pieces = [stream[a:b] for a, b in pairwise(places)]
+    expected = []
+    for one in requests:
+        expected += await Connection(scene_of(deterministic=False), door, short=False).send(one)
+    connection = Connection(scene_of(deterministic=False), door)
+    assert await connection.send(*pieces) == expected
+    return expected
 
-    async def run():
-        stream = b"".join(KINDS[kind] for kind in kinds)
-        places = sorted({0, len(stream), *(int(cut * len(stream)) for cut in cuts)})
-        pieces = [stream[a:b] for a, b in pairwise(places)]
-        expected = []
-        for kind in kinds:
-            expected += await Connection(scene_of(deterministic=False), short=False).send(KINDS[kind])
-        connection = Connection(scene_of(deterministic=False))
-        assert await connection.send(*pieces) == expected
 
-    asyncio.run(run())
+@ANY_PIECES
+@given(some_of(KINDS), CUTS)
+def test_any_requests_in_any_pieces_are_answered_alike_and_in_order(scene_of, kinds, cuts):
+    asyncio.run(check_alike(scene_of, [KINDS[kind] for kind in kinds], cuts))
+
+
+(ALL, OPENS_ALL), (ONE, OPENS_ONE), (NONE, OPENS_NONE) = (
+    new_key(KeyWish(models=models), 0.0) for models in ((), ("m",), ("other",))
+)
+# How a caller shows who it is -> what each of these requests is answered.
+CALLERS = {
+    "nobody": ((), 401),
+    "wrong": (("X-API-Key: prism_wrong",), 401),
+    "all": ((f"Authorization: Bearer {OPENS_ALL}",), 200),
+    "one": ((f"X-API-Key: {OPENS_ONE}",), 200),
+    "another": ((f"Authorization: Bearer {OPENS_NONE}",), 403),
+    "two": ((f"Authorization: Bearer {OPENS_ALL}", f"Authorization: Bearer {OPENS_ALL}"), 401),
+}
+
+
+@ANY_PIECES
+@given(some_of(CALLERS), CUTS)
+def test_callers_on_one_connection_are_told_apart_alike_on_both_ways(scene_of, callers, cuts):
+    """As behind a proxy that sends the requests of many callers over one connection."""
+    requests = [request(b"[[1]]", *CALLERS[caller][0]) for caller in callers]
+    told = asyncio.run(check_alike(scene_of, requests, cuts, Door(identity=KeyTable([ALL, ONE, NONE]))))
+
+    assert [int(answer[0].split()[1]) for answer in told] == [CALLERS[caller][1] for caller in callers]
 
 
 async def test_pipelined_requests_wait_for_their_turn(connection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 
 import pytest
 from joserfc.jwk import KeySet, OctKey
@@ -165,3 +166,23 @@ async def test_what_must_be_set(settings, named):
     with pytest.raises(ConfigError, match=f"needs {named}."):
         async with open_tokens(settings):
             pass
+
+
+async def test_without_the_library_the_start_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "joserfc", None)
+    with pytest.raises(ConfigError, match="needs the package joserfc") as told:
+        async with open_tokens(OidcSettings("https://id.test", ("prism",))):
+            pass
+
+    assert "[server,oidc]" in told.value.hint
+
+
+async def test_a_fetch_that_never_ends_is_begun_again_soon(unfetched, issuer):
+    async def hang():
+        await asyncio.Event().wait()
+
+    unfetched._fetch = hang
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(unfetched.refresh(), 0.001)
+
+    assert unfetched.pause_s() < REFRESH_S
