@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from prism_core.testing.server import ServerProcess
 from tests.integration.callers.conftest import bearer, predict
 from tests.integration.gateways.conftest import followers, to_each
 from tests.integration.gateways.load import wait_until
 
 
-@pytest.fixture
-def server(make_server, models):
-    server = make_server("--auth", "keys")
-    server.upload(models / "2.pkl", "--name", "m")
-    return server
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, models):
+    data = tmp_path_factory.mktemp("keys") / "data"
+    with ServerProcess(data, "--auth", "keys", "--gateways", "2") as server:
+        server.upload(models / "2.pkl", "--name", "m")
+        yield server
 
 
 def test_a_key_is_valid_in_every_gateway_from_when_it_is_made_until_it_is_revoked(server):
-    for _ in range(3):
-        with to_each(server) as found:
-            clients = list(found.values())
+    with to_each(server) as found:
+        clients = list(found.values())
+        for _ in range(3):
             assert [predict(client).status_code for client in clients] == [401, 401]
             made = server.json("keys", "create", "--model", "m")
             assert [predict(client, made["key"]).status_code for client in clients] == [200, 200]
@@ -46,4 +48,7 @@ def test_use_in_a_follower_is_told_to_the_leader(server):
     with to_each(server) as clients:
         predict(list(clients.values())[1], made["key"])
 
-        wait_until(lambda: server.json("keys", "list")[0]["last_used"] is not None)
+        def last_used():
+            return {key["id"]: key["last_used"] for key in server.json("keys", "list")}[made["id"]]
+
+        wait_until(lambda: last_used() is not None)
