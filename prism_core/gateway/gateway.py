@@ -347,7 +347,7 @@ async def open_gateway(
             admin_token(data),
         )
         gateway.keys = await stack.enter_async_context(open_keyring(records, followers, audit))
-        door = open_leading_door(settings, plugins, gateway.keys, metrics, followers)
+        door = open_leading_door(settings, plugins, registry, gateway.keys, metrics, followers)
         gateway.door = await stack.enter_async_context(door)
         await _open_frontends(gateway, stack)
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))

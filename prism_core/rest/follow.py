@@ -72,8 +72,7 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         follower = await stack.enter_async_context(open_follower(channel, make_lanes, settings.limits))
         others = HandOn(start.private)
         stack.push_async_callback(others.close)
-        opening = open_following_door(settings, plugins, follower.callers, follower.rates)
-        door = await stack.enter_async_context(opening)
+        door = await stack.enter_async_context(open_following_door(settings, plugins, follower))
         access = await stack.enter_async_context(open_access(settings, door))
         limits = settings.limits
         front = PredictFront(

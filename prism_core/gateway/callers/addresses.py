@@ -14,8 +14,6 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 Network = IPv4Network | IPv6Network
 
-# What stands for a peer on a Unix socket, which has no address.
-UNIX = "unix"
 # Header -> how its value is read. A proxy writes one of them and passes the other on as it
 # came, so the owner says which.
 HEADERS = ("x-forwarded-for", "forwarded")
@@ -36,8 +34,7 @@ class Proxies:
     Parameters
     ----------
     trusted
-        Addresses and networks of proxies (``10.0.0.0/8``, ``::1``), and ``unix`` for
-        whoever is connected through a Unix socket.
+        Addresses and networks of proxies: ``10.0.0.0/8``, ``::1``.
     header
         One of `HEADERS`: the one that these proxies write.
 
@@ -48,9 +45,7 @@ class Proxies:
     """
 
     def __init__(self, trusted: Iterable[str], header: str = HEADERS[0]) -> None:
-        names = tuple(trusted)
-        self._networks = tuple(network_of(name) for name in names if name != UNIX)
-        self._unix = UNIX in names
+        self._networks = tuple(map(network_of, trusted))
         self._header = header
         self._read = _forwarded if header == "forwarded" else _x_forwarded_for
         self._peers: dict[str, bool] = {}
@@ -62,7 +57,7 @@ class Proxies:
         Parameters
         ----------
         client
-            The address at the other end of the connection, "" on a Unix socket.
+            The address at the other end of the connection.
         headers
             By lower-case name; those that came several times joined with a comma.
         """
@@ -94,8 +89,7 @@ class Proxies:
             if len(self._peers) >= REMEMBERED:
                 self._peers.clear()
             address = address_of(client)
-            trusted = self._trusts(address) if address else self._unix and not client
-            self._peers[client] = trusted
+            trusted = self._peers[client] = address is not None and self._trusts(address)
         return trusted
 
     def _trusts(self, address: IPv4Address | IPv6Address) -> bool:
@@ -113,7 +107,7 @@ def network_of(text: str) -> Network:
     try:
         network = ip_network(text)
     except ValueError as error:
-        raise ValueError(f"expected an address, a network such as 10.0.0.0/8, or {UNIX}: {error}.") from None
+        raise ValueError(f"expected an address or a network such as 10.0.0.0/8: {error}.") from None
     inner = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     return ip_network((inner, network.prefixlen - 96)) if inner and network.prefixlen >= 96 else network
 

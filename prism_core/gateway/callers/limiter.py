@@ -44,6 +44,8 @@ class Limiter:
         By name of the policy; one that is missing is no limit.
     models
         Rates of single models.
+    serves
+        Whether something of a name is served; what is not is no model's, and needs no bucket.
     link
         The link that the public listener is.
     quota
@@ -66,6 +68,7 @@ class Limiter:
         rates: Mapping[str, Rate] | None = None,
         *,
         models: Mapping[str, Rate] | None = None,
+        serves: Callable[[str], bool] = bool,
         link: str = "lan",
         quota: int = 0,
         uses: Uses | None = None,
@@ -80,6 +83,7 @@ class Limiter:
         self._link = policies.get("link")
         self._model = policies.get("model")
         self._models = {name: Policy.of("model", rate) for name, rate in (models or {}).items()}
+        self._serves = serves
         self._limits_models = bool(self._models) or self._model is not None
         self._key = policies.get("key")
         self._own: dict[str, tuple[Rate, Policy]] = {}
@@ -124,7 +128,7 @@ class Limiter:
         if self._link is not None:
             ahead_s = self._ask(self._link, "link", self._subject, now)
             asked.append((self._link, "link", self._subject, ahead_s))
-        if predicts and self._limits_models:
+        if predicts and self._limits_models and self._serves(call.model):
             model = model_of(call.model)
             policy = self._models.get(model, self._model)
             if policy is not None:

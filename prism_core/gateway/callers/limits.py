@@ -5,6 +5,7 @@ from __future__ import annotations
 from prism_core.errors import ConfigError
 from prism_core.gateway.callers.addresses import Proxies
 from prism_core.gateway.callers.limiter import KINDS, Limiter, Uses
+from prism_core.gateway.registry import Registry
 from prism_core.settings import RateSettings, Settings
 
 
@@ -24,7 +25,7 @@ def addresses_of(settings: Settings) -> Proxies | None:
         raise ConfigError(f"trusted_proxies: {error}") from None
 
 
-def limiter_of(settings: Settings, uses: Uses | None = None) -> Limiter | None:
+def limiter_of(settings: Settings, registry: Registry, uses: Uses | None = None) -> Limiter | None:
     """Return the limiter; None where nothing is limited and nobody's use is kept."""
     models = {name: model.rate for name, model in settings.models.items() if model.rate is not None}
     if settings.rates == RateSettings() and not models and uses is None:
@@ -33,6 +34,7 @@ def limiter_of(settings: Settings, uses: Uses | None = None) -> Limiter | None:
     return Limiter(
         {kind: rate for kind, rate in rates.items() if rate is not None},
         models=models,
+        serves=lambda reference: reference in registry.lanes,
         link=settings.link,
         quota=settings.rates.quota,
         uses=uses,

@@ -11,13 +11,14 @@ from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.callers.keys import KeyTable
 from prism_core.gateway.callers.limiter import Limiter
 from prism_core.gateway.callers.limits import addresses_of, limiter_of
-from prism_core.gateway.callers.mirrored import MirroredCallers
 from prism_core.gateway.callers.sharing import sharing
 from prism_core.gateway.callers.tokens import open_tokens
 from prism_core.gateway.directory import server_id
 from prism_core.gateway.extensions import check_available, config_of, named, open_all
+from prism_core.gateway.follower import Follower
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.observe import Metrics
+from prism_core.gateway.registry import Registry
 from prism_core.plugins import PluginSet, find
 from prism_core.protocols import RateStore
 from prism_core.settings import Settings
@@ -25,7 +26,12 @@ from prism_core.settings import Settings
 
 @asynccontextmanager
 async def open_leading_door(
-    settings: Settings, plugins: PluginSet, keys: Keyring, metrics: Metrics, followers: Followers
+    settings: Settings,
+    plugins: PluginSet,
+    registry: Registry,
+    keys: Keyring,
+    metrics: Metrics,
+    followers: Followers,
 ) -> AsyncIterator[Door]:
     """Open the door of a leader. Its buckets are its followers' too; a plugin's store may be behind them.
 
@@ -36,7 +42,7 @@ async def open_leading_door(
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_rate_store(settings, plugins))
-        limiter = limiter_of(settings, keys.tally if asks(settings) else None)
+        limiter = limiter_of(settings, registry, keys.tally if asks(settings) else None)
         if limiter and store:
             shared = sharing(limiter, store, strict=settings.rates.strict)
             metrics.registry.register(await stack.enter_async_context(shared))
@@ -48,13 +54,14 @@ async def open_leading_door(
 
 @asynccontextmanager
 async def open_following_door(
-    settings: Settings, plugins: PluginSet, callers: MirroredCallers, rates: RateStore
+    settings: Settings, plugins: PluginSet, follower: Follower
 ) -> AsyncIterator[Door]:
-    """Open the door of a follower; ``rates`` are the leader's buckets."""
+    """Open the door of a follower; its buckets are its leader's."""
     async with AsyncExitStack() as stack:
-        limiter = limiter_of(settings, callers.tally if asks(settings) else None)
+        callers, registry = follower.callers, follower.mirror.registry
+        limiter = limiter_of(settings, registry, callers.tally if asks(settings) else None)
         if limiter:
-            shared = sharing(limiter, rates, strict=settings.rates.strict)
+            shared = sharing(limiter, follower.rates, strict=settings.rates.strict)
             await stack.enter_async_context(shared)
         identity = await open_identity(settings, callers.table, stack)
         yield await stack.enter_async_context(

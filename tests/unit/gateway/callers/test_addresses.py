@@ -105,7 +105,6 @@ def test_only_the_header_that_the_proxy_writes_is_read():
         ("10.0.0.1", "::ffff:10.0.0.1"),
         ("::ffff:10.0.0.0/104", PROXY),
         ("fd00::/8", "fd12::3"),
-        ("unix", ""),
     ],
 )
 def test_who_may_be_trusted(trusted, peer):

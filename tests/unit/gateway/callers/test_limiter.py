@@ -10,6 +10,7 @@ from prism_core.errors import QuotaExceeded, RateLimited
 from prism_core.gateway.callers.addresses import REMEMBERED
 from prism_core.gateway.callers.limiter import Limiter
 from prism_core.gateway.callers.limits import addresses_of, limiter_of
+from prism_core.gateway.registry import Registry
 from prism_core.rates import Allowance, Rate
 from prism_core.rest.errors import problem_response
 from prism_core.settings import ModelSettings, RateSettings, Settings
@@ -270,10 +271,23 @@ def test_made_up_addresses_do_not_fill_the_memory():
     assert len(limits.buckets["address"]) <= 40_000
 
 
+REGISTRY = Registry(lambda event: None)
+REGISTRY.lanes = {"churn": object(), "churn@champion": object()}
+
+
+def test_what_is_not_served_has_no_bucket():
+    limits = limiter_of(Settings(rates=RateSettings(model=rate("1/h"))), REGISTRY)
+
+    names = [f"made-up-{number}" for number in range(50)] + ["*", "churn/7"]
+    assert [let_in(limits.admit, call(name), of=2) for name in names] == [2] * 52
+    assert len(limits.buckets["model"]) == 0
+    assert [let_in(limits.admit, call(name), of=2) for name in ("churn@champion", "churn")] == [1, 0]
+
+
 def test_nothing_is_limited_by_default():
-    assert limiter_of(Settings()) is None
+    assert limiter_of(Settings(), REGISTRY) is None
     assert addresses_of(Settings()) is None
-    assert limiter_of(Settings(), Uses()) is not None
+    assert limiter_of(Settings(), REGISTRY, Uses()) is not None
 
 
 @pytest.mark.parametrize(
@@ -286,7 +300,7 @@ def test_nothing_is_limited_by_default():
     ],
 )
 def test_each_setting_limits(settings):
-    limits = limiter_of(settings)
+    limits = limiter_of(settings, REGISTRY)
 
     def ask():
         limits.knock(HERE)
