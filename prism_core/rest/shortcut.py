@@ -290,14 +290,17 @@ class PredictProtocol(BoundedProtocol):
             access.ended(line, LEFT, 0, self._entry)
 
     def _go_on(self) -> None:
-        self._busy = False
         if self._backlog:
-            data, self._backlog = self._backlog, b""
-            self.flow.resume_reading()
-            # Not from here: a thousand requests in one piece would be a thousand frames deep.
-            self.loop.call_soon(self._replay, data)
+            # Not from here: a thousand requests in one piece would be a thousand frames deep. Busy
+            # until then, so that what is read meanwhile stays behind what waits here.
+            self.loop.call_soon(self._replay)
+        else:
+            self._busy = False
 
-    def _replay(self, data: bytes) -> None:
+    def _replay(self) -> None:
+        data, self._backlog = self._backlog, b""
+        self._busy = False
+        self.flow.resume_reading()
         if not self.transport.is_closing():
             self.data_received(data)
 

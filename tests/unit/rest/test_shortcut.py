@@ -323,6 +323,20 @@ async def test_pipelined_requests_wait_for_their_turn(connection):
     assert not connection.transport.paused
 
 
+async def test_what_comes_right_behind_an_answer_stays_behind_what_came_before(connection):
+    """The socket is read again as soon as there is an answer: that must not overtake what waits here."""
+    connection.hold = True
+    two = request(b"[[22222]]")
+    await connection.send(request(b"[[1]]"), two[:-5])
+    connection.answer(1, b"1")
+    connection.protocol.data_received(two[-5:])
+    await connection.settle()
+    connection.answer(2, b"2")
+    await connection.settle()
+
+    assert [body for _, _, body in answers(connection.transport.written)] == [b'{"echo": 1}', b'{"echo": 2}']
+
+
 async def test_a_client_that_hangs_up_is_cancelled_in_the_runtime(connection):
     await connection.send(request())
     connection.hold = True
