@@ -4,7 +4,7 @@
       PluginError               PluginLoadError  PluginConflict  UnknownPlugin  ConfigError
       ArtifactError    422      UnknownFormat  UnsafeArtifact  ArtifactTooLarge(413)
       DeployError      500      LaunchFailed  ModelLoadFailed(422)  NotReadyInTime(504)  EnvironmentFailed
-                                IllegalTransition(409)
+                                IllegalTransition(409)  ArtifactDamaged
       RequestError     4xx      ModelNotFound 404  InvalidInput 422  MalformedBody 400  UnsupportedInput 415
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
                                 RateLimited 429  QuotaExceeded 429  LinkExpired 410
@@ -13,6 +13,7 @@
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
                                 AuditFailed 507  IdentityUnavailable 503
+                                StorageFull 507  StorageFailed 503
 
 The message is one sentence of fact with the offending value and the expectation; the
 hint is the next action; ``details`` are for machines. None of the three ever holds a
@@ -126,6 +127,10 @@ class IllegalTransition(DeployError):
     """The version's state does not allow this move; nothing was changed."""
 
     status = 409
+
+
+class ArtifactDamaged(DeployError):
+    """What lies in the store is not what was uploaded."""
 
 
 class RequestError(PrismError):
@@ -268,6 +273,16 @@ class AuditFailed(ServingError):
     """What was asked for could not be written into the audit log, so it was not done."""
 
     status = 507
+
+
+class StorageFull(ServingError):
+    """The server's disk is full."""
+
+    status = 507
+
+
+class StorageFailed(ServingError):
+    """The server's disk or database could not be written: broken, read-only or locked."""
 
 
 class ReplicaLost(ServingError):

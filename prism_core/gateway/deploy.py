@@ -22,6 +22,7 @@ import structlog
 from prism_core.errors import DeployError, IllegalTransition, InvalidParameter, PrismError
 from prism_core.gateway.admission import admitted, essence, inspect
 from prism_core.gateway.auditing import Audit, code_of, version_of
+from prism_core.gateway.disk import disk_errors
 from prism_core.gateway.lane import Head, Lane, signature_of
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.operate import Operator
@@ -60,7 +61,8 @@ class Steps:
     def named(self) -> Iterator[None]:
         """Put the step's name into the details of whatever is raised."""
         try:
-            yield
+            with disk_errors():
+                yield
         except PrismError as error:
             error.details.setdefault("step", self.name)
             raise

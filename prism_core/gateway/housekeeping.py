@@ -177,4 +177,7 @@ async def open_housekeeper(housekeeper: Housekeeper) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await housekeeper.close()
+        try:
+            await housekeeper.close()
+        except Exception:  # a full disk, for instance; the server ends all the same
+            log.exception("housekeeping.not_written")

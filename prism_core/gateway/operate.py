@@ -18,6 +18,7 @@ import structlog
 
 from prism_core import wire
 from prism_core.errors import (
+    ArtifactDamaged,
     DeployError,
     IllegalTransition,
     LaunchFailed,
@@ -234,17 +235,19 @@ class Operator:
         launcher = await self.launchers.get(manifest.isolation)
         backend = self.launchers.records[manifest.isolation]
         assert isinstance(backend, IsolationBackend)
+        artifact = self.store.path(manifest.digest)
         return Place(
             launcher=launcher,
             backend=backend.name,
             transport=backend.transport,
-            artifact=self.store.path(manifest.digest),
+            artifact=artifact,
             plugins=self.plugins.runtime_plugins(loader.name, optimizer),
             warm=loader.requires,
             replicas=self.data / "replicas",
             run=self.run,
             ready_s=self.settings.limits.ready_s,
             drain_s=self.settings.limits.drain_s,
+            whole=partial(self.store.soundness.check, artifact, manifest.digest),
             limits=self.settings.limits.of_readers,
         )
 
@@ -253,7 +256,7 @@ class Operator:
         place = await self.place_of(version)
         try:
             return await self.launch(version, place, attempts)
-        except (ModelLoadFailed, LaunchFailed) as error:
+        except (ArtifactDamaged, ModelLoadFailed, LaunchFailed) as error:
             self._serve_original(version, error)
         return await self.launch(version, await self.place(version.manifest), attempts)
 

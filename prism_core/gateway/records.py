@@ -20,6 +20,7 @@ import msgspec
 
 from prism_core.errors import ConfigError
 from prism_core.gateway.callers.keys import Key, caller_id
+from prism_core.gateway.disk import database_error
 from prism_core.gateway.store import Checkpoint, passing
 from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
@@ -63,6 +64,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )
 # Enough to see what happened lately; a crash loop must not fill the disk.
 KEPT_EVENTS = 10_000
+# How long a write waits for another program that holds the database locked: one that somebody
+# waits for, and one that nobody misses.
+PATIENCE_MS, LITTLE_PATIENCE_MS = 5000, 200
 
 Statement = tuple[str, Sequence[Any]]
 Result = TypeVar("Result")
@@ -103,6 +107,7 @@ class Records:
         self._connection = connection
         self._writer = writer
         self._checkpoint = checkpoint
+        self._failed = False  # the last write did
 
     async def models(self) -> list[ModelRow]:
         """Return everything that is stored about models."""
@@ -247,16 +252,27 @@ class Records:
         await self._write(*((sql, use) for use in uses), durable=False)
 
     async def _write(self, *statements: Statement, durable: bool = True) -> None:
-        await self._run(lambda: self._transaction(statements, durable))
+        await self._run(lambda: self._written(statements, durable))
 
     async def _run(self, call: Callable[[], Result]) -> Result:
         # Shielded: a caller that is cancelled must not leave it open whether its row was written.
         loop = asyncio.get_running_loop()
         return await asyncio.shield(loop.run_in_executor(self._writer, call))
 
+    def _written(self, statements: Iterable[Statement], durable: bool) -> None:
+        try:
+            self._transaction(statements, durable)
+        except sqlite3.IntegrityError:  # a mistake of ours
+            raise
+        except sqlite3.DatabaseError as error:
+            self._failed = True
+            raise database_error(error) from error
+        self._failed = False
+
     def _transaction(self, statements: Iterable[Statement], durable: bool) -> None:
         # An upload is rare and must be durable when it has been answered. What nobody misses after a
         # power cut is not waited for; a kill of this process loses neither.
+        self._connection.execute(f"pragma busy_timeout = {self._patience_ms(durable)}")
         self._connection.execute(f"pragma synchronous = {'full' if durable else 'normal'}")
         self._connection.execute("begin immediate")
         try:
@@ -266,9 +282,15 @@ class Records:
             self._checkpoint("records.commit")
             self._connection.execute("commit")
         except BaseException:
-            self._connection.execute("rollback")
+            if self._connection.in_transaction:  # SQLite ends it by itself when the disk is full
+                self._connection.execute("rollback")
             raise
         self._checkpoint("records.committed")
+
+    def _patience_ms(self, durable: bool) -> int:
+        """Return how long a write may wait for another program that holds the database locked."""
+        # Hundreds of events that each wait in vain would hold up everybody, and the end of the server.
+        return PATIENCE_MS if durable else 0 if self._failed else LITTLE_PATIENCE_MS
 
     def _query(self, sql: str, *values: Any) -> list[Any]:
         return self._connection.execute(sql, {str(i + 1): value for i, value in enumerate(values)}).fetchall()
@@ -308,6 +330,8 @@ async def open_records(path: Path, checkpoint: Checkpoint = passing) -> AsyncIte
     ------
     ConfigError
         If a newer PRISM has written it.
+    StorageFull, StorageFailed
+        If the disk is full or broken, the file is damaged, or another program holds it locked.
     """
     writer = ThreadPoolExecutor(1, thread_name_prefix="records")
     loop = asyncio.get_running_loop()
@@ -324,6 +348,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         connection.execute("pragma journal_mode = wal")
         migrate(connection)
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise database_error(error) from error
     except BaseException:
         connection.close()
         raise

@@ -7,7 +7,7 @@ import secrets
 import socket
 import sys
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -45,9 +45,16 @@ class Ledger(Protocol):
         """Return those that were not forgotten."""
 
 
+async def unchecked() -> None:
+    """Believe that an artifact is what it was."""
+
+
 @attrs.frozen
 class Place:
-    """Where and how replicas of a version are started: everything about it that is not its own."""
+    """Where and how replicas of a version are started: everything about it that is not its own.
+
+    ``whole`` raises if the artifact is not what was uploaded any more.
+    """
 
     launcher: Launcher
     backend: str
@@ -61,6 +68,7 @@ class Place:
     drain_s: float
     python: str = sys.executable
     limits: Limits = Limits()
+    whole: Callable[[], Awaitable[None]] = unchecked
 
 
 @attrs.define(eq=False)
@@ -106,9 +114,11 @@ class Replica:
         """
         self.state, self.reason, self.usage = State.STARTING, "", None
         self.lost.clear()
-        spec = self._spec()
-        listener, address = self._listen() if self.place.transport == "unix" else (None, "")
+        await self.place.whole()
+        listener: socket.socket | None = None
         try:
+            spec = self._spec()
+            listener, address = self._listen() if self.place.transport == "unix" else (None, "")
             self.handle = await self.place.launcher.start(spec, listener)
             self.started = time.time()
             # Written while the model loads: a gateway that dies meanwhile leaves the kernel to end it.
@@ -204,7 +214,9 @@ class Replica:
     def _spec(self) -> ReplicaSpec:
         self.directory.mkdir(parents=True, exist_ok=True)
         manifest = self.directory / "manifest.json"
-        manifest.write_bytes(self.manifest.served.to_json())
+        content = self.manifest.served.to_json()
+        if not (manifest.is_file() and manifest.read_bytes() == content):  # a restart needs no free disk
+            manifest.write_bytes(content)
         place = self.place
         return ReplicaSpec(
             replica=self.name,

@@ -22,14 +22,16 @@ from typing import IO
 
 import attrs
 
+from prism_core.errors import ArtifactDamaged
+from prism_core.gateway.digests import digest_of
+from prism_core.gateway.disk import disk_errors
+from prism_core.gateway.soundness import Soundness
 from prism_core.gateway.unpack import check_size, extract
 from prism_core.limits import Limits
 
 # What is collected before a thread writes it: one hand-over a chunk, not one a packet.
 CHUNK_BYTES = 1 << 20
 INCOMING = "incoming-"
-# The first bytes of what is hashed for a directory: no file has the digest of a directory by accident.
-TREE = b"prism directory 1\n"
 
 Checkpoint = Callable[[str], None]
 
@@ -108,6 +110,11 @@ class Store:
         Called with the name of each step that a kill may fall behind.
     limits
         Further bounds on what is unpacked.
+
+    Attributes
+    ----------
+    soundness
+        Which artifacts are known to be what was uploaded.
     """
 
     def __init__(
@@ -120,6 +127,7 @@ class Store:
         self.directory = directory
         self.max_bytes = max_bytes
         self.limits = limits
+        self.soundness = Soundness()
         self._checkpoint = checkpoint
         self._holders: Counter[str] = Counter()
         self._lock = asyncio.Lock()
@@ -132,12 +140,13 @@ class Store:
     @asynccontextmanager
     async def stage(self) -> AsyncIterator[Staged]:
         """Open a place for bytes; what has not been kept by the end is gone."""
-        descriptor, name = tempfile.mkstemp(prefix=INCOMING, dir=self.directory)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                yield Staged(Path(name), file, self.max_bytes)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with disk_errors():
+            descriptor, name = tempfile.mkstemp(prefix=INCOMING, dir=self.directory)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    yield Staged(Path(name), file, self.max_bytes)
+            finally:
+                Path(name).unlink(missing_ok=True)
 
     async def keep(self, staged: Staged, *, directory: bool = False) -> Kept:
         """Take staged bytes into the store and hold them once.
@@ -164,7 +173,7 @@ class Store:
         """Take a copy of a file or directory of this machine and hold it once."""
         digest, size = await asyncio.to_thread(digest_of, path)
         check_size(size, self.max_bytes)
-        if self.path(digest).exists():
+        if await self._is_whole(digest):
             return await self._take(path, digest, size)
         return await self._keep_made(lambda content: _copy(path, content))
 
@@ -178,6 +187,7 @@ class Store:
             self._holders[digest] -= 1
             if self._holders[digest] <= 0:
                 del self._holders[digest]
+                self.soundness.forget(self.path(digest))
                 await asyncio.to_thread(_delete, self.path(digest))
 
     def collect(self, needed: Collection[str]) -> list[str]:
@@ -204,19 +214,31 @@ class Store:
             self.hold(digest)
             target = self.path(digest)
             try:
-                if not target.exists():
+                if not await self._is_whole(digest):
                     await asyncio.to_thread(self._rename, path, target)
             except BaseException:
                 self._holders[digest] -= 1
                 raise
             return Kept(digest, size_bytes, target)
 
+    async def _is_whole(self, digest: str) -> bool:
+        path = self.path(digest)
+        if not path.exists():
+            return False
+        try:
+            await self.soundness.check(path, digest)
+        except ArtifactDamaged:
+            return False
+        return True
+
     def _rename(self, path: Path, target: Path) -> None:
+        _delete(target)  # a damaged one
         if path.is_file():
             path.chmod(0o444)
         path.rename(target)
         self._checkpoint("store.renamed")
         sync_directory(self.directory)
+        self.soundness.remember(target)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -228,24 +250,6 @@ def _copy(source: Path, target: Path) -> None:
         _sync_file(file)
 
 
-def digest_of(path: Path) -> tuple[str, int]:
-    """Return the digest of a file or directory and its size in bytes.
-
-    A directory's digest covers the names and contents of its files in sorted order; times,
-    owners and modes do not matter.
-    """
-    if path.is_file():
-        return f"sha256:{_hash_file(path)}", path.stat().st_size
-    summary, size = hashlib.sha256(TREE), 0
-    files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
-    for name in sorted(files):
-        # A name has no newline's worth of ambiguity: its length stands before it.
-        written = os.fsencode(name)
-        summary.update(b"%d %b %b\n" % (len(written), written, _hash_file(files[name]).encode()))
-        size += files[name].stat().st_size
-    return f"sha256:{summary.hexdigest()}", size
-
-
 def sync_directory(path: Path) -> None:
     """Make a rename in ``path`` durable."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -253,11 +257,6 @@ def sync_directory(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync_file(path: Path) -> None:

@@ -53,12 +53,20 @@ async def accepting(
         for listener in listening:
             servers.uncover(listener)
             listener.close()
-        await _drain(servers.all, hurry, limits.drain_s)
+        servers.cut = await _drain(servers.all, hurry, limits.drain_s)
         ticking.cancel()
 
 
 class Accepting:
-    """The servers of some listeners."""
+    """The servers of some listeners.
+
+    Attributes
+    ----------
+    cut
+        Whether requests were cut off at the end, because their answers did not come in time.
+    """
+
+    cut = False
 
     def __init__(self, listening: Mapping[socket.socket, Listening], limits: LimitSettings) -> None:
         self.all: list[uvicorn.Server] = []
@@ -146,8 +154,15 @@ async def _tick(servers: Sequence[uvicorn.Server]) -> None:
         await asyncio.sleep(1)
 
 
-async def _drain(servers: Sequence[uvicorn.Server], hurry: asyncio.Event, drain_s: float) -> None:
-    """Accept no more, close idle connections, wait for the answers that are due, at most ``drain_s``."""
+async def _drain(servers: Sequence[uvicorn.Server], hurry: asyncio.Event, drain_s: float) -> bool:
+    """Close idle connections, wait for the answers that are due, at most ``drain_s``.
+
+    Returns
+    -------
+    bool
+        Whether some of them had to be cut off.
+    """
+    cut = False
     for server in servers:
         for connection in list(server.server_state.connections):
             connection.shutdown()
@@ -156,10 +171,11 @@ async def _drain(servers: Sequence[uvicorn.Server], hurry: asyncio.Event, drain_
         hurried: asyncio.Future[Any] = asyncio.ensure_future(hurry.wait())
         await asyncio.wait({answered, hurried}, timeout=drain_s, return_when=asyncio.FIRST_COMPLETED)
         hurried.cancel()
-        if not answered.done():
+        if cut := not answered.done():
             log.warning("server.cut", requests=sum(not task.done() for task in waiting))
             answered.cancel()
             await asyncio.gather(answered, return_exceptions=True)
     for server in servers:
         for connection in list(server.server_state.connections):
             connection.transport.close()
+    return cut

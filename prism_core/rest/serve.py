@@ -140,7 +140,7 @@ async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, inter
             await interrupted.stopping.wait()
         log.info("server.stopping")
         keepers.drain()
-    if interrupted.hurry.is_set():
+    if interrupted.hurry.is_set() or servers.cut:  # the grace time is over: replicas do not get it once more
         gateway.hurry()
 
 

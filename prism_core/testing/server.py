@@ -33,6 +33,8 @@ class ServerProcess:
 
     Attributes
     ----------
+    prefix
+        Words in front of the command, for instance ``["nice", "-n", "5"]``.
     facts
         What ``prism serve --json`` printed when it was ready.
     url
@@ -46,6 +48,7 @@ class ServerProcess:
         self.data_dir = data_dir
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self.flags = list(flags)
+        self.prefix: list[str] = []
         if config:
             path = data_dir.parent / f"{data_dir.name}.yaml"
             path.write_text(config)
@@ -53,7 +56,18 @@ class ServerProcess:
 
     def start(self) -> ServerProcess:
         """Start it and wait until it is ready."""
-        command = [*PRISM, "serve", "--json", "--host", "127.0.0.1", "--port", "0", "--admin-port", "0"]
+        command = [
+            *self.prefix,
+            *PRISM,
+            "serve",
+            "--json",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            "0",
+            "--admin-port",
+            "0",
+        ]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--data-dir", str(self.data_dir), *self.flags],

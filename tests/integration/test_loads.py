@@ -9,10 +9,11 @@ import time
 import msgspec
 import pytest
 
-from prism_core.errors import InsufficientMemory, InvalidParameter, StillLoading
+from prism_core.errors import InsufficientMemory, InvalidParameter, ModelLoadFailed, StillLoading
 from prism_core.gateway import housekeeping, pattern
 from prism_core.gateway.asking import Head
 from prism_core.settings import MemorySettings
+from tests.integration import gateway_toys
 from tests.integration.gateway_toys import ToyLauncher, predict, toy_gateway, until, upload
 
 
@@ -81,13 +82,14 @@ async def test_a_load_that_takes_longer_than_a_call_may_wait_is_finished_for_the
     assert len(launcher.starts) == 2
 
 
-async def test_a_version_that_does_not_load_any_more_fails_and_says_why(gateway, launcher):
+async def test_a_version_that_does_not_load_any_more_fails_and_says_why(gateway, launcher, monkeypatch):
     await upload(gateway, "2")
     await unload(gateway)
-    path = gateway.operator.store.path(gateway.version("m").digest)
-    path.chmod(0o600)
-    path.write_text("bad")
 
+    def load(artifact, options):
+        raise ModelLoadFailed("It is not a number.")
+
+    monkeypatch.setattr(gateway_toys, "load", load)
     with pytest.raises(Exception, match="not a number"):
         await predict(gateway, "m", 1)
     assert gateway.version("m").state == "FAILED"

@@ -33,7 +33,7 @@ def main(arguments: list[str]) -> int:
             else:
                 print(row(scene.name, seen[scene.name]), flush=True)
     if "--publish" in arguments:
-        publish(seen)
+        publish(seen, [scene.name for scene in SCENES])
     return len(seen) < len(chosen(words))
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.system.faults import replicas
+from tests.system.faults import clients, clocks, disks, gateways, models, replicas
 
-SCENES = (*replicas.SCENES,)
+SCENES = (*replicas.SCENES, *models.SCENES, *disks.SCENES, *clocks.SCENES, *gateways.SCENES, *clients.SCENES)

@@ -21,6 +21,8 @@ import attrs
 
 # Between two looks at what is due.
 TICK_S = 0.002
+# A load is bounded: when so many requests are under way, no more are sent.
+MOST = 2000
 # A request that takes longer than this has no end.
 PATIENCE_S = 60.0
 _LENGTH = re.compile(rb"content-length: *([0-9]+)", re.I)
@@ -146,9 +148,9 @@ class Load:
         connection.ask(fate)
 
     async def steadily(self, rate: float, seconds: float) -> None:
-        """Send ``rate`` requests a second for a while, whatever becomes of them."""
+        """Send ``rate`` requests a second for a while, whatever becomes of them, up to `MOST` at a time."""
         begun, sent = time.monotonic(), 0
-        while (now := time.monotonic()) < begun + seconds:
+        while (now := time.monotonic()) < begun + seconds and self._unended < MOST:
             while sent < (now - begun) * rate:
                 self.ask(asked=begun + sent / rate)
                 sent += 1

@@ -48,19 +48,24 @@ async def one_of_two(stage: Stage) -> Seen:
 
 
 async def at_capacity(stage: Stage) -> Seen:
-    """What the issue demands, of a real model: all are answered, within a second."""
+    """What the issue demands, of a real model: all are answered, within a second.
+
+    Tried again where they are not, up to four times: on a machine that has other things to do,
+    a load of 70 % is soon one of 120 %.
+    """
     server = stage.common()
     url = server.send(stage.line("real", 4))
+    seen: list[tuple[Counter[str], float]] = []
     async with loading(url, 4, "Cache-Control: no-store") as load:
-        for _ in range(3):  # the machine's own pauses are not the server's
+        while len(seen) < 4:
             load.fates.clear()
-            capacity = await load.capacity()
+            rate = 0.7 * min([await load.capacity() for _ in range(2)])
             (pid,) = server.pids("real")
-            moment = await killed(load, server, "real", pid, 0.7 * capacity)
-            seen = all_answered(load)
-            if load.slowest_s() <= 1.0:
-                return Seen(f"at {0.7 * capacity:,.0f} a second {seen}", healthy_s=load.resumed_s(moment))
-        raise AssertionError(f"three times the slowest took too long, at last {load.slowest_s()} s")
+            moment = await killed(load, server, "real", pid, rate)
+            seen.append((load.outcomes(), load.slowest_s()))
+            if set(load.outcomes()) == {"200"} and load.slowest_s() <= 1.0:
+                return Seen(f"at {rate:,.0f} a second {all_answered(load)}", healthy_s=load.resumed_s(moment))
+    raise AssertionError(seen)
 
 
 async def not_deterministic(stage: Stage) -> Seen:

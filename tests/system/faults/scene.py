@@ -62,7 +62,7 @@ class Scene:
 
 def scenes(*found: tuple[str, Play] | tuple[str, Play, str]) -> tuple[Scene, ...]:
     """Return scenes of names and plays; a third word ``slow`` marks those."""
-    return tuple(Scene(one[0], one[1], len(one) > 2) for one in found)
+    return tuple(Scene(one[0], one[1], slow=len(one) > 2) for one in found)
 
 
 def told(outcomes: Counter[str]) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from prism_core.cli.progress import Progress
 from prism_core.cli.sending import send
 from prism_core.testing.server import ServerProcess
 
-PLUGIN = Path(__file__).with_name("prism_faulty.py")
+HERE = Path(__file__).parent
 
 
 class Server(ServerProcess):
@@ -75,12 +75,16 @@ class Stage:
         self._servers = 0
 
     @contextmanager
-    def serving(self, *flags: str, config: str = "", data: Path | None = None) -> Iterator[Server]:
-        """Run a server of the scene's own."""
+    def serving(
+        self, *flags: str, config: str = "", data: Path | None = None, prefix: Sequence[str] = ()
+    ) -> Iterator[Server]:
+        """Run a server of the scene's own; ``prefix`` are words in front of its command."""
         self._servers += 1
         place = data or self.directory / f"server-{self._servers}" / "data"
         place.parent.mkdir(exist_ok=True)
-        with Server(place, "--plugins", "faulty,sklearn", *flags, config=config) as server:
+        server = Server(place, "--plugins", "faulty,sklearn", *flags, config=config)
+        server.prefix = list(prefix)
+        with server:
             yield server
 
     def common(self) -> Server:
@@ -113,7 +117,8 @@ def open_stage(directory: Path) -> Iterator[Stage]:
     site = directory / "site"
     info = site / "prism_faulty-1.0.dist-info"
     info.mkdir(parents=True)
-    shutil.copy(PLUGIN, site)
+    shutil.copy(HERE / "prism_faulty.py", site)
+    shutil.copy(HERE / "wall_clock.py", site / "sitecustomize.py")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: prism-faulty\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[prism]\nfaulty = prism_faulty\n")
     before = os.environ.get("PYTHONPATH")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import psutil
@@ -28,7 +29,7 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def table(seen: Mapping[str, Seen]) -> str:
+def table(rows: Iterable[str]) -> str:
     """Return all rows, with a line about where they were measured."""
     memory = psutil.virtual_memory().total / 2**30
     machine = (
@@ -36,12 +37,13 @@ def table(seen: Mapping[str, Seen]) -> str:
         f"{psutil.cpu_count()} cores, {memory:.0f} GB"
     )
     head = "| fault | what the caller sees | what is lost | healthy again after |\n|---|---|---|---|\n"
-    rows = "".join(f"{row(name, one)}\n" for name, one in seen.items())
-    return f"\nMeasured with {machine}.\n\n{head}{rows}\n"
+    return f"\nMeasured with {machine}.\n\n{head}{''.join(rows)}\n"
 
 
-def publish(seen: Mapping[str, Seen]) -> None:
-    """Put the table into the page."""
+def publish(seen: Mapping[str, Seen], order: Iterable[str]) -> None:
+    """Put what was seen into the page; scenes that were not played keep their rows."""
     before, _, rest = PAGE.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}{table(seen)}{END}{after}")
+    old, _, after = rest.partition(END)
+    rows = {found[1]: found[0] for found in re.finditer(r"^\| (.+?) \| .+\n", old, re.M)}
+    rows |= {name: f"{row(name, one)}\n" for name, one in seen.items()}
+    PAGE.write_text(f"{before}{BEGIN}{table(rows[name] for name in order if name in rows)}{END}{after}")
