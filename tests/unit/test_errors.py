@@ -119,11 +119,15 @@ def test_a_plugin_can_raise_whatever_a_hook_is_told_to_raise():
     }
     core_only |= {"PluginConflict", "PluginLoadError", "UnknownPlugin"}
     core_only |= {
+        "ArtifactDamaged",
         "AuditFailed",
+        "IdentityUnavailable",
         "KeyNotFound",
         "HeadTooLarge",
         "MalformedRequest",
         "RequestTooSlow",
+        "StorageFailed",
+        "StorageFull",
         "TargetTooLong",
     }
 
