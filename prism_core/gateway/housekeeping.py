@@ -67,7 +67,9 @@ class Housekeeper:
         """Look, again and again, until cancelled."""
         while True:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._loads.changed.wait(), self.pause_s())
+                # Not `wait_for`: in Python 3.11 it loses a cancel that comes together with the event.
+                async with asyncio.timeout(self.pause_s()):
+                    await self._loads.changed.wait()
                 await asyncio.sleep(GATHER_S)
             self._loads.changed.clear()
             try:

@@ -114,7 +114,9 @@ class Supervisor:
             self._limited.clear()
             with suppress(TimeoutError):  # the first crew with a limit ends a long sleep
                 tick_s = min(MEASURE_S if self._with_limit() else TICK_S, self.hang_s)
-                await asyncio.wait_for(self._limited.wait(), tick_s)
+                # Not `wait_for`: in Python 3.11 it loses a cancel that comes together with the event.
+                async with asyncio.timeout(tick_s):
+                    await self._limited.wait()
             for crew in self._with_limit():
                 try:
                     await self._check_memory(crew)

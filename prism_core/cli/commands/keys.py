@@ -76,8 +76,9 @@ def create_key(client: AdminClient, **wish: Any) -> dict[str, Any]:
     """Let the server make a key; its text is under ``key``."""
     said = {name: value for name, value in wish.items() if value}
     made: dict[str, Any] = client.call("POST", "/keys", body=said)
-    if client.server()["auth"] == "none":
-        warn("This server asks nobody for a key; start it with --auth keys.")
+    auth = client.server()["auth"]
+    if auth != "keys":
+        warn(f"This server asks nobody for a key (auth: {auth}); start it with --auth keys.")
     return made
 
 

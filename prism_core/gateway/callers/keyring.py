@@ -135,10 +135,14 @@ class Keyring:
             await asyncio.sleep(SHARE_S if self._followers.members else WRITE_S)
             self._note()
             if self._clock() - self._written >= WRITE_S:
-                try:
-                    await self.write()
-                except Exception:  # it is tried again; a full disk must not stop predictions
-                    log.exception("keys.not_written")
+                await self.try_to_write()
+
+    async def try_to_write(self) -> None:
+        """Store what was used; where that fails, it is tried again: a full disk must stop nothing."""
+        try:
+            await self.write()
+        except Exception:
+            log.exception("keys.not_written")
 
     async def write(self) -> None:
         """Store what was used since this was last done."""
@@ -195,4 +199,4 @@ async def open_keyring(records: Records, followers: Followers, audit: Audit) -> 
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await keyring.write()
+        await keyring.try_to_write()

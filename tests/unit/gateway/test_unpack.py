@@ -107,6 +107,7 @@ def test_what_cannot_be_read_is_no_tar(unpack, data):
         (gzip.compress(entry("zeros", bytes(4096)) + END), {"max_unpacked": 4000}, "limits.max_unpacked"),
         (entry("a", b"x" * 600) * 2, {"max_bytes": 1000}, "limits.max_artifact"),
     ],
+    ids=["files", "directories", "unpacked", "bytes"],  # gzip writes the time into what would be the id
 )
 def test_too_much_is_refused_with_the_setting(unpack, data, limits, why):
     with pytest.raises(ArtifactTooLarge) as caught:

@@ -186,3 +186,16 @@ async def test_a_fetch_that_never_ends_is_begun_again_soon(unfetched, issuer):
         await asyncio.wait_for(unfetched.refresh(), 0.001)
 
     assert unfetched.pause_s() < REFRESH_S
+
+
+async def test_it_ends_when_a_key_is_wanted_at_the_same_moment(provider, issuer):
+    task = asyncio.create_task(provider.run())
+    for _ in range(5):
+        await asyncio.sleep(0)
+    issuer.now += COOL_DOWN_S
+    assert outcome(provider, "other") == 503
+    await asyncio.sleep(0)
+    task.cancel()
+    ended, _ = await asyncio.wait({task}, timeout=10)
+
+    assert ended
