@@ -184,6 +184,8 @@ class PredictFront:
             predicting = lane.predict(asked.head, body, asked.timeout_s, scope.get(REQUEST, ""))
             prediction = await self._answer(predicting, receive)
         except Exception as error:
+            if entry is not None and self.door is not None:
+                self.door.failed(entry, error)
             status, headers, content = problem_response(
                 discreet(error, entry.call.caller if entry else NOBODY)
             )

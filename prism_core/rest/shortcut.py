@@ -325,7 +325,8 @@ class PredictProtocol(BoundedProtocol):
         )
 
     def _problem(self, error: Exception) -> bytes:
-        if self._entry is not None:
+        if self._entry is not None and self._front.door is not None:
+            self._front.door.failed(self._entry, error)
             error = discreet(error, self._entry.call.caller)
         refusal, status, rest = self._heads.refusal
         if refusal is not error:

@@ -16,8 +16,8 @@ from prism_core.testing.server import ServerProcess
 CITIES = {"format": "lookup", "key": "city", "default": 1.0, "values": {"Paris": 3.0}}
 PATH = "/model/cities/predict"
 ROW = b'[{"city": "Paris"}]'
-# Two at once, and one every two seconds: enough for a busy machine to ask thrice within.
-ADDRESS = {"ratelimit-policy": '"address";q=2;w=4', "ratelimit": '"address";r=%d;t=2'}
+# Two at once, and one a second: enough for a busy machine to ask thrice within.
+ADDRESS = {"ratelimit-policy": '"address";q=2;w=2', "ratelimit": '"address";r=%d;t=1'}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def server(tmp_path_factory):
     named = {"path": str(artifact), "loader": "lookup"}
     config = {
         "models": {"cities": named, "rare": named | {"rate": "1/h"}, "large": named},
-        "rates": {"address": "2/4s"},
+        "rates": {"address": "2/2s"},
         "trusted_proxies": ["127.0.0.1"],
         "load": ["lookup"],
     }
@@ -88,8 +88,8 @@ def test_a_refusal_says_when_to_come_back_and_means_it(client, predict):
     ]
     problem = answers[2].json()
     assert problem["code"] == "rate_limited"
-    assert problem["details"].pop("retry_after_s") <= retry_s == 2
-    assert problem["details"] == {"limit": "address", "rate": "2/4s"}
+    assert problem["details"].pop("retry_after_s") <= retry_s == 1
+    assert problem["details"] == {"limit": "address", "rate": "2/2s"}
     assert answers[2].headers["content-type"] == "application/problem+json"
     assert again.status_code == 200
     assert again.extensions["network_stream"].get_extra_info("client_addr")[1] == port

@@ -13,8 +13,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from prism_core.errors import Forbidden, ModelNotFound, PrismError
+from prism_core.errors import (
+    Forbidden,
+    InsufficientMemory,
+    ModelNotFound,
+    Overloaded,
+    PrismError,
+    StillLoading,
+)
 from prism_core.specs import NOBODY, Call, Caller
+
+_NOT_COMPUTED = (Overloaded, StillLoading, InsufficientMemory)
 
 
 class Addresses(Protocol):
@@ -39,6 +48,9 @@ class Limiter(Protocol):
 
     def admit(self, call: Call) -> bytes:
         """Count a call and return header lines for its answer; raise `RateLimited` and count nothing."""
+
+    def give_back(self, call: Call) -> None:
+        """Take back from a quota what could not be answered."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -135,6 +147,15 @@ class Door:
         for guard in self.guards:
             guard.check(call)
         return Entry(call, lines)
+
+    def failed(self, entry: Entry, error: Exception) -> None:
+        """Hear that a call that was let in has no answer.
+
+        No quota pays for what was turned away without computing anything. Other failures count:
+        a caller can bring about a short deadline, or a row on which the model fails.
+        """
+        if self.limiter is not None and isinstance(error, _NOT_COMPUTED):
+            self.limiter.give_back(entry.call)
 
 
 def forbidden(verb: str, model: str) -> Forbidden:

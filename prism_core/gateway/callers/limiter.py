@@ -31,8 +31,8 @@ class Uses(Protocol):
     def spent(self, caller: str) -> int:
         """Return what a caller has used."""
 
-    def spend(self, caller: str) -> None:
-        """Count one."""
+    def spend(self, caller: str, count: int = 1) -> None:
+        """Count some more."""
 
 
 class Limiter:
@@ -145,6 +145,11 @@ class Limiter:
         for policy, kind, subject, ahead_s in asked:
             self._spend(policy, kind, subject, now, ahead_s)
         return lines
+
+    def give_back(self, call: Call) -> None:
+        """Take back from a quota a call that was turned away; from no rate, as it was asked."""
+        if self._uses is not None and call.caller.id and call.verb == "predict":
+            self._uses.spend(call.caller.id, -1)
 
     def _ask(self, policy: Policy, kind: str, subject: str, now: float) -> float:
         """Return how far from full a bucket is with one request less, or raise that there is none in it."""

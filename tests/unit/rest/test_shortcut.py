@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from prism_core.errors import Forbidden
+from prism_core.errors import Forbidden, InvalidInput, Overloaded
 from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.callers.keys import KeyTable, KeyWish, new_key
@@ -490,6 +490,27 @@ async def test_the_door_adds_lines_to_answers_and_to_refusals_behind_it(scene, s
         "HTTP/1.1 200 OK",
     ]
     assert [answer[1]["ratelimit"] for answer in answers] == ["1", "2", "3"]
+
+
+class Keeping(Counting):
+    """Lets in, and hears what is taken back."""
+
+    def give_back(self, call):
+        self.count -= 1
+
+
+@pytest.mark.parametrize("short", [True, False])
+@pytest.mark.parametrize(("error", "counted"), [(Overloaded("full"), 0), (InvalidInput("wrong"), 1)])
+async def test_a_call_that_was_turned_away_is_given_back(scene, short, error, counted):
+    limiter = Keeping()
+    connection = Connection(scene, Door(limiter=limiter), short=short)
+    connection.hold = True
+    await connection.send(request())
+    scene.replica.answer(1, error)
+    await connection.settle()
+
+    assert answers(connection.transport.written)[0][0].startswith(f"HTTP/1.1 {error.status}")
+    assert limiter.count == counted
 
 
 # --- ids, and the access log ---------------------------------------------------------------------

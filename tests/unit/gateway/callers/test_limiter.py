@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_core.errors import QuotaExceeded, RateLimited
+from prism_core.errors import (
+    InsufficientMemory,
+    InvalidInput,
+    ModelFailed,
+    Overloaded,
+    QuotaExceeded,
+    RateLimited,
+    StillLoading,
+)
 from prism_core.gateway.callers.addresses import REMEMBERED
+from prism_core.gateway.callers.door import Door, Entry
 from prism_core.gateway.callers.limiter import Limiter
 from prism_core.gateway.callers.limits import addresses_of, limiter_of
 from prism_core.gateway.registry import Registry
@@ -24,8 +33,8 @@ class Uses(dict):
     def spent(self, caller):
         return self.get(caller, 0)
 
-    def spend(self, caller):
-        self[caller] = self.spent(caller) + 1
+    def spend(self, caller, count=1):
+        self[caller] = self.spent(caller) + count
 
 
 def rate(text):
@@ -162,6 +171,33 @@ def test_a_quota_of_the_server_is_for_keys_without_one():
     callers = key("one"), key("two", quota=4), key("three", quota=0), NOBODY
 
     assert [let_in(limits.admit, call(caller=caller)) for caller in callers] == [2, 4, 20, 20]
+
+
+def test_what_was_turned_away_is_given_back_to_a_quota():
+    """What the model failed on is not: a caller can bring that about."""
+    uses, clock = Uses(), Clock()
+    limits = limiter(clock, uses, key="9/s")
+    door = Door(limiter=limits)
+    one = call(caller=key(quota=5))
+    for error in (
+        Overloaded(""),
+        StillLoading(""),
+        InsufficientMemory(""),
+        ModelFailed(""),
+        InvalidInput(""),
+    ):
+        door.failed(Entry(one, limits.admit(one)), error)
+
+    assert uses == {"key:one": 2}
+    assert let_in(limits.admit, one) == 3  # of the quota; five of nine are gone from the bucket
+
+
+def test_a_page_gives_nothing_back():
+    uses = Uses()
+    limiter(uses=uses).give_back(call(verb="read", caller=key()))
+    limiter(uses=uses).give_back(call())
+
+    assert uses == {}
 
 
 def test_use_is_kept_where_nothing_is_limited():
