@@ -85,7 +85,7 @@ class LimitSettings(Limits):
 
 
 # What may be said of a model that is uploaded, not brought up by the server.
-OF_ANY_MODEL = ("cache", "rate", "access_log_values")
+OF_ANY_MODEL = ("cache", "cors", "rate", "access_log_values")
 
 
 @attrs.frozen
@@ -137,6 +137,7 @@ class ModelSettings:
     options: dict[str, Any] = attrs.field(factory=dict)
     batching: Batching = Batching()
     cache: ModelCacheSettings = ModelCacheSettings()
+    cors: tuple[str, ...] | None = None
     rate: Rate | None = None
     trust: tuple[str, ...] = ()
     optimize: Literal["", "auto", "off", False] = ""
@@ -196,6 +197,7 @@ class Settings:
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
     tls: TlsSettings = TlsSettings()
+    cors: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict)

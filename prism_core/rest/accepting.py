@@ -105,6 +105,7 @@ def _server(app: Any, limits: LimitSettings | None = None) -> uvicorn.Server:
         log_level="error",  # what is wrong with a request is told to its sender, and no line of ours
         access_log=False,
         server_header=False,
+        headers=[("x-content-type-options", "nosniff")],
         proxy_headers=False,  # nothing here believes a header about who is calling
     )
     config.load()

@@ -14,6 +14,7 @@ from prism_core.gateway.callers.door import discreet
 from prism_core.gateway.gateway import Gateway
 from prism_core.rest.access import AccessLog
 from prism_core.rest.admin import TokenGuard, admin_routes
+from prism_core.rest.cors import Pages, cors_of
 from prism_core.rest.entrance import Entrance, caller_of
 from prism_core.rest.errors import problem_response
 from prism_core.rest.mounted import Mounted, mounts_of
@@ -29,12 +30,14 @@ def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
     routes = HeadAsGet(litestar_app(public_routes(gateway)))
     mounted = Mounted(mounts_of(gateway, "public"), routes)
     others = Entrance(mounted, gateway.door) if gateway.door else mounted
+    cors = cors_of(gateway.settings)
     return PredictFront(
         gateway.service,
-        others,
+        Pages(others, cors) if cors else others,
         max_body_bytes=gateway.settings.limits.max_body,
         door=gateway.door,
         access=access,
+        cors=cors,
     )
 
 

@@ -26,6 +26,7 @@ from prism_core.isolation.life import tie_to_life
 from prism_core.plugins import PluginSet, load_plugins
 from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.access import open_access
+from prism_core.rest.cors import cors_of
 from prism_core.rest.handing import HandOn
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.room import Room, connections
@@ -76,7 +77,12 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         access = await stack.enter_async_context(open_access(settings, door))
         limits = settings.limits
         front = PredictFront(
-            follower.service, others, max_body_bytes=limits.max_body, door=door, access=access
+            follower.service,
+            others,
+            max_body_bytes=limits.max_body,
+            door=door,
+            access=access,
+            cors=cors_of(settings),
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
         if await follower.welcome():

@@ -21,6 +21,8 @@ from prism_core.rest.streams import disconnected
 OF_A_CONNECTION = frozenset(
     {b"connection", b"expect", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"}
 )
+# What this server says of every answer itself.
+OF_A_SERVER = frozenset({b"date", b"transfer-encoding", b"x-content-type-options"})
 # Who is calling; believed on the private socket only, which followers alone can reach.
 CLIENT = b"x-prism-client"
 
@@ -112,8 +114,7 @@ class Body:
 
 
 async def _pass_back(answer: httpcore.Response, send: Any) -> None:
-    # `date` is this server's to say: it says it of every answer.
-    headers = [(n, v) for n, v in plain(answer.headers) if n not in (b"date", b"transfer-encoding")]
+    headers = [(n, v) for n, v in plain(answer.headers) if n not in OF_A_SERVER]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for chunk in answer.aiter_stream():
         await send({"type": "http.response.body", "body": chunk, "more_body": True})

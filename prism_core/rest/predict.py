@@ -20,6 +20,7 @@ from prism_core.gateway.callers.door import Door, Entry, discreet, pairs_of, tol
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
 from prism_core.rest.access import PREDICTION, VALUES, AccessLog
+from prism_core.rest.cors import Cors, is_preflight, telling
 from prism_core.rest.entrance import ENTRY, REFUSED
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.rest.requests import REQUEST
@@ -123,6 +124,8 @@ class PredictFront:
         Asked with each request's head; None lets everybody in.
     access
         Where each request is told, if anywhere.
+    cors
+        Which pages may read answers; None: no pages of other origins.
     """
 
     def __init__(
@@ -133,10 +136,12 @@ class PredictFront:
         max_body_bytes: int,
         door: Door | None = None,
         access: AccessLog | None = None,
+        cors: Cors | None = None,
     ) -> None:
         self.service = service
         self.door = door or None  # a door that asks nothing is none
         self.access = access
+        self.cors = cors
         self.max_body_bytes = max_body_bytes
         self._others = others
         self._known: dict[str, tuple[str, str]] = {}
@@ -146,8 +151,15 @@ class PredictFront:
         if scope["type"] == "http" and scope["method"] == "POST":
             route = self.route(scope["path"])
             if route is not None:
+                if self.cors is not None:
+                    send = telling(self.cors, scope, send, kept=False)
                 await self._predict(route, scope, receive, send)
                 return
+        elif self.cors is not None and scope["type"] == "http" and is_preflight(scope):
+            status, headers, content = self.cors.preflight(scope["path"], scope["headers"])
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": content})
+            return
         await self._others(scope, receive, send)
 
     def route(self, path: str) -> tuple[str, str] | None:

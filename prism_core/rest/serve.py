@@ -26,6 +26,7 @@ from prism_core.plugins import PluginSet
 from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.access import open_access
 from prism_core.rest.app import admin_app, public_app
+from prism_core.rest.cors import cors_of
 from prism_core.rest.doors import Doors
 from prism_core.rest.leading import leading
 from prism_core.rest.listen import listen, listen_together
@@ -71,6 +72,7 @@ async def serve(settings: Settings, plugins: PluginSet, ready: Ready) -> None:
         If a port cannot be used, or the data directory is another server's.
     """
     check_admin_host(settings)
+    cors_of(settings)  # a wrong one is told before a port is open
     async with certificates(settings, leads=True) as secrets:
         with (
             listen_together(settings.host, settings.port, "--port", settings.gateways) as public,

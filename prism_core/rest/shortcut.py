@@ -43,7 +43,7 @@ _NOT_PLAIN = frozenset({b"transfer-encoding", b"expect", b"upgrade", HEADER})
 
 @attrs.frozen(slots=True)
 class PlainHead:
-    """The head of a plain predict request: what it says, and its headers for the door.
+    """The head of a plain predict request: what it says, its headers for the door, lines of its answer.
 
     Who sent it is not in here: a caller is looked up for every request.
     """
@@ -51,6 +51,7 @@ class PlainHead:
     asked: PredictHead
     headers: Mapping[str, str]
     path: str
+    lines: bytes
 
 
 class Heads:
@@ -102,7 +103,9 @@ class Heads:
         if len(self._known) >= REMEMBERED:
             self._known.clear()
         headers = told_of(found.headers) if self.front.door is not None else {}
-        known = self._known[head] = PlainHead(asked, headers, found.path)
+        cors = self.front.cors
+        lines = cors.lines(found.path, found.headers) if cors is not None else b""
+        known = self._known[head] = PlainHead(asked, headers, found.path, lines)
         return known
 
 
@@ -153,6 +156,7 @@ class PredictProtocol(BoundedProtocol):
         self._line: Line | None = None  # what the access log will say of it, where there is one
         self._turned_away: Exception | None = None  # of the request that uvicorn's parser is about to get
         self._busy = False  # a prediction is on its way, or its answer is not yet taken
+        self._lines = b""  # of the newest request's answer, for pages of other origins
         self._held = b""  # the beginning of a request
         self._backlog = b""  # what came behind the request that is on its way
         self._filling: Filling | None = None  # a large body arrives
@@ -232,6 +236,7 @@ class PredictProtocol(BoundedProtocol):
     def _ask(self, known: PlainHead, body: bytes | memoryview, *, checked: bool = False) -> None:
         self._busy = True
         asked = known.asked
+        self._lines = known.lines
         self._request = self._given or made_id()
         if self._front.access is not None:
             self._line = self._front.access.begun(
@@ -344,6 +349,8 @@ class PredictProtocol(BoundedProtocol):
         lines = self._dated[1] + b"connection: close\r\n" if self._last else self._dated[1]
         if self._entry is not None:
             lines += self._entry.lines
+        if self._lines:
+            lines += self._lines
         return b"%bx-request-id: %b\r\n" % (lines, self._request.encode())
 
     # --- slow, gone, stopping -----------------------------------------------------------

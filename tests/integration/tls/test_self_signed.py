@@ -18,7 +18,11 @@ from prism_core.testing.server import ServerProcess
 
 from .conftest import address, shake_hands, trusting
 
-CONFIG = "limits: {max_body: 64MB, head_s: 1, write_s: 0.5}"
+APP = "https://app.example"
+CONFIG = f"""
+limits: {{max_body: 64MB, head_s: 1, write_s: 0.5}}
+cors: [{APP}]
+"""
 ROWS = [[1, 1], [2, 2]]
 
 
@@ -89,8 +93,13 @@ def test_each_gateway_speaks_it(server, ca):
     seen = set()
     for _ in range(60):
         with httpx.Client(base_url=server.url, verify=trusting(ca)) as client:
-            assert client.post("/model/line/predict", json={"input": ROWS}).status_code == 200
-            assert client.get("/model/line").json()["ready"]
+            page = {"Origin": APP}
+            predicted = client.post("/model/line/predict", json={"input": ROWS}, headers=page)
+            found = client.get("/model/line", headers=page)
+            assert (predicted.status_code, found.json()["ready"]) == (200, True)
+            for answer in (predicted, found):  # each said once, whoever answers
+                assert answer.headers.get_list("access-control-allow-origin") == [APP]
+                assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
             seen |= {p.pid for p in (processes, *followers) if holds(p, client)}
         if len(seen) == 2:
             break

@@ -20,6 +20,7 @@ from prism_core.gateway.service import PredictService
 from prism_core.rest.accepting import _server
 from prism_core.rest.access import AccessLog
 from prism_core.rest.bounded import BoundedProtocol
+from prism_core.rest.cors import Cors
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.shortcut import REMEMBERED
 from prism_core.settings import LimitSettings
@@ -84,13 +85,16 @@ class Service(PredictService):
         return Forbidden(f"{reference} is not served.")
 
 
+CORS = Cors(frozenset({"https://app.example"}), {})
+
+
 class Connection:
     """One client of a server whose replica answers at once, unless it is told to hold."""
 
     def __init__(self, scene, door=None, max_body_bytes=1 << 20, short=True, access=None):
         self.scene, self.service = scene, Service(scene.lane)
         front = PredictFront(
-            self.service, self.others, max_body_bytes=max_body_bytes, door=door, access=access
+            self.service, self.others, max_body_bytes=max_body_bytes, door=door, access=access, cors=CORS
         )
         self.server = _server(front)
         self.server.server_state.default_headers = [(b"date", b"today")]
@@ -244,6 +248,9 @@ KINDS = {
     "with another": request(b"[[1]]", "x-request-id: r-2"),
     "with an odd one": request(b"[[1]]", "X-Request-Id: r 3"),
     "with two": request(b"[[1]]", "X-Request-Id: r-4", "X-Request-Id: r-5"),
+    "of a page": request(b"[[1]]", "Origin: https://app.example"),
+    "of another page": request(b"[[1]]", "Origin: https://other.example"),
+    "a page of nobody's": request(b"[[1]]", "Origin: https://app.example", path="/model/nobody/predict"),
     "known": request(b"[[1]]"),
     "longer": request(b"[[1],[2]]"),
     "named": request(b"[[3]]", path="/model/m/versions/3/predict"),
@@ -306,6 +313,16 @@ def test_callers_on_one_connection_are_told_apart_alike_on_both_ways(scene_of, c
     told = asyncio.run(check_alike(scene_of, requests, cuts, Door(identity=KeyTable([ALL, ONE, NONE]))))
 
     assert [int(answer[0].split()[1]) for answer in told] == [CALLERS[caller][1] for caller in callers]
+
+
+async def test_a_page_is_told_that_it_may_read_the_short_answer(connection):
+    pages = [KINDS["of a page"], KINDS["of another page"], KINDS["known"]]
+    one, two, none = [headers for _, headers, _ in await connection.send(*pages)]
+
+    assert connection.service.short == 3
+    assert one["access-control-allow-origin"] == "https://app.example"
+    assert (one["vary"], two["vary"], none.get("vary")) == ("Origin", "Origin", None)
+    assert "access-control-allow-origin" not in {**two, **none}
 
 
 async def test_pipelined_requests_wait_for_their_turn(connection):
