@@ -120,8 +120,8 @@ def test_errors_name_file_line_and_variable(written):
             "",
         ),
         (
-            "prism.yaml, line 5: models.churn: path is required, unless cache, rate, access_log_values are "
-            "all that is set.",
+            "prism.yaml, line 5: models.churn: path is required, unless cache, cors, rate, "
+            "access_log_values are all that is set.",
             "",
         ),
         ("PRISM_PORT: port: expected int, got str 'x'.", ""),
