@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
 
-from prism_core.plugin import Artifact, ArtifactError, Batch
+from prism_core.plugin import Artifact, ArtifactError, Batch, Limits
 from prism_onnx import OnnxOptions
 from prism_onnx.artifact import external_data, is_model, model_file, recognises
 from prism_onnx.model import load
@@ -95,7 +95,7 @@ def test_a_directory_with_external_data_is_served(weighty):
     model = load(artifact, OnnxOptions())
 
     assert recognises(artifact) == 1.0
-    assert external_data(weighty / "net.onnx") == ("net.bin",)
+    assert [one.location for one in external_data(weighty / "net.onnx")] == ["net.bin"]
     answer = model.predict(Batch({"x": np.ones((1, 4), np.float32)}))["y"]
     assert np.array_equal(answer, np.full((1, 400), 4, np.float32))
 
@@ -117,8 +117,69 @@ def test_missing_external_data_is_named(weighty):
 def test_external_data_that_is_too_short_is_named(weighty):
     (weighty / "net.bin").write_bytes(b"1234")
 
-    with pytest.raises(ArtifactError, match="'w' is missing, or shorter"):
+    with pytest.raises(ArtifactError, match=r"'net\.bin' has 4 bytes; a tensor lies beyond them"):
         load(Artifact(weighty, "weighty"), OnnxOptions())
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "words"),
+    [("6396", "8", "beyond"), ("99999999999", "4", "beyond"), ("-8", "4", "proper"), ("1e3", "4", "proper"),
+     ("9" * 400, "4", "proper"), ("", "4", "proper")],
+)  # fmt: skip
+def test_a_tensor_lies_inside_of_its_file(weighty, offset, length, words):
+    path = weighty / "net.onnx"
+    model = onnx.load(path, load_external_data=False)
+    kept = model.graph.initializer[0].external_data
+    for entry in list(kept)[1:]:
+        kept.remove(entry)
+    for key, value in (("offset", offset), ("length", length)):
+        kept.add(key=key, value=value)
+    path.write_bytes(model.SerializeToString())
+
+    with pytest.raises(ArtifactError, match=words):
+        model_file(Artifact(weighty, "weighty"))
+
+
+@pytest.mark.parametrize("location", ["a\0b", "n" * 5000, "", ".", "net.bin/x"])
+def test_external_data_that_no_file_is_called_is_missing(weighty, location):
+    """A ValueError and an OSError once, which said nothing to the model's owner."""
+    relocate(weighty, location)
+
+    with pytest.raises(ArtifactError, match="is missing"):
+        model_file(Artifact(weighty, "weighty"))
+
+
+def test_the_first_of_two_locations_is_looked_at_as_well(weighty):
+    path = weighty / "net.onnx"
+    model = onnx.load(path, load_external_data=False)
+    model.graph.initializer[0].external_data.add(key="location", value="../../hidden")
+    path.write_bytes(model.SerializeToString())
+
+    with pytest.raises(ArtifactError, match="outside of the model's directory"):
+        model_file(Artifact(weighty, "weighty"))
+
+
+def test_subgraphs_are_nested_as_deep_as_the_setting(weighty):
+    """Written by hand: a graph in an attribute in a node in a graph ..., and the word that makes us look."""
+    data = b"\x12\x08location"
+    for at in range(12):
+        data = (b"\x32", b"\x2a", b"\x0a")[at % 3] + bytes([len(data)]) + data
+    path = weighty / "net.onnx"
+    path.write_bytes(b"\x08\x08\x3a" + bytes([len(data)]) + data)
+
+    assert external_data(path, 50) == ()
+    with pytest.raises(ArtifactError, match="more than 5 messages deep"):
+        model_file(Artifact(weighty, "weighty", Limits(max_depth=5)))
+
+
+def test_fields_without_end_are_not_counted_to_their_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("prism_onnx.artifact._MAX_FIELDS", 1000)
+    path = tmp_path / "net.onnx"
+    graph = b"\x0a\x00" * 2000 + b"\x12\x08location"
+    path.write_bytes(b"\x08\x08\x3a" + b"\xaa\x1f" + graph)
+
+    with pytest.raises(ArtifactError, match="more than 1000 fields"):
+        external_data(path)
 
 
 @pytest.mark.parametrize("location", ["../net.bin", "/etc/hostname", "a/../../b", "*/_ORT_MEM_ADDR_/*"])
@@ -146,7 +207,7 @@ def test_external_data_is_found_inside_of_subgraphs(weighty, save):
     branch = helper.make_node("If", ["c"], ["y"], then_branch=inner, else_branch=inner)
     artifact = save([branch], [tensor("c", [], onnx.TensorProto.BOOL)], [tensor("y", [4, 400])])
 
-    assert external_data(artifact.path) == ("../../hidden",)
+    assert [one.location for one in external_data(artifact.path)] == ["../../hidden"]
 
 
 def test_of_several_models_the_one_called_model_is_served(weighty, doubling):

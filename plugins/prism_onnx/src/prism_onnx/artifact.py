@@ -8,10 +8,10 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from prism_core.plugin import Artifact, ArtifactError
-from prism_onnx.protobuf import BYTES, VARINT, MalformedProtobuf, Readable, fields
+from prism_core.plugin import Artifact, ArtifactError, Limits
+from prism_onnx.protobuf import BYTES, VARINT, Field, MalformedProtobuf, Readable, fields
 
 # ModelProto: field number -> wire type.
 _MODEL = {
@@ -28,9 +28,14 @@ _NESTED = {
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
     "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {13: "entry"},
 }
-_MAX_DEPTH = 200
+# TensorProto: where its data lies outside of the file.
+_EXTERNAL = 13
+_WHOLE = "Upload the whole directory: the .onnx file and every data file that was saved with it."
+# What is walked: a model of a hundred thousand nodes has some two million fields. More would keep
+# the server busy for minutes before it can say no.
+_MAX_FIELDS = 20_000_000
+_MAX_TOP_FIELDS = 1_000_000
 
 Result = TypeVar("Result")
 
@@ -51,8 +56,8 @@ def is_model(path: Path) -> bool:
 
     def check(data: mmap.mmap) -> bool:
         seen = set()
-        for field in fields(data, 0, len(data)):
-            if _MODEL.get(field.number) != field.wire:
+        for count, field in enumerate(fields(data, 0, len(data))):
+            if _MODEL.get(field.number) != field.wire or count > _MAX_TOP_FIELDS:
                 return False
             seen.add(field.number)
         return {_IR_VERSION, _GRAPH} <= seen
@@ -78,19 +83,24 @@ def model_file(artifact: Artifact) -> Path:
     """
     path = _choose(artifact.path) if artifact.path.is_dir() else artifact.path
     name = path.name if artifact.path.is_dir() else artifact.name
+    not_whole = ArtifactError(
+        f"{name!r} is not a whole ONNX model.",
+        hint="Was it copied completely? `onnx.checker.check_model` says more.",
+    )
     if not is_model(path):
+        raise not_whole
+    try:
+        kept = external_data(path, artifact.limits.max_depth)
+    except MalformedProtobuf:
+        raise not_whole from None
+    if kept and not artifact.path.is_dir():
         raise ArtifactError(
-            f"{name!r} is not a whole ONNX model.",
-            hint="Was it copied completely? `onnx.checker.check_model` says more.",
-        )
-    locations = external_data(path)
-    if locations and not artifact.path.is_dir():
-        raise ArtifactError(
-            f"{name!r} keeps its weights in another file, {locations[0]!r}, which is not part of the upload.",
+            f"{name!r} keeps its weights in another file, {kept[0].location!r}, "
+            "which is not part of the upload.",
             hint="Put both into one directory and upload that: prism upload DIRECTORY.",
         )
-    for location in locations:
-        _check_location(artifact.path, path.parent, location)
+    for one in kept:
+        _check_external(artifact.path, path.parent, one)
     return path
 
 
@@ -108,32 +118,74 @@ def _choose(directory: Path) -> Path:
     )
 
 
-def _check_location(root: Path, base: Path, location: str) -> None:
-    # onnxruntime writes "*/_ORT_..." for tensors that lie at an address in its own memory.
-    target = (base / location).resolve()
-    inside = target.is_relative_to(root.resolve()) and not location.startswith("*/_ORT_")
+def _check_external(root: Path, base: Path, kept: External) -> None:
+    shown = repr(kept.location[:100])
+    try:
+        # onnxruntime writes "*/_ORT_..." for tensors that lie at an address in its own memory.
+        target = (base / kept.location).resolve()
+        inside = target.is_relative_to(root.resolve()) and not kept.location.startswith("*/_ORT_")
+        size = target.stat().st_size if inside and target.is_file() else -1
+    except (OSError, ValueError):  # no name that a file could have
+        inside, size = True, -1
     if not inside:
         raise ArtifactError(
-            f"The model's external data {location!r} lies outside of the model's directory.",
+            f"The model's external data {shown} lies outside of the model's directory.",
             hint="Save the model again with its data files beside it.",
         )
-    if not target.is_file():
+    if size < 0:
+        raise ArtifactError(f"The model's external data {shown} is missing.", hint=_WHOLE)
+    if kept.end > size:
         raise ArtifactError(
-            f"The model's external data {location!r} is missing.",
-            hint="Upload the whole directory: the .onnx file and every data file that was saved with it.",
+            f"The model's external data {shown} has {size} bytes; a tensor lies beyond them.", hint=_WHOLE
         )
 
 
-def external_data(path: Path) -> tuple[str, ...]:
-    """Return the locations of tensors that are kept outside of the file, each once."""
+def external_data(path: Path, max_depth: int = Limits().max_depth) -> tuple[External, ...]:
+    """Return where tensors are kept outside of the file, each place once.
 
-    def look(data: mmap.mmap) -> tuple[str, ...]:
+    Raises
+    ------
+    ArtifactError
+        If the file is nested deeper than ``max_depth``, has too many fields, or keeps a tensor
+        nowhere.
+    """
+
+    def look(data: mmap.mmap) -> tuple[External, ...]:
         if data.find(b"location") < 0:
             return ()
-        found = (_entry(data, *span) for span in _messages(data, "model", 0, len(data), "entry"))
-        return tuple(dict.fromkeys(value for key, value in found if key == "location"))
+        walk = _Walk(max_depth)
+        tensors = walk.messages(data, "model", 0, len(data), "tensor")
+        return tuple(dict.fromkeys(one for span in tensors for one in _external(data, walk, *span)))
 
     return _mapped(path, look)
+
+
+class External(NamedTuple):
+    """Where a tensor lies: in which file, and behind which byte nothing of it does, as far as it is said."""
+
+    location: str
+    end: int
+
+
+def _external(data: mmap.mmap, walk: _Walk, start: int, stop: int) -> Iterator[External]:
+    """Yield every place that a tensor names: which of two counts is for others to decide."""
+    entries = (f for f in walk.fields(data, start, stop) if f.number == _EXTERNAL and f.wire == BYTES)
+    said = [_entry(data, f.start, f.stop) for f in entries]
+    locations = [value for key, value in said if key == "location"]
+    if not locations:
+        return
+    numbers = {name: [value for key, value in said if key == name] for name in ("offset", "length")}
+    if not all(_is_size(value) for values in numbers.values() for value in values):
+        raise ArtifactError(
+            f"The model's external data {locations[0][:100]!r} has no proper offset and length.", hint=_WHOLE
+        )
+    end = sum(max(map(int, values), default=0) for values in numbers.values())
+    for location in locations:
+        yield External(location, end)
+
+
+def _is_size(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 def class_labels(path: Path, output: str) -> tuple[Any, ...]:
@@ -158,7 +210,8 @@ def declared_shape(path: Path, name: str) -> tuple[int | str | None, ...] | None
         for graph in _children(data, _GRAPH, 0, len(data)):
             for value in _children(data, 11, *graph):
                 if _texts(data, 1, *value) == [wanted]:
-                    return _type_shape(data, *next(_children(data, 2, *value)))
+                    kind = next(_children(data, 2, *value), None)
+                    return _type_shape(data, *kind) if kind else None
         return None
 
     return _mapped(path, look)
@@ -171,7 +224,8 @@ def _type_shape(data: mmap.mmap, start: int, stop: int) -> tuple[int | str | Non
             shape = next(_children(data, 2, field.start, field.stop), None)
             return _dimensions(data, *shape) if shape else None
         if field.number in (4, 9):
-            return _type_shape(data, *next(_children(data, 1, field.start, field.stop)))
+            inner = next(_children(data, 1, field.start, field.stop), None)
+            return _type_shape(data, *inner) if inner else None
     return None
 
 
@@ -180,9 +234,7 @@ def _dimensions(data: mmap.mmap, start: int, stop: int) -> tuple[int | str | Non
     for dimension in _children(data, 1, start, stop):
         found = {f.number: f for f in fields(data, *dimension)}
         name = found.get(2)
-        sizes.append(
-            found[1].value if 1 in found else data[name.start : name.stop].decode() if name else None
-        )
+        sizes.append(found[1].value if 1 in found else _text(data, name) if name else None)
     return tuple(sizes)
 
 
@@ -199,7 +251,7 @@ def _labels(data: mmap.mmap, start: int, stop: int) -> tuple[Any, ...]:
         rest = list(parts)
         return tuple(
             [_signed(f.value) for f in rest if f.number == 8 and f.wire == VARINT]
-            or [data[f.start : f.stop].decode() for f in rest if f.number == 9]
+            or [_text(data, f) for f in rest if f.number == 9]
         )
     return ()
 
@@ -208,27 +260,52 @@ def _texts(data: mmap.mmap, number: int, start: int, stop: int) -> list[bytes]:
     return [data[slice(*span)] for span in _children(data, number, start, stop)]
 
 
+def _text(data: mmap.mmap, field: Field) -> str:
+    return data[field.start : field.stop].decode("utf-8", "replace")
+
+
 def _signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def _messages(
-    data: Readable, kind: str, start: int, stop: int, wanted: str, depth: int = 0
-) -> Iterator[tuple[int, int]]:
-    if depth > _MAX_DEPTH:
-        raise ArtifactError(f"The model's graphs are nested more than {_MAX_DEPTH} deep.")
-    if kind == wanted:
-        yield start, stop
-        return
-    nested = _NESTED[kind]
-    for field in fields(data, start, stop):
-        inner = nested.get(field.number)
-        if inner and field.wire == BYTES:
-            yield from _messages(data, inner, field.start, field.stop, wanted, depth + 1)
+class _Walk:
+    """One walk through a model's messages, bounded in depth and in length."""
+
+    def __init__(self, max_depth: int) -> None:
+        self.max_depth = max_depth
+        self.seen = 0
+
+    def messages(
+        self, data: Readable, kind: str, start: int, stop: int, wanted: str, depth: int = 1
+    ) -> Iterator[tuple[int, int]]:
+        """Yield where messages of the kind ``wanted`` lie."""
+        if depth > self.max_depth:
+            raise ArtifactError(
+                f"The model's graphs are nested more than {self.max_depth} messages deep.",
+                hint="Nest fewer subgraphs; limits.max_depth is the server's setting.",
+            )
+        if kind == wanted:
+            yield start, stop
+            return
+        nested = _NESTED[kind]
+        for field in self.fields(data, start, stop):
+            inner = nested.get(field.number)
+            if inner and field.wire == BYTES:
+                yield from self.messages(data, inner, field.start, field.stop, wanted, depth + 1)
+
+    def fields(self, data: Readable, start: int, stop: int) -> Iterator[Field]:
+        """Yield the fields of a message, and count them."""
+        for field in fields(data, start, stop):
+            self.seen += 1
+            if self.seen > _MAX_FIELDS:
+                raise ArtifactError(
+                    f"The model has more than {_MAX_FIELDS} fields.", hint="Save its weights as raw data."
+                )
+            yield field
 
 
 def _entry(data: mmap.mmap, start: int, stop: int) -> tuple[str, str]:
-    texts = {f.number: data[f.start : f.stop].decode("utf-8", "replace") for f in fields(data, start, stop)}
+    texts = {f.number: _text(data, f) for f in fields(data, start, stop)}
     return texts.get(1, ""), texts.get(2, "")
 
 
