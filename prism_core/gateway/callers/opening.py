@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from prism_core.errors import ConfigError
+from prism_core.gateway.callers.addresses import Proxies
 from prism_core.gateway.callers.door import Door, Identity
 from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.callers.keys import KeyTable
-from prism_core.gateway.callers.limiter import Limiter
-from prism_core.gateway.callers.limits import addresses_of, limiter_of
+from prism_core.gateway.callers.limiter import KINDS, Limiter, Uses
 from prism_core.gateway.callers.sharing import sharing
 from prism_core.gateway.callers.tokens import open_tokens
 from prism_core.gateway.directory import server_id
@@ -21,7 +22,7 @@ from prism_core.gateway.observe import Metrics
 from prism_core.gateway.registry import Registry
 from prism_core.plugins import PluginSet, find
 from prism_core.protocols import RateStore
-from prism_core.settings import Settings
+from prism_core.settings import RateSettings, Settings
 
 
 @asynccontextmanager
@@ -120,3 +121,35 @@ async def open_identity(settings: Settings, table: KeyTable, stack: AsyncExitSta
     if settings.auth == "oidc":
         return await stack.enter_async_context(open_tokens(settings.oidc))
     return table if settings.auth == "keys" else None
+
+
+def addresses_of(settings: Settings) -> Proxies | None:
+    """Return who tells callers' addresses; None where no proxy is trusted.
+
+    Raises
+    ------
+    ConfigError
+        If one of the trusted proxies is neither an address nor a network.
+    """
+    if not settings.trusted_proxies:
+        return None
+    try:
+        return Proxies(settings.trusted_proxies, settings.proxy_header)
+    except ValueError as error:
+        raise ConfigError(f"trusted_proxies: {error}") from None
+
+
+def limiter_of(settings: Settings, registry: Registry, uses: Uses | None = None) -> Limiter | None:
+    """Return the limiter; None where nothing is limited and nobody's use is kept."""
+    models = {name: model.rate for name, model in settings.models.items() if model.rate is not None}
+    if settings.rates == RateSettings() and not models and uses is None:
+        return None
+    rates = {kind: getattr(settings.rates, kind) for kind in KINDS}
+    return Limiter(
+        {kind: rate for kind, rate in rates.items() if rate is not None},
+        models=models,
+        serves=lambda reference: reference in registry.lanes,
+        link=settings.link,
+        quota=settings.rates.quota,
+        uses=uses,
+    )

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prism_core.errors import (
+    ConfigError,
     InsufficientMemory,
     InvalidInput,
     ModelFailed,
@@ -18,11 +19,12 @@ from prism_core.errors import (
 from prism_core.gateway.callers.addresses import REMEMBERED
 from prism_core.gateway.callers.door import Door, Entry
 from prism_core.gateway.callers.limiter import Limiter
-from prism_core.gateway.callers.limits import addresses_of, limiter_of
+from prism_core.gateway.callers.opening import addresses_of, limiter_of
 from prism_core.gateway.registry import Registry
 from prism_core.rates import Allowance, Rate
 from prism_core.rest.errors import problem_response
 from prism_core.settings import ModelSettings, RateSettings, Settings
+from prism_core.settings_file import load_settings
 from prism_core.specs import NOBODY, Call, Caller
 from prism_core.testing import Clock
 
@@ -350,3 +352,20 @@ def test_a_key_whose_rate_has_changed_is_held_to_the_new_one():
 
     assert let_in(limits.admit, call(caller=key(rate=rate("9/s"))), of=3) == 3
     assert let_in(limits.admit, call(caller=key(rate=rate("1/s burst 2")))) == 1
+
+
+def test_a_proxy_that_is_none_stops_the_start():
+    with pytest.raises(ConfigError, match="trusted_proxies: expected an address or a network"):
+        addresses_of(Settings(trusted_proxies=("proxy.example.org",)))
+
+
+def test_limits_may_be_set_by_variables(tmp_path):
+    variables = {
+        "PRISM__RATES__ADDRESS": "5/s burst 20",
+        "PRISM__RATES__STORE_DOWN": "refuse",
+        "PRISM_TRUSTED_PROXIES": "10.0.0.0/8,::1",
+    }
+    settings = load_settings(env=variables, flags={"data_dir": str(tmp_path)})
+
+    assert settings.rates == RateSettings(address=Rate(5, 1, 20), store_down="refuse")
+    assert settings.trusted_proxies == ("10.0.0.0/8", "::1")
