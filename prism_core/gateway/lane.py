@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 
 from prism_core import wire
-from prism_core.errors import ModelNotFound, PrismError
+from prism_core.errors import ModelNotFound, PrismError, ServingError
 from prism_core.gateway.asking import Asking, Head, OnAnswer, Prediction
 from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.client import ReplicaClient
@@ -114,6 +114,15 @@ class Lane:
             self.cache.close()
         for asking in self._take_waiting():
             asking.resume()
+
+    def fail(self) -> None:
+        """Close a version that cannot be kept up. Why not is for its owner: the reason may quote a path."""
+        self.close(
+            ServingError(
+                f"Version {self.version} of {self.model!r} has failed; the request waited in vain.",
+                hint=f"Its owner finds out why with `prism show {self.model}`.",
+            )
+        )
 
     def disappoint(self, error: PrismError) -> None:
         """Refuse those that wait for a replica; whoever comes later may have more luck."""

@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import structlog
 
-from prism_core.errors import PrismError, ServingError
+from prism_core.errors import PrismError
 from prism_core.gateway.client import ReplicaClient, connect
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lanes import MakeLane
@@ -187,7 +187,7 @@ class Mirror:
     def _retire(self, left: tuple[Served, SharedVersion | None]) -> None:
         served, now = left
         if now and now.state == State.FAILED:
-            served.lane.close(in_vain(now.error))
+            served.lane.fail()
             drain_s = 0.0
         else:
             served.lane.close()
@@ -205,11 +205,6 @@ class Mirror:
         task = asyncio.create_task(work)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
-
-
-def in_vain(reason: str, hint: str = "`prism logs` shows the last words of its replicas.") -> ServingError:
-    """Return what requests get that waited for a version which failed."""
-    return ServingError(f"The request waited in vain: {reason}", hint=hint)
 
 
 def _find(table: Table, key: tuple[str, int]) -> SharedVersion | None:

@@ -25,7 +25,6 @@ from prism_core.errors import (
     ModelLoadFailed,
     PluginError,
     PrismError,
-    ServingError,
 )
 from prism_core.gateway.crew import Crew
 from prism_core.gateway.extensions import Openings
@@ -166,7 +165,7 @@ class Operator:
         version.error = error.message
         lane, version.lane = version.lane, None
         if lane:
-            lane.close(ServingError(f"The request waited in vain: {error.message}", hint=error.hint))
+            lane.fail()
         if version.state in (State.STARTING, State.READY):
             self.registry.move(version, State.FAILED, error=error.message, code=error.code)
         self.registry.refresh()

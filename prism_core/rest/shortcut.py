@@ -115,7 +115,8 @@ class _Parsed:
     def __init__(self, head: bytes) -> None:
         self.headers: Headers = []
         self._url = b""
-        parser = httptools.HttpRequestParser(self)
+        self._keeps_alive = False
+        self._parser = parser = httptools.HttpRequestParser(self)
         parser.feed_data(head)
         url = httptools.parse_url(self._url)
         path = (url.path or b"").decode("ascii")  # `POST http://host` has none
@@ -123,7 +124,7 @@ class _Parsed:
         self.query: bytes = url.query or b""
         names = [name for name, _ in self.headers]
         self.plain = (
-            parser.should_keep_alive()
+            self._keeps_alive
             and parser.get_http_version() == "1.1"
             and names.count(b"content-length") == names.count(b"host") == 1
             and _NOT_PLAIN.isdisjoint(names)
@@ -134,6 +135,10 @@ class _Parsed:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        # Not later: where no body follows, the parser is at its next message by then.
+        self._keeps_alive = self._parser.should_keep_alive()
 
 
 def _rendered(error: Exception) -> tuple[bytes, bytes]:
@@ -313,11 +318,12 @@ class PredictProtocol(BoundedProtocol):
         """Return head and body of an answer, a large body apart; the same headers as `predict.headers_of`."""
         body = prediction.body
         return (
-            b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\n"
+            b"HTTP/1.1 200 OK\r\n%bx-request-id: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n"
             b"server-timing: queue;dur=%.3f, compute;dur=%.3f\r\n"
             b"x-prism-model-version: %d\r\nx-prism-cache: %b\r\nx-prism-batch: %d\r\n\r\n%b"
             % (
                 self._common(),
+                self._request.encode(),
                 prediction.media_type.encode(),
                 len(body),
                 prediction.queue_us / 1000,
@@ -339,10 +345,10 @@ class PredictProtocol(BoundedProtocol):
                 status, rest = _rendered(error)
             if type(error) is Overloaded:
                 self._heads.refusal = (error, status, rest)
-        return b"%b%b%b" % (status, self._common(), rest)
+        return b"%b%bx-request-id: %b\r\n%b" % (status, self._common(), self._request.encode(), rest)
 
     def _common(self) -> bytes:
-        """Return the lines that uvicorn adds to every answer, and those of the door and the id."""
+        """Return the lines that uvicorn adds to every answer, and the door to this one."""
         headers = self.server_state.default_headers  # replaced whole once a second, for its Date
         if self._dated[0] is not headers:
             self._dated = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
@@ -351,7 +357,7 @@ class PredictProtocol(BoundedProtocol):
             lines += self._entry.lines
         if self._lines:
             lines += self._lines
-        return b"%bx-request-id: %b\r\n" % (lines, self._request.encode())
+        return lines
 
     # --- slow, gone, stopping -----------------------------------------------------------
 

@@ -132,7 +132,7 @@ class Session:
         except PrismError:
             raise
         except (Exception, SystemExit) as error:  # a model's sys.exit() ends its request, not the replica
-            raise self._failed(f"The model raised {type(error).__name__}.") from error
+            raise self._failed(f"The model raised {_kind(error)}.") from error
         wanted = inputs.outputs or self.signature.computed
         missing = [name for name in wanted if name not in outputs.tensors]
         if missing:
@@ -252,6 +252,12 @@ class Session:
             memory.clear()
         memory[key] = value
         return value
+
+
+def _kind(error: BaseException) -> str:
+    """Return the name of an exception that everybody knows; what a model calls its own is its owner's."""
+    kind = type(error)
+    return kind.__name__ if kind.__module__ == "builtins" else "an exception"
 
 
 def execute_each(

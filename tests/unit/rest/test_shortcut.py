@@ -175,6 +175,7 @@ async def test_a_plain_request_takes_the_short_way_whether_its_head_is_known_or_
     "plain",
     [
         request(b"[[1]]", "Connection: close"),
+        request(b"", "Connection: close"),
         request(b"[[1]]", "Expect: 100-continue"),
         request(b"[[1]]", "Upgrade: websocket", "Connection: upgrade"),
         request(b"[[1]]", "X-Filler: " + "x" * 2048),
@@ -185,7 +186,18 @@ async def test_a_plain_request_takes_the_short_way_whether_its_head_is_known_or_
         request(b"[[1]]", path="/model/m"),
         request(b"[[1]]", method="PUT"),
     ],
-    ids=["close", "expect", "upgrade", "long", "wrong", "http1.0", "chunked", "other", "put"],
+    ids=[
+        "close",
+        "no body",
+        "expect",
+        "upgrade",
+        "long",
+        "wrong",
+        "http1.0",
+        "chunked",
+        "other",
+        "put",
+    ],
 )
 async def test_what_is_not_plain_never_takes_it(connection, plain):
     for _ in range(3):
