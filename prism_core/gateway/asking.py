@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 import attrs
 
 from prism_core import wire
-from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost, StillLoading
+from prism_core.errors import (
+    DeadlineExceeded,
+    InternalError,
+    Overloaded,
+    PrismError,
+    ReplicaLost,
+    StillLoading,
+)
 from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.cache import AnswerCache, Kept
 from prism_core.gateway.client import ReplicaClient
@@ -25,6 +32,9 @@ from prism_core.specs import CallRecord
 
 if TYPE_CHECKING:
     from prism_core.gateway.lane import Lane
+
+# When a queue is tried again that does not say when it has room.
+ROOM_S = 0.01
 
 
 @attrs.frozen(slots=True)
@@ -248,6 +258,8 @@ class Asking:
             self._computed(reply, body)
         elif isinstance(reply, ReplicaLost) and client is not None:
             self._lost(client, reply)
+        elif isinstance(reply, Overloaded) and self._lane.crowd.is_lenient(time.monotonic()):
+            self._ask_later(reply)
         elif isinstance(reply, TimeoutError | DeadlineExceeded):
             # Equal requests that wait for this one may have more time: one of them computes now.
             self._leave()
@@ -278,6 +290,14 @@ class Asking:
         else:
             self._arm(self._head.hold_s or lane.hold_s)
             lane.trials.add(self)
+
+    def _ask_later(self, refusal: Overloaded) -> None:
+        """Ask again when the queue of a replica that has just come should have room for it."""
+        wait_s = float(refusal.details.get("retry_after_s", 0.0)) or ROOM_S
+        if wait_s >= self._deadline - time.monotonic():
+            self._fail(refusal)
+        else:
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self.resume)
 
     def _computed(self, reply: wire.Reply, body: memoryview) -> None:
         lane, how = self._lane, "bypass"

@@ -64,6 +64,10 @@ class Crowd:
         self.bound = self._most
         self._lenient_until = now + LENIENT_S
 
+    def is_lenient(self, now: float) -> bool:
+        """Return whether calls may wait beyond the objective ``now``."""
+        return now < self._lenient_until
+
     def answered(self, ahead: int, now: float) -> None:
         """Learn from a call that came behind ``ahead`` others and was answered ``now``, in seconds."""
         if ahead <= FEW:
@@ -77,5 +81,5 @@ class Crowd:
             seen = (self._answers - 1) / span
             self._rate = max(seen, self._rate + FORGET * (seen - self._rate))
             self._answers = 0
-            if now >= self._lenient_until:
+            if not self.is_lenient(now):
                 self.bound = min(self._most, max(FEW, int(self._rate * self._aim_s)))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prism_core.errors import Overloaded, ReplicaLost
-from prism_core.gateway.crowd import FEW, Crowd
+from prism_core.gateway.crowd import FEW, LENIENT_S, Crowd
 from prism_core.manifest import Batching
 
 
@@ -69,6 +69,17 @@ def test_a_model_that_became_slower_is_noticed():
     learn(crowd, 4_000, 20.0, now)
 
     assert crowd.bound == pytest.approx(200, rel=0.1)
+
+
+def test_a_crowd_that_waited_for_a_replica_is_taken_beyond_the_objective_for_a_while():
+    crowd = Crowd("m", Batching())
+    now = learn(crowd, 10_000, 1.0)
+    crowd.be_lenient(now)
+    meanwhile = learn(crowd, 10_000, LENIENT_S - 0.2, now)
+    assert crowd.bound == Batching().max_queue_rows
+
+    learn(crowd, 10_000, 1.0, meanwhile)
+    assert crowd.bound == pytest.approx(500, rel=0.01)
 
 
 @settings(deadline=None)

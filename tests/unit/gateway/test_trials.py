@@ -227,6 +227,40 @@ async def test_calls_that_wait_for_a_restart_may_be_more_than_the_objective_allo
     assert Counter(type(outcome) for outcome in world.outcomes.values()) == {bytes: 10 * FEW}
 
 
+async def test_a_full_queue_of_a_replica_that_has_just_come_is_asked_again():
+    """What has come during a restart may be more rows than its queue takes at once."""
+    world = World()
+    world.replicas[0].die()
+    world.ask(b"1")
+    world.restart(0)
+    (_, refused), *_ = world.replicas[0].calls.values()
+    world.replicas[0].calls.clear()
+    refused(Overloaded("full", details={"retry_after_s": 0.001}), memoryview(b""))
+
+    await world.settle()
+    assert world.outcomes[0] == b"1"
+
+
+async def test_a_full_queue_refuses_at_any_other_time():
+    world = World()
+    world.ask(b"1")
+    (_, refused), *_ = world.replicas[0].calls.values()
+    refused(Overloaded("full"), memoryview(b""))
+
+    assert isinstance(world.outcomes[0], Overloaded)
+
+
+async def test_a_full_queue_is_not_asked_again_beyond_the_deadline():
+    world = World()
+    world.replicas[0].die()
+    world.ask(b"1", timeout_s=5.0)
+    world.restart(0)
+    (_, refused), *_ = world.replicas[0].calls.values()
+    refused(Overloaded("full", details={"retry_after_s": 6.0}), memoryview(b""))
+
+    assert isinstance(world.outcomes[0], Overloaded)
+
+
 ACTIONS = st.one_of(
     st.tuples(st.just("ask"), st.sampled_from([b"1", b"2", POISON, b"3", b"4"])),
     st.tuples(st.sampled_from(["execute", "hang up"]), st.integers(0, 2)),
