@@ -283,6 +283,7 @@ class Asking:
         lane = self._lane
         self._losses = 2 if self._losses or client.in_flight <= 1 else 1
         lane.remove(client)
+        lane.crowd.be_lenient(time.monotonic())  # those that are left have its share too, for a moment
         if not lane.deterministic:
             self._fail(error)
         elif self._losses == 1 or lane.refusal is not None:

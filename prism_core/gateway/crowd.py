@@ -22,8 +22,8 @@ WINDOW_S = 0.1
 # answers less, which must not be taken for the model's capacity.
 FORGET = 0.02
 SHARE = 0.5
-# After a call had to wait for a replica, calls may wait beyond the objective for so long: what
-# has come meanwhile is worked off, and refusing would turn a restart into an outage.
+# After a replica was lost, or a call had to wait for one, calls may wait beyond the objective for so
+# long: what has come meanwhile is worked off, and refusing would turn a restart into an outage.
 LENIENT_S = 2.0
 
 
@@ -60,7 +60,7 @@ class Crowd:
         self._lenient_until = 0.0
 
     def be_lenient(self, now: float) -> None:
-        """Take all that ``max_queue_rows`` allows for a while: a call waits for a replica ``now``."""
+        """Take all that ``max_queue_rows`` allows for a while: ``now`` there is a replica too few."""
         self.bound = self._most
         self._lenient_until = now + LENIENT_S
 

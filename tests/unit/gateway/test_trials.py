@@ -227,6 +227,21 @@ async def test_calls_that_wait_for_a_restart_may_be_more_than_the_objective_allo
     assert Counter(type(outcome) for outcome in world.outcomes.values()) == {bytes: 10 * FEW}
 
 
+async def test_a_replica_that_is_left_takes_more_than_the_objective_allows():
+    world = World(2)
+    world.lane.crowd.bound = FEW
+    world.ask(b"1")
+    world.ask(b"2")
+    world.replicas[0].die()
+    world.replicas[1].execute()
+    for number in range(2 * FEW):
+        world.ask(b"%d" % number)
+    world.restart(0)
+    await world.settle()
+
+    assert {type(outcome) for outcome in world.outcomes.values()} == {bytes}
+
+
 async def test_a_full_queue_of_a_replica_that_has_just_come_is_asked_again():
     """What has come during a restart may be more rows than its queue takes at once."""
     world = World()
