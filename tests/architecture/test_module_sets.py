@@ -75,6 +75,10 @@ def test_the_gateway_does_not_import_the_web_framework():
     assert not imported_by("import prism_core.gateway.gateway") & (WEB - {"httpx"})
 
 
+def test_a_server_that_asks_for_no_tokens_does_not_import_what_verifies_them():
+    assert "joserfc" not in imported_by("import prism_core.rest.serve, prism_core.rest.follow")
+
+
 def run_cli(*arguments):
     return imported_by(
         f"import sys; sys.argv = ['prism', *{arguments!r}]\n"

@@ -171,6 +171,15 @@ def test_a_shared_link_is_enough_to_predict(here, served):
     assert json.loads(prism("predict", url, "--input", json.dumps(ROWS), "--json").stdout)["version"] == 1
 
 
+def test_a_server_that_asks_nobody_ignores_a_wrong_key_and_says_so_when_one_is_made(here, served):
+    done = here("predict", served, "--input", json.dumps(ROWS), "--key", "prism_wrong", "--json")
+    made = here("keys", "create", "--json")
+
+    assert json.loads(done.stdout)["version"] == 1
+    assert "asks nobody" in made.stderr
+    here("keys", "revoke", json.loads(made.stdout)["id"])
+
+
 def test_bad_rows_are_listed(here, served):
     done = here("predict", served, "--input", '[{"tenure": "x", "plan": "basic"}, {"tenure": 1}]', code=1)
 

@@ -14,7 +14,7 @@ from prism_core.cli.models import complete_models
 from prism_core.cli.options import Common, command, group
 from prism_core.cli.output import ago, escaped, warn, write_json, write_table
 
-COLUMNS = ("ID", "NAME", "MODELS", "SCOPES", "RATE", "QUOTA", "EXPIRES", "USED")
+COLUMNS = ("ID", "NAME", "MODELS", "SCOPES", "RATE", "PREDICTIONS", "EXPIRES", "USED")
 
 
 EXAMPLES = """
@@ -114,7 +114,7 @@ def _row(key: dict[str, Any]) -> tuple[str, ...]:
         escaped(", ".join(key["models"] or ["all"])),
         ", ".join(key["scopes"]),
         key["rate"] or "-",
-        f"{key['used']} of {key['quota']}" if key["quota"] else "-",
+        f"{key['used']} of {key['quota']}" if key["quota"] else str(key["used"]),
         f"[red]{expires}[/]" if key["expired"] else expires,
         ago(key["last_used"]) if key["last_used"] else "never",
     )

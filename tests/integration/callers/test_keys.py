@@ -196,25 +196,26 @@ def test_keys_outlive_a_restart_and_no_secret_lies_on_the_disk(tmp_path, models)
     with ServerProcess(data, "--auth", "keys") as server:
         server.upload(models / "2.pkl", "--name", "m")
         kept, gone = (server.json("keys", "create", "--name", name) for name in ("kept", "gone"))
-        with httpx.Client(base_url=server.url) as client:
+        with httpx.Client(base_url=server.url, timeout=30) as client:
             predict(client, kept["key"])
         server.run("keys", "revoke", gone["id"])
         (before,) = server.json("keys", "list")
     for path in (*data.rglob("*"), server.log):
         if path.is_file():
             assert kept["key"].rpartition("_")[2].encode() not in path.read_bytes(), path
-    with ServerProcess(data, "--auth", "keys") as server, httpx.Client(base_url=server.url) as client:
+    with (
+        ServerProcess(data, "--auth", "keys") as server,
+        httpx.Client(base_url=server.url, timeout=30) as client,
+    ):
         assert predict(client, kept["key"]).json()["predictions"] == [2.0]
         refused(predict(client, gone["key"]))
         (after,) = server.json("keys", "list")
     assert (before["used"], after["used"]) == (1, 2)
     assert after["last_used"] > before["last_used"]
-    assert [after[name] for name in ("id", "name", "created")] == [
-        before[name] for name in ("id", "name", "created")
-    ]
-    with ServerProcess(data) as server, httpx.Client(base_url=server.url) as client:
-        assert predict(client, "prism_wrong").status_code == 200
-        assert "asks nobody" in server.run("keys", "create").stderr
+    changed = ("used", "last_used")
+    assert {k: v for k, v in after.items() if k not in changed} == {
+        k: v for k, v in before.items() if k not in changed
+    }
 
 
 def test_share_makes_a_key_and_prints_a_line_that_works(tmp_path, models):

@@ -63,7 +63,7 @@ def real():
 
 def signed_in(issuer: str, audience: str) -> dict:
     """Sign in as ann, in the way of a web application; return what the provider's token endpoint answers."""
-    with httpx.Client(base_url=issuer, trust_env=False) as client:
+    with httpx.Client(base_url=issuer, trust_env=False, timeout=30) as client:
         asked = {"client_id": audience, "redirect_uri": CALLBACK, "response_type": "code", "scope": "openid"}
         back = client.post("/oauth2/authorize", params=asked, data={"sub": "ann"}).headers["location"]
         (code,) = parse_qs(urlsplit(back).query)["code"]
@@ -254,7 +254,7 @@ def test_a_server_goes_on_while_its_provider_is_gone_and_starts_without_it(tmp_p
     data = tmp_path / "data"
     with (
         ServerProcess(data, "--auth", "oidc", config=config) as server,
-        httpx.Client(base_url=server.url) as client,
+        httpx.Client(base_url=server.url, timeout=30) as client,
     ):
         server.upload(models / "2.pkl", "--name", "m")
         provider.issuer = f"http://127.0.0.1:{port}"
