@@ -53,7 +53,7 @@ class Ledger:
         OSError
             If it cannot be written. What came of it is found out, and closed, by the next call.
         """
-        head = self._head or self.open()
+        head = self._head if self._head and self._is_there() else self.open()
         self._head = None  # unknown, until it is on disk
         self._head = self._write(head, actor, action, subject, facts)
 
@@ -83,6 +83,13 @@ class Ledger:
                 os.close(number)
         self._log = self._kept = -1
         self._head = None
+
+    def _is_there(self) -> bool:
+        """Return whether what is open is still the log: somebody may have moved it away, or taken it back."""
+        try:
+            return os.path.samestat(os.stat(self._data / FILE), os.fstat(self._log))
+        except OSError:
+            return False
 
     def _write(self, head: Head, actor: Actor, action: str, subject: str, facts: dict[str, Any]) -> Head:
         entry = Entry(

@@ -37,6 +37,16 @@ class AuditBroken(PrismError):
     """The audit log was changed, cut or damaged."""
 
 
+def local_data() -> Path:
+    """Return the data directory that is meant; one of another machine cannot be read from here."""
+    common = Common.of()
+    if common.server:
+        raise click.UsageError(
+            "The audit log is read from the data directory: run this where the server runs."
+        )
+    return data_dir_of(common)
+
+
 @group("audit", examples=LIST_EXAMPLES.rstrip() + VERIFY_EXAMPLES)
 def audit() -> None:
     """Read and check the log of who did what."""
@@ -53,7 +63,7 @@ def list_entries(since: str | None, model: str | None) -> None:
     start = moment(since) if since else None
     found = [
         entry
-        for entry in entries(data_dir_of(Common.of()))
+        for entry in entries(local_data())
         if (start is None or datetime.fromisoformat(entry.at) >= start)
         and (model is None or is_about(entry, model))
     ]
@@ -75,7 +85,7 @@ def verify(known: str | None) -> None:
 
     Exit code 1 names the first line that was changed, moved or taken out.
     """
-    report = checked(data_dir_of(Common.of()), _head(known))
+    report = checked(local_data(), _head(known))
     for note in report.notes:
         warn(note)
     if report.fault:

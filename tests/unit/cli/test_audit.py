@@ -83,6 +83,11 @@ def test_no_log_is_told(prism, command):
     assert "cannot be read: No such file or directory" in result.output
 
 
+@pytest.mark.parametrize("command", ["list", "verify"])
+def test_another_machines_log_cannot_be_read(prism, log, command):
+    assert prism("audit", command, "--server", "http://elsewhere:8001").exit_code == 2
+
+
 @pytest.mark.parametrize("known", ["3", "x:y"])
 def test_what_is_no_head_is_wrong_usage(prism, log, known):
     assert prism("audit", "verify", "--known", known).exit_code == 2

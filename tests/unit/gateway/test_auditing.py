@@ -128,6 +128,17 @@ def test_an_entry_that_did_not_fit_is_closed_by_the_next(tmp_path):
     assert check(tmp_path).fault == ""
 
 
+def test_a_log_that_is_taken_away_is_missed_at_once(tmp_path):
+    ledger = Ledger(tmp_path, ADMIN)
+    ledger.append(ADMIN, "one", "", {})
+    (tmp_path / FILE).unlink()
+    ledger.append(ADMIN, "two", "", {})
+    ledger.close()
+
+    assert actions(tmp_path) == ["audit.repaired", "two"]
+    assert "found 1 entries missing before it" in check(tmp_path).fault
+
+
 def test_long_facts_are_cut(tmp_path):
     facts = bounded({"text": "x" * 100_000, "many": list(range(10_000)), "odd": "\ud800"})
 

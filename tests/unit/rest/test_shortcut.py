@@ -24,6 +24,7 @@ from prism_core.rest.cors import Cors
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.shortcut import REMEMBERED
 from prism_core.settings import LimitSettings
+from prism_core.specs import Caller
 
 
 def request(body=b"[[1]]", *lines, path="/model/m/predict", method="POST"):
@@ -627,6 +628,29 @@ async def test_the_access_log_tells_the_same_of_both_ways(scene_of, kind):
     assert path == other[0]
     assert values == other[1] or kind == "unknown model"  # its body is not read the long way
     assert 0 <= line.ms < 60_000
+
+
+class Known:
+    """Knows everybody, and which proxy asks for whom."""
+
+    def of(self, *asked):
+        return (
+            Caller("key:ab12", frozenset({"predict"})) if len(asked) == 1 else asked[1].get("x-for", asked[0])
+        )
+
+
+@pytest.mark.parametrize("short", [True, False])
+async def test_the_access_log_tells_who_asked_and_for_whom(scene_of, short):
+    access = Access()
+    door = Door(identity=Known(), addresses=Known())
+    access.addresses = door.addresses
+    connection = Connection(scene_of(deterministic=False), door, short=short, access=access)
+    await connection.send(request(b"[[1]]", "X-For: 10.1.2.3"), request(b"", path="/model/nobody/predict"))
+
+    assert [(line.address, line.caller) for line in access.lines] == [
+        ("10.1.2.3", "key:ab12"),
+        ("", "key:ab12"),
+    ]
 
 
 async def test_a_client_that_leaves_is_in_the_access_log(scene_of):
