@@ -31,6 +31,7 @@ from prism_core.manifest import Batching, Manifest
 from prism_core.plugins import find, load_plugins
 from prism_core.rest.accepting import _server
 from prism_core.rest.predict import PredictFront
+from prism_core.rest.requests import made_id
 from prism_core.runtime.engine import Engine
 from prism_core.runtime.server import FrameConnection, Service
 from prism_core.runtime.session import Session
@@ -131,7 +132,8 @@ async def gateway_steps(session: Session, body: bytes) -> dict[str, float]:
         gateway.client._flush()
         gateway.client.data_received(gateway.reply(answer))
 
-    known, end = connection._heads.find, data.index(b"\r\n\r\n") + 4
+    heads, end = connection._heads, data.index(b"\r\n\r\n") + 4
+    numbered = data[:end].replace(b"\r\n\r\n", b"\r\nX-Request-Id: 0b6f9e2c-17\r\n\r\n")
     cache = AnswerCache(Store(1 << 20), b"salt", 60)
     head, receiver = Head("application/json"), wire.Receiver()
     frame = gateway.reply(answer)
@@ -140,8 +142,10 @@ async def gateway_steps(session: Session, body: bytes) -> dict[str, float]:
     prediction = await _prediction(gateway, answer)
     await asyncio.sleep(0)
     return {
-        "find the known head": measure(lambda: known(data[: data.find(b"\r\n\r\n") + 4])),
-        "(parse a head that is new)": measure(lambda: connection._heads._read(data[:end])),
+        "find the known head": measure(lambda: heads.known.get(data[: data.find(b"\r\n\r\n") + 4])),
+        "(find one with an id in it)": measure(lambda: heads.find(numbered)),
+        "make an id": measure(made_id),
+        "(parse a head that is new)": measure(lambda: heads._read(data[:end])),
         "take the body": measure(lambda: data[end:]),
         "cache: key and look-up": measure(
             lambda: cache.lookup(cache.key(head.mark, body) or b""), SAMPLE // ROUNDS - 1

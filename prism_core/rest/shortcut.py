@@ -66,6 +66,8 @@ class Heads:
 
     Attributes
     ----------
+    known
+        What has been found so far.
     refusal
         The last refusal and its bytes: a crowded lane refuses all with the same one.
     """
@@ -74,18 +76,15 @@ class Heads:
         self.front = front
         self._max_headers = max_headers
         self.refusal: tuple[Exception | None, bytes, bytes] = (None, b"", b"")
-        self._known: dict[bytes, PlainHead] = {}
+        self.known: dict[bytes, PlainHead] = {}
 
     def find(self, head: bytes) -> tuple[PlainHead | None, str]:
         """Return what ``head``, all bytes of it, says, None if the request is not plain; and its id.
 
         An id would make every head a new one, and push the others out: it is taken off first.
         """
-        known = self._known.get(head)
-        if known is not None:
-            return known, ""
         rest, request = without_id(head)
-        return self._known.get(rest) or self._read(rest), request
+        return self.known.get(rest) or self._read(rest), request
 
     def _read(self, head: bytes) -> PlainHead | None:
         # A bare line feed might end the head earlier than the bytes that were looked for.
@@ -100,12 +99,12 @@ class Heads:
             return None  # it is told what is wrong each time it comes
         if asked is None or asked.length > self.front.max_body_bytes:
             return None
-        if len(self._known) >= REMEMBERED:
-            self._known.clear()
+        if len(self.known) >= REMEMBERED:
+            self.known.clear()
         headers = told_of(found.headers) if self.front.door is not None else {}
         cors = self.front.cors
         lines = cors.lines(found.path, found.headers) if cors is not None else b""
-        known = self._known[head] = PlainHead(asked, headers, found.path, lines)
+        known = self.known[head] = PlainHead(asked, headers, found.path, lines)
         return known
 
 
@@ -185,7 +184,10 @@ class PredictProtocol(BoundedProtocol):
             super().data_received(data)
             return
         end = data.find(_END, 0, MAX_HEAD_BYTES) + len(_END)
-        known, self._given = self._heads.find(data[:end])
+        head = data[:end]
+        known, self._given = self._heads.known.get(head), ""
+        if known is None:
+            known, self._given = self._heads.find(head)
         if known is None:
             super().data_received(data)
             return

@@ -447,7 +447,7 @@ async def test_a_hostile_client_cannot_fill_the_memory_with_heads(connection):
     for number in range(REMEMBERED + 2):
         assert heads.find(request(b"", f"X-Number: {number}"))[0]
 
-    assert len(heads._known) == 2
+    assert len(heads.known) == 2
 
 
 @pytest.mark.parametrize(
@@ -554,7 +554,7 @@ async def test_an_id_takes_no_head_its_place(connection):
     await connection.send(plain, *numbered)
 
     assert connection.service.short == 10
-    assert len(connection.protocol._heads._known) == 1
+    assert len(connection.protocol._heads.known) == 1
     assert connection.requests[1:] == [f"r-{n}" for n in range(9)]
     told = [headers["x-request-id"] for _, headers, _ in answers(connection.transport.written)]
     assert told == ["made", *connection.requests[1:]]
