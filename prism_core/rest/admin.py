@@ -24,13 +24,19 @@ from prism_core.audit import Actor
 from prism_core.errors import Unauthorized
 from prism_core.gateway.auditing import Audit, act_as, fingerprint
 from prism_core.gateway.gateway import Gateway
+from prism_core.gateway.views import ModelInfo, VersionInfo
+from prism_core.rest.admin_openapi import admin_document, told
 from prism_core.rest.errors import problem_response
 from prism_core.rest.keys import key_routes
 from prism_core.rest.public import Answer, answer
 from prism_core.rest.refusals import Refusals
 from prism_core.rest.requests import REQUEST
 from prism_core.rest.streams import Stream, with_heartbeat
-from prism_core.rest.upload import Upload
+from prism_core.rest.upload import LINES, Upload
+
+MODEL = "/admin/v1/models/{model:str}"
+VERSION = f"{MODEL}/versions/{{version:int}}"
+ALIAS = f"{MODEL}/aliases/{{alias:str}}"
 
 # Shorter than the idle time after which proxies and NATs drop a connection.
 HEARTBEAT_S = 15.0
@@ -76,6 +82,13 @@ class _Target:
     version: int
 
 
+@attrs.frozen
+class Models:
+    """All models."""
+
+    models: list[ModelInfo]
+
+
 def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHandler]:
     """Return the handlers of the admin application; endless answers end when ``stopping`` is set."""
     return [
@@ -88,7 +101,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
 
 
 def _upload_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
-    @post("/admin/v1/upload")
+    @post("/admin/v1/upload", **told("Upload an artifact; a line a step", str, LINES, takes_bytes=True))
     async def upload(spec: FromQuery[str] = "", spec_bytes: FromQuery[int] = 0) -> ASGIApp:
         return Upload(gateway, spec, spec_bytes)
 
@@ -96,23 +109,23 @@ def _upload_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
 
 def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
-    @get("/admin/v1/models")
+    @get("/admin/v1/models", **told("All models with their versions", Models))
     async def models() -> Answer:
-        return answer({"models": gateway.models()})
+        return answer(Models(gateway.models()))
 
-    @get("/admin/v1/models/{model:str}")
+    @get(MODEL, **told("One model with its versions", ModelInfo))
     async def model_details(model: FromPath[str]) -> Answer:
         return answer(gateway.model(model))
 
-    @get("/admin/v1/models/{model:str}/versions/{version:int}")
+    @get(VERSION, **told("One version, measured now", VersionInfo))
     async def version_details(model: FromPath[str], version: FromPath[int]) -> Answer:
         return answer(await gateway.show(model, version))
 
-    @get("/admin/v1/plugins")
+    @get("/admin/v1/plugins", **told("Plugins, and those that failed"))
     async def plugins() -> Answer:
         return answer(plugin_list(gateway))
 
-    @get("/admin/v1/server")
+    @get("/admin/v1/server", **told("Where the server is"))
     async def server(request: Request[Any, Any, Any]) -> Answer:
         host, port = request.scope["server"] or ("", None)
         return answer(
@@ -128,12 +141,16 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
             }
         )
 
-    @get("/metrics")
+    @get("/metrics", **told("Measurements in the text format of Prometheus", str, "text/plain"))
     async def metrics() -> Answer:
         text, media_type = await gateway.scrape()
         return Response(text, headers={"content-type": media_type})
 
-    return [models, model_details, version_details, plugins, server, metrics]
+    @get("/admin/v1/openapi.json", **told("This document"))
+    async def openapi(request: Request[Any, Any, Any]) -> Answer:
+        return answer(admin_document(request.app.routes, str(request.base_url).rstrip("/")))
+
+    return [models, model_details, version_details, plugins, server, metrics, openapi]
 
 
 def plugin_list(gateway: Gateway) -> dict[str, Any]:
@@ -150,36 +167,36 @@ def plugin_list(gateway: Gateway) -> dict[str, Any]:
 
 
 def _move_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
-    @put("/admin/v1/models/{model:str}/aliases/{alias:str}")
+    @put(ALIAS, **told("Point an alias at a version", ModelInfo))
     async def set_alias(model: FromPath[str], alias: FromPath[str], data: JSONBody[_Target]) -> Answer:
         await gateway.set_alias(model, alias, data.version)
         return answer(gateway.model(model))
 
-    @delete("/admin/v1/models/{model:str}/aliases/{alias:str}", status_code=200)
+    @delete(ALIAS, status_code=200, **told("Take an alias away", ModelInfo))
     async def remove_alias(model: FromPath[str], alias: FromPath[str]) -> Answer:
         await gateway.remove_alias(model, alias)
         return answer(gateway.model(model))
 
-    @post("/admin/v1/models/{model:str}/rollback", status_code=200)
+    @post(f"{MODEL}/rollback", status_code=200, **told("Go back to the version before", VersionInfo))
     async def rollback(model: FromPath[str]) -> Answer:
         return answer(await gateway.rollback(model))
 
-    @post("/admin/v1/models/{model:str}/stop", status_code=200)
+    @post(f"{MODEL}/stop", status_code=200, **told("Stop a model, or a version", ModelInfo))
     async def stop(model: FromPath[str], version: FromQuery[int | None] = None) -> Answer:
         await gateway.stop(model, version)
         return answer(gateway.model(model))
 
-    @post("/admin/v1/models/{model:str}/start", status_code=200)
+    @post(f"{MODEL}/start", status_code=200, **told("Start what was stopped or has failed", ModelInfo))
     async def start(model: FromPath[str], version: FromQuery[int | None] = None) -> Answer:
         await gateway.start(model, version)
         return answer(gateway.model(model))
 
-    @delete("/admin/v1/models/{model:str}", status_code=200)
+    @delete(MODEL, status_code=200, **told("Remove a model"))
     async def remove(model: FromPath[str]) -> Answer:
         await gateway.remove(model)
         return answer({"removed": {"model": model, "version": None}})
 
-    @delete("/admin/v1/models/{model:str}/versions/{version:int}", status_code=200)
+    @delete(VERSION, status_code=200, **told("Remove a version"))
     async def remove_version(model: FromPath[str], version: FromPath[int]) -> Answer:
         await gateway.remove(model, version)
         return answer({"removed": {"model": model, "version": version}})
@@ -188,7 +205,7 @@ def _move_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
 
 def _stream_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHandler]:
-    @get("/admin/v1/models/{model:str}/logs")
+    @get(f"{MODEL}/logs", **told("What the replicas wrote", str, "text/plain"))
     async def logs(
         model: FromPath[str],
         version: FromQuery[int | None] = None,
@@ -199,7 +216,7 @@ def _stream_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteH
         lines = gateway.logs(model, version, tail=max(tail, 0), follow=follow)
         return Stream(_text(lines), "text/plain; charset=utf-8", stopping)
 
-    @get("/admin/v1/events")
+    @get("/admin/v1/events", **told("Changes of state as server-sent events", str, "text/event-stream"))
     async def events() -> ASGIApp:
         sent = with_heartbeat(_sse(gateway.events.subscribe()), HEARTBEAT_S, b": still here\n\n")
         return Stream(sent, "text/event-stream", stopping)

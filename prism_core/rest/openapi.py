@@ -50,7 +50,8 @@ def document(models: Iterable[Described], url: str, *, keyed: bool = False) -> S
     ``keyed``: it asks callers for a key or a token.
     """
     paths: Schema = {path: _look(path) for path in _LOOKS} | {path: _predict_any(path) for path in _PREDICTS}
-    schemas: Schema = {"Problem": _problem()}
+    shared = problem_components()
+    schemas: Schema = shared["schemas"]
     for model in models:
         paths[f"/model/{model.name}/predict"] = _predict(model)
         schemas[f"{model.name}.Request"] = request_schema(model.signature)
@@ -121,18 +122,28 @@ def request_schema(signature: Signature) -> Schema:
 
     The forms that a client will want are told; the server takes more (see the reference).
     """
-    tensors = {spec.name: array_schema(value_schema(spec), spec.shape) for spec in signature.inputs}
-    by_name = _body("inputs", _record(tensors))
+    tensors = {spec.name: _rows(spec) for spec in signature.inputs}
+    by_name = _body("inputs", _record(tensors), signature)
     if not signature.batch_axis or not (signature.columnar or len(signature.inputs) == 1):
         return by_name
     rows = _row_schemas(signature)
-    several: Schema = {"type": "array", "items": _any_of(rows)}
-    return _any_of([_body("input", _any_of([several, *rows])), by_name])
+    several: Schema = {"type": "array", "items": _any_of(rows), "minItems": 1}
+    return _any_of([_body("input", _any_of([several, *rows]), signature), by_name])
 
 
-def _body(key: str, schema: Schema) -> Schema:
-    outputs = {"type": "array", "items": {"type": "string"}, "description": "The outputs to compute."}
-    return {"type": "object", "properties": {key: schema, "outputs": outputs}, "required": [key]}
+def _rows(spec: TensorSpec) -> Schema:
+    """Return the schema of a whole tensor; a request without rows is refused."""
+    schema = array_schema(value_schema(spec), spec.shape)
+    return schema | {"minItems": 1} if spec.shape[:1] == (-1,) else schema
+
+
+def _body(key: str, schema: Schema, signature: Signature) -> Schema:
+    names = {"type": "string", "enum": [spec.name for spec in signature.outputs]}
+    outputs = {"type": ["array", "null"], "items": names, "description": "The outputs to compute."}
+    parameters = {"type": ["object", "null"], "description": "For models that take any."}
+    ignored: Schema = {"signature_name": {}, "id": {}}
+    properties = {key: schema, "outputs": outputs, "parameters": parameters, **ignored}
+    return {"type": "object", "properties": properties, "required": [key], "additionalProperties": False}
 
 
 def _any_of(schemas: list[Schema]) -> Schema:
@@ -160,6 +171,13 @@ def response_schema(signature: Signature) -> Schema:
 
 # --- routes -----------------------------------------------------------------------------
 
+# Statuses with which any route may refuse: what is wrong with the request itself, who asks, how
+# often, and what is wrong with us.
+ANYWHERE = (400, 401, 403, 404, 405, 408, 414, 429, 431, 500, 503)
+# Those of a prediction, and of a change to the models, beside.
+OF_PREDICTING = (406, 410, 413, 415, 422, 502, 504, 507)
+OF_MANAGING = (409, 413, 415, 422, 502, 504, 507)
+
 # path -> summary, media type of the answer
 _LOOKS: dict[str, tuple[str, str]] = {
     "/model/{model}": ("Describe a model: versions, aliases, signature, an example", "application/json"),
@@ -184,13 +202,14 @@ _PREDICTS: dict[str, str] = {
 
 def _look(path: str) -> Schema:
     summary, media_type = _LOOKS[path]
-    responses = {"200": {"description": "The answer.", "content": {media_type: {}}}, **_refusal()}
+    responses = {"200": {"description": "The answer.", "content": {media_type: {}}}, **refusals()}
     return {"get": {"summary": summary, "parameters": _parameters(path), "responses": responses}}
 
 
 def _predict_any(path: str) -> Schema:
     body = {"content": {"application/json": {}}, "required": True}
-    responses = {"200": {"description": "The answer.", "content": {"application/json": {}}}, **_refusal()}
+    answer = {"200": {"description": "The answer.", "content": {"application/json": {}}}}
+    responses = {**answer, **refusals(*OF_PREDICTING)}
     operation = {"summary": _PREDICTS[path], "parameters": _parameters(path), "requestBody": body}
     return {"post": operation | {"responses": responses}}
 
@@ -209,7 +228,7 @@ def _predict(model: Described) -> Schema:
             "requestBody": {"content": {"application/json": content}, "required": True},
             "responses": {
                 "200": {"description": "The answer.", "content": {"application/json": answer}},
-                **_refusal(),
+                **refusals(*OF_PREDICTING),
             },
         }
     }
@@ -242,8 +261,14 @@ def _parameters(path: str) -> list[Schema]:
     ]
 
 
-def _refusal() -> Schema:
-    return {"default": {"$ref": "#/components/responses/Problem"}}
+def refusals(*more: int) -> Schema:
+    """Return the responses of a route that refuses: those of every route, and ``more`` statuses."""
+    return {str(status): {"$ref": "#/components/responses/Problem"} for status in sorted({*ANYWHERE, *more})}
+
+
+def problem_components() -> Schema:
+    """Return the components that `refusals` refers to."""
+    return {"schemas": {"Problem": _problem()}, "responses": {"Problem": _problem_response()}}
 
 
 def _problem_response() -> Schema:

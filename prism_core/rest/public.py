@@ -16,7 +16,7 @@ from litestar.params import FromPath
 from litestar.response import Response
 
 from prism_core import __version__
-from prism_core.errors import ModelNotFound, RouteNotFound
+from prism_core.errors import MethodNotAllowed, ModelNotFound, RouteNotFound
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.describe import describe, metadata, signature_of, status
@@ -100,7 +100,11 @@ def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         if reference_of(path):  # only a needless slash can have led here
             raise RouteNotFound("There is no such route.", hint=f"Write it as {path}.")
         if not path.endswith("predict"):
-            raise RouteNotFound("There is no such route.", hint=f"POST /model/{reference}/predict predicts.")
+            raise MethodNotAllowed(
+                "This route does not take this method.",
+                hint=f"Use GET; POST /model/{reference}/predict predicts.",
+                details={"allow": "GET"},
+            )
         name = reference.removesuffix(":predict")
         raise gateway.registry.explain(f"{name}/{version}" if version else name)
 

@@ -82,7 +82,7 @@ async def test_head_is_get_without_a_body(public, path):
         ("/model/Bad!/predict", "model_not_found"),
         ("/v1/models/Bad!:predict", "model_not_found"),
         ("/model/churn/versions/x/predict", "model_not_found"),
-        ("/v1/models/churn", "route_not_found"),
+        ("/v1/models/churn", "method_not_allowed"),
         ("/model/churn/predict/", "route_not_found"),
         ("/model/churn", "method_not_allowed"),
     ],
