@@ -74,6 +74,35 @@ def png_head(width, height):
     return start + struct.pack(">I", 0) + b"IDAT"
 
 
+def png_with(kind, data, times=1):
+    """Return a good picture with further chunks behind its head."""
+    good = png(4, 4)
+    chunk = struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return good[:33] + chunk * times + good[33:]
+
+
+def gif_frame(width, height):
+    """Return a picture whose one frame claims to be larger than itself."""
+    file = io.BytesIO()
+    Image.new("L", (4, 4)).save(file, "GIF")
+    data = bytearray(file.getvalue())
+    at = data.index(b"\x2c") + 5
+    data[at : at + 4] = struct.pack("<HH", width, height)
+    return bytes(data)
+
+
+def webp_canvas(side):
+    """Return the head of a moving picture that claims a size."""
+    sizes = (side - 1).to_bytes(3, "little") * 2
+    parts = b"VP8X" + struct.pack("<I", 10) + b"\x02\0\0\0" + sizes
+    parts += b"ANIM" + struct.pack("<I", 6) + bytes(6)
+    file = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(file, "WEBP")
+    frame = bytes(16) + file.getvalue()[12:]
+    parts += b"ANMF" + struct.pack("<I", len(frame)) + frame
+    return b"RIFF" + struct.pack("<I", len(parts) + 4) + b"WEBP" + parts
+
+
 def in_json(*pictures):
     return json.dumps({"input": [{"b64": base64.b64encode(one).decode()} for one in pictures]}).encode()
 
@@ -83,6 +112,8 @@ def nested(depth, inside=b""):
 
 
 # What, media type, signature, body, the error, words of it.
+# Texts of ten and one megabytes, as a picture's metadata has them.
+BOMB, PART = (b"k\0\0" + zlib.compress(bytes(size), 9) for size in (10_000_000, 1_000_000))
 # fmt: off
 REFUSED = [
     # `[0-9]+\.?[0-9]*` tried all ways to divide the digits: a minute for 100 KB.
@@ -119,6 +150,12 @@ REFUSED = [
     ("a mark of byte order", JSON, FLOATS, b"\xef\xbb\xbf[1]", MalformedBody, "not JSON"),
     ("NaN", JSON, FLOATS, b"[NaN]", MalformedBody, "send null|not JSON"),
     ("a picture without end", "image/png", PICTURES, png_head(60_000, 60_000), PayloadTooLarge, "pixels"),
+    ("a frame without end", "image/gif", PICTURES, gif_frame(65_535, 65_535), PayloadTooLarge, "pixels"),
+    ("a canvas without end", "image/webp", PICTURES, webp_canvas(16_383), PayloadTooLarge, "pixels"),
+    ("a text without end", "image/png", PICTURES, png_with(b"zTXt", BOMB), MalformedBody, "whole PNG"),
+    ("texts without end", "image/png", PICTURES, png_with(b"zTXt", PART, 200), MalformedBody, "whole"),
+    ("colours without end", "image/png", PICTURES, png_with(b"iCCP", BOMB), MalformedBody, "whole PNG"),
+    ("half a picture", "image/png", PICTURES, png(40, 40)[:-30], MalformedBody, "whole PNG"),
 ]
 # fmt: on
 PARAMETERS = {"sizes without end": {"shape": ",".join(["9" * 18] * 32)}}
