@@ -75,6 +75,11 @@ class ReplicaSpec:
         How much a stranger's bytes may make the runtime do.
     task
         "serve", or "optimize": convert the model, write the outcome into ``directory`` and end.
+    sandbox
+        How the replica is to be shut in: "required", "best" (as far as can be had here) or "off".
+        A backend with levels of its own puts the name of the one it took here, for the runtime to tell.
+    private
+        Directories of the server, of which a replica sees its artifact and its own directory alone.
     """
 
     replica: str
@@ -90,6 +95,8 @@ class ReplicaSpec:
     token: str = ""
     limits: Limits = Limits()
     task: str = "serve"
+    sandbox: str = "best"
+    private: tuple[Path, ...] = ()
 
     def to_json(self) -> bytes:
         """Return the spec as JSON, paths as strings."""

@@ -117,6 +117,23 @@ class TlsSettings:
 
 
 @attrs.frozen
+class IsolationSettings:
+    """Where models run, and how strictly they are shut in; a text alone is the ``backend``."""
+
+    backend: str = "process"
+    sandbox: Literal["required", "best", "off", False] = "best"
+
+    @property
+    def wish(self) -> str:
+        """The sandbox that is wished for; YAML reads a bare ``off`` as false."""
+        return self.sandbox or "off"
+
+
+def _isolation(value: str | IsolationSettings) -> IsolationSettings:
+    return IsolationSettings(value) if isinstance(value, str) else value
+
+
+@attrs.frozen
 class ModelSettings:
     """A model that the server brings up by itself; without a path, what holds for one that was uploaded."""
 
@@ -186,7 +203,7 @@ class Settings:
     oidc: OidcSettings = OidcSettings()
     data_dir: Path = Path()
     load: tuple[str, ...] | None = None
-    isolation: str = "process"
+    isolation: IsolationSettings = attrs.field(default=IsolationSettings(), converter=_isolation)
     link: str = "lan"
     optimize: Literal["auto", "off", False] = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"

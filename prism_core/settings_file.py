@@ -47,7 +47,9 @@ def load_settings(
     """
     data, origins = read_file(config)
     from_env, variables = env_values(env or {})
-    merged = _merge(_merge(data, from_env), flags or {})
+    merged: dict[str, Any] = {}
+    for layer in (data, from_env, flags or {}):
+        merged = _merge(merged, _long(layer))
     if not merged.get("data_dir"):
         merged["data_dir"] = str(default_data_dir())
     settings = structure(merged, Settings, origins=origins | variables)
@@ -217,6 +219,12 @@ def _type_at(key: tuple[str, ...]) -> Any:
         if get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
     return kind
+
+
+def _long(layer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a layer with `isolation: NAME` as what it is short for; the layer above may say the rest."""
+    backend = layer.get("isolation")
+    return {**layer, "isolation": {"backend": backend}} if isinstance(backend, str) else layer
 
 
 def _merge(low: Mapping[str, Any], high: Mapping[str, Any]) -> dict[str, Any]:

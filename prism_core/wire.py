@@ -39,13 +39,17 @@ class Hello(Frame, tag="hello"):
 
 
 class Ready(Frame, tag="ready", gc=True):
-    """Runtime -> gateway: the model is loaded and warm. ``signature`` is `Signature` as plain values."""
+    """Runtime -> gateway: the model is loaded and warm. ``signature`` is `Signature` as plain values.
+
+    ``sandbox`` is how the runtime is shut in, "" where nobody told it.
+    """
 
     pid: int
     signature: dict[str, Any]
     warnings: list[str] = []
     load_ms: float = 0.0
     framework: str = ""
+    sandbox: str = ""
 
 
 class Call(Frame, tag="call", gc=True):

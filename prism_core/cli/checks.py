@@ -158,9 +158,24 @@ def _start_method(plugins: PluginSet) -> Iterator[Check]:
     process = plugins.plugins.get("process")
     if process is None:
         return
+    yield _sandbox(process.module)
     method, reason = process.module.start_method()
     detail = "models start in milliseconds, forked from a warm process" if method == "zygote" else reason
     yield Check("isolation", f"process: {method}", State.OK, detail)
+
+
+def _sandbox(process: Any) -> Check:
+    """Tell how strictly the backend ``process`` can shut a model in here, tried just now."""
+    found = process.abilities()
+    level = found.strongest
+    name = f"process: sandbox {level}"
+    if not found.namespaces:
+        return Check("isolation", name, State.OK, "a model sees its own files, and no network or process")
+    if not found.landlock:
+        detail = "a model opens its own files only, and no socket or process"
+        return Check("isolation", name, State.OK, detail, f"Stronger with namespaces: {found.namespaces}.")
+    detail = f"models can read your files and use the network: {found.landlock}"
+    return Check("isolation", name, State.PROBLEM, detail, f"{found.namespaces}.")
 
 
 def _unavailable(record: Any) -> str:

@@ -152,7 +152,7 @@ class Uploads:
         limits = self.operator.settings.limits.of_readers
         artifact = Artifact(kept.path, request.filename or name, limits)
         loader = self.operator.plugins.choose_loader(artifact, request.loader)
-        backend = request.isolation or self.operator.settings.isolation
+        backend = request.isolation or self.operator.settings.isolation.backend
         options, trust = admitted(loader, request.options, request.trust)
         return Manifest(
             model=name,

@@ -377,7 +377,7 @@ async def _open_operator(
     launchers: Openings[Launcher] = Openings(
         plugins.isolation_backends, "isolation backend", settings.plugins, stack
     )
-    await launchers.get(settings.isolation)
+    await launchers.get(settings.isolation.backend)
     watch = Watch(registry, metrics, followers)
     supervisor = await stack.enter_async_context(
         open_supervisor(records, watch, drain_s=settings.limits.drain_s, hang_s=settings.limits.hang_s)

@@ -247,6 +247,8 @@ class Operator:
             ready_s=self.settings.limits.ready_s,
             drain_s=self.settings.limits.drain_s,
             whole=partial(self.store.soundness.check, artifact, manifest.digest),
+            sandbox=self.settings.isolation.wish,
+            private=(self.data, self.run),
             limits=self.settings.limits.of_readers,
         )
 

@@ -94,6 +94,8 @@ class Workshop:
             memory_limit_bytes=self.limits.optimize_memory,
             limits=self.limits.of_readers,
             task=OPTIMIZE,
+            sandbox=self.place.sandbox,
+            private=self.place.private,
         )
 
     async def _run(self, spec: ReplicaSpec) -> str:

@@ -67,6 +67,8 @@ class Place:
     ready_s: float
     drain_s: float
     python: str = sys.executable
+    sandbox: str = "best"
+    private: tuple[Path, ...] = ()
     limits: Limits = Limits()
     whole: Callable[[], Awaitable[None]] = unchecked
 
@@ -230,6 +232,8 @@ class Replica:
             threads=self.manifest.threads,
             memory_limit_bytes=self.manifest.memory_limit_bytes,
             token="" if place.transport == "unix" else secrets.token_hex(16),
+            sandbox=place.sandbox,
+            private=place.private,
             limits=place.limits,
         )
 

@@ -16,6 +16,7 @@ def shown_replica(replica: Replica) -> dict[str, Any]:
         "replica": replica.name,
         "pid": replica.handle.pid if replica.handle else None,
         "state": str(replica.state),
+        "sandbox": replica.client.ready.sandbox if replica.client else "",
         "memory_bytes": replica.usage.memory_bytes if replica.usage else None,
         "share_bytes": replica.usage.share_bytes if replica.usage else None,
         "restarts": replica.restarts,

@@ -1,6 +1,6 @@
-"""Become a replica: by fork from a zygote, or as a fresh interpreter.
+"""Become a replica: by fork from a zygote, or as a fresh interpreter; and be shut in.
 
-``python -P -m prism_core.isolation.child SPEC.json --fd N --life N --entry MODULE:FUNCTION``
+``python -P -m prism_core.isolation.child SPEC.json --fd N --life N --entry MODULE:FUNCTION --confines JSON``
 """
 
 from __future__ import annotations
@@ -10,39 +10,36 @@ import gc
 import importlib
 import os
 import random
-import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
+
+from prism_core.isolation.confine import Confines, confine
 from prism_core.isolation.life import tie_to_life
-from prism_core.protocols import ReplicaSpec
+from prism_core.isolation.logfile import ForgivingStream
+from prism_core.isolation.view import imported
 
-# The supervisor kills by what a replica really uses. RLIMIT_DATA counts what it has reserved,
-# touched or not, so the line is generous: it is there for the one allocation of 10 GB, which
-# becomes a MemoryError in the model instead of the machine's death.
-RESERVED_PER_LIMIT = 2
-HEADROOM_BYTES = 256 * 1024 * 1024  # libraries and thread stacks of a fresh interpreter
+if TYPE_CHECKING:
+    from prism_core.protocols import ReplicaSpec  # needs numpy, which may start threads
 
 
-def settle(spec: ReplicaSpec, life: int) -> None:
-    """Take on what every replica has, however it began. The process leads its own group already."""
+def settle(
+    replica: str, directory: str | Path, life: int, confines: Confines, environment: Iterable[str]
+) -> None:
+    """Take on what every replica has, however it began. The process leads its own group already.
+
+    Must come before anything that starts a thread: the kernel shuts in one thread at a time.
+    """
     tie_to_life(life)
-    os.chdir(spec.directory)
     if sys.platform == "linux":
-        Path("/proc/self/comm").write_text(f"prism:{spec.replica}"[:15])
-        if spec.memory_limit_bytes:
-            limit_data(spec.memory_limit_bytes)
-
-
-def limit_data(memory_limit_bytes: int) -> None:
-    """Let allocations fail that are far beyond ``memory_limit_bytes``."""
-    status = Path("/proc/self/status").read_text()
-    now_bytes = int(status.partition("VmData:")[2].split()[0]) * 1024
-    limit = now_bytes + RESERVED_PER_LIMIT * memory_limit_bytes + HEADROOM_BYTES
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        Path("/proc/self/comm").write_text(f"prism:{replica}"[:15])
+    confine(confines, environment, life)
+    os.chdir(directory)
 
 
 def find_entry(entry: str) -> Callable[[ReplicaSpec, socket.socket], int]:
@@ -52,21 +49,26 @@ def find_entry(entry: str) -> Callable[[ReplicaSpec, socket.socket], int]:
     return found
 
 
-def become_forked(spec: ReplicaSpec, life: int, log: int, inherited: Iterable[int]) -> None:
+def become_forked(log: int, inherited: Iterable[int]) -> None:
     """Leave behind what is shared with the zygote: session, descriptors, signals, random state."""
     os.setsid()
     for descriptor in inherited:
         os.close(descriptor)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(log, stream.fileno())
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # TextIO does not say so
+    for number in (1, 2):
+        os.dup2(log, number)
     os.close(log)
+    write_to_log()
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE, signal.SIGXFSZ}:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     reseed()
     gc.enable()
-    settle(spec, life)
+
+
+def write_to_log() -> None:
+    """Let what is printed go into the log, and be lost where the log is full."""
+    sys.stdout = ForgivingStream.text(1)
+    sys.stderr = ForgivingStream.text(2)
 
 
 def reseed() -> None:
@@ -77,6 +79,15 @@ def reseed() -> None:
         numpy_random.seed()
 
 
+def tell(descriptor: int) -> None:
+    """Lead a session, and send a pidfd of this process: in its PID namespace it has another number."""
+    os.setsid()
+    pidfd = os.pidfd_open(os.getpid())
+    with socket.socket(fileno=descriptor) as told:
+        socket.send_fds(told, [b"."], [pidfd])
+    os.close(pidfd)
+
+
 def main() -> int:
     """Serve in a fresh interpreter; its streams are the log already."""
     parser = argparse.ArgumentParser(prog="python -m prism_core.isolation.child")
@@ -84,11 +95,20 @@ def main() -> int:
     parser.add_argument("--fd", type=int, required=True, help="the inherited listening socket")
     parser.add_argument("--life", type=int, required=True, help="the read end of the life line")
     parser.add_argument("--entry", required=True, help="module:function of the runtime")
+    parser.add_argument("--confines", required=True, help="how it is shut in, as JSON")
+    parser.add_argument("--tell", type=int, help="a socket that a pidfd of this process is sent on")
     arguments = parser.parse_args()
-    spec = ReplicaSpec.from_json(arguments.spec.read_bytes())
-    settle(spec, arguments.life)
+    if arguments.tell is not None:
+        tell(arguments.tell)
     for descriptor in (arguments.fd, arguments.life):
         os.set_inheritable(descriptor, False)
+    write_to_log()
+    confines = msgspec.json.decode(arguments.confines, type=Confines)
+    directory = arguments.spec.parent
+    settle(directory.name, directory, arguments.life, confines, imported())
+    from prism_core.protocols import ReplicaSpec
+
+    spec = ReplicaSpec.from_json(arguments.spec.read_bytes())
     return find_entry(arguments.entry)(spec, socket.socket(fileno=arguments.fd))
 
 

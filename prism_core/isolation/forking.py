@@ -18,6 +18,8 @@ from collections.abc import Callable
 import attrs
 
 from prism_core.errors import LaunchFailed
+from prism_core.isolation.bubblewrap import wrapped
+from prism_core.isolation.confine import Confines
 from prism_core.isolation.messages import (
     MAX_MESSAGE_BYTES,
     Exited,
@@ -28,6 +30,7 @@ from prism_core.isolation.messages import (
     decode_report,
     encode,
 )
+from prism_core.isolation.sandbox import Level
 from prism_core.isolation.variables import replica_variables
 from prism_core.plugins import BUILT_IN
 from prism_core.protocols import ReplicaSpec
@@ -45,6 +48,22 @@ class Started:
 
     pid: int
     exited: asyncio.Future[int]
+
+
+@attrs.frozen
+class Kind:
+    """What replicas of one zygote have in common."""
+
+    environment: str
+    python: str
+    level: Level
+    variables: tuple[str, ...] = ()
+
+
+def pid_of(pidfd: int) -> int:
+    """Return the number that a process has here, in whatever PID namespace it is itself."""
+    with open(f"/proc/self/fdinfo/{pidfd}") as file:
+        return int(file.read().partition("Pid:")[2].split()[0])
 
 
 def watch(loop: asyncio.AbstractEventLoop, pidfd: int, ended: Callable[[], None]) -> None:
@@ -75,8 +94,8 @@ class Zygote:
 
     Parameters
     ----------
-    python
-        The interpreter of its environment.
+    kind
+        Its environment, and how its replicas are shut in.
     on_lost
         Called once, when the process has ended.
 
@@ -86,41 +105,47 @@ class Zygote:
         Resolves when the process has ended, with the reason.
     """
 
-    def __init__(self, python: str, on_lost: Callable[[Zygote], None]) -> None:
+    def __init__(self, kind: Kind, on_lost: Callable[[Zygote], None]) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Started]] = {}
-        self._exits: dict[int, asyncio.Future[int]] = {}
+        self._exits: dict[int, asyncio.Future[int]] = {}  # by the zygote's own numbers
         self._retired = False
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         with contextlib.ExitStack() as opened:
             opened.callback(self._output.close)
-            self._start(python, opened)
+            self._start(kind, opened)
             opened.pop_all()
 
-    def _start(self, python: str, opened: contextlib.ExitStack) -> None:
+    def _start(self, kind: Kind, opened: contextlib.ExitStack) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         opened.callback(self._control.close)
         read_end, self._life = os.pipe()
         opened.callback(os.close, self._life)
         try:
-            self._process = subprocess.Popen(
-                [python, "-P", "-m", "prism_core.isolation.zygote", str(theirs.fileno()), str(read_end)],
-                stdin=subprocess.DEVNULL,
-                stdout=self._output,
-                stderr=self._output,
-                pass_fds=(theirs.fileno(), read_end),
-                env=replica_variables(os.environ, threads=1),
-                start_new_session=True,
-            )
+            self._process = self._open(kind, theirs.fileno(), read_end)
         finally:
             theirs.close()
             os.close(read_end)
         self._control.setblocking(False)
         self._loop.add_reader(self._control.fileno(), self._read)
         watch(self._loop, os.pidfd_open(self._process.pid), self._died)
+
+    def _open(self, kind: Kind, control: int, life: int) -> subprocess.Popen[bytes]:
+        command = [kind.python, "-P", "-m", "prism_core.isolation.zygote", f"{control}", f"{life}"]
+        if kind.level is Level.NAMESPACES:
+            command = wrapped([*command, "--apart"])
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=self._output,
+            pass_fds=(control, life),
+            env=replica_variables(os.environ, 1, kind.level, kind.variables),
+            start_new_session=True,
+        )
 
     def _last_words(self) -> str:
         """Return the last line that it wrote, for instance of an ImportError."""
@@ -129,7 +154,13 @@ class Zygote:
         return self._output.read().decode(errors="replace").strip().rpartition("\n")[2]
 
     async def fork(
-        self, spec: ReplicaSpec, entry: str, warm: tuple[str, ...], descriptors: list[int], timeout_s: float
+        self,
+        spec: ReplicaSpec,
+        entry: str,
+        warm: tuple[str, ...],
+        confines: Confines,
+        descriptors: list[int],
+        timeout_s: float,
     ) -> Started:
         """Have a replica forked.
 
@@ -138,7 +169,7 @@ class Zygote:
         ZygoteLost, NotForkable, LaunchFailed
             It is gone or hangs; it has threads; the system allows no more processes.
         """
-        request = Fork(next(self._ids), spec.to_json(), entry, warm)
+        request = Fork(next(self._ids), spec.to_json(), entry, warm, confines)
         answer = self._answers[request.id] = self._loop.create_future()
         try:
             socket.send_fds(self._control, [encode(request)], descriptors)
@@ -160,6 +191,10 @@ class Zygote:
 
     def kill(self) -> None:
         """End it now; its children go on."""
+        if self._life >= 0:
+            # What was started may be bubblewrap, whose end is not the zygote's.
+            os.close(self._life)
+            self._life = -1
         self._process.kill()
 
     def _end_if_idle(self) -> None:
@@ -186,9 +221,10 @@ class Zygote:
             return
         answer = self._answers.get(message.id)
         if isinstance(message, Forked):
+            pid = pid_of(descriptors[0])
             exited = self._watch(message.pid, descriptors[0])
             if answer and not answer.done():
-                answer.set_result(Started(message.pid, exited))
+                answer.set_result(Started(pid, exited))
         elif answer and not answer.done():
             answer.set_exception(_error(message))
 
@@ -209,7 +245,7 @@ class Zygote:
     def _died(self) -> None:
         self._read()  # what it reported before
         self._loop.remove_reader(self._control.fileno())
-        os.close(self._life)
+        self.kill()
         self._control.close()
         code = self._process.wait()
         reason = self._last_words() or f"exit code {code}"
@@ -244,12 +280,14 @@ class Forker:
     def __init__(self, entry: str, timeout_s: float) -> None:
         self._entry = entry
         self._timeout_s = timeout_s
-        self._zygotes: dict[tuple[str, str], Zygote] = {}
+        self._zygotes: dict[Kind, Zygote] = {}
         self._all: set[Zygote] = set()
-        self._threading: dict[tuple[str, str], set[str]] = {}
+        self._threading: dict[Kind, set[str]] = {}
         self._closed = False
 
-    async def start(self, spec: ReplicaSpec, descriptors: list[int]) -> Started:
+    async def start(
+        self, kind: Kind, spec: ReplicaSpec, confines: Confines, descriptors: list[int]
+    ) -> Started:
         """Fork a replica; the descriptors are life line, log and listener.
 
         Raises
@@ -259,20 +297,19 @@ class Forker:
         ZygoteLost, LaunchFailed
             The zygote ended or hangs; no more processes are allowed, or the launcher is closed.
         """
-        key = (spec.environment, spec.python)
-        threading = self._threading.setdefault(key, set())
+        threading = self._threading.setdefault(kind, set())
         while True:
-            zygote = self._zygotes.get(key) or self._replace(key)
+            zygote = self._zygotes.get(kind) or self._replace(kind)
             warm = tuple(module for module in self._wanted(spec) if module not in threading)
             try:
-                return await zygote.fork(spec, self._entry, warm, descriptors, self._timeout_s)
+                return await zygote.fork(spec, self._entry, warm, confines, descriptors, self._timeout_s)
             except NotForkable as error:
-                self._drop(key, zygote)
+                self._drop(kind, zygote)
                 if not error.module:
                     raise
                 threading.add(error.module)
             except ZygoteLost:
-                self._drop(key, zygote)
+                self._drop(kind, zygote)
                 raise
 
     def _wanted(self, spec: ReplicaSpec) -> tuple[str, ...]:
@@ -282,20 +319,20 @@ class Forker:
         modules = ("numpy", runtime, BUILT_IN["inputs"], "uvloop", *spec.warm, *filter(None, plugins))
         return (*modules, f"{runtime}:{REHEARSE}")
 
-    def _replace(self, key: tuple[str, str]) -> Zygote:
+    def _replace(self, kind: Kind) -> Zygote:
         if self._closed:
             raise LaunchFailed("The isolation backend is closed.")
-        zygote = self._zygotes[key] = Zygote(key[1], lambda lost: self._forget(key, lost))
+        zygote = self._zygotes[kind] = Zygote(kind, lambda lost: self._forget(kind, lost))
         self._all.add(zygote)
         return zygote
 
-    def _drop(self, key: tuple[str, str], zygote: Zygote) -> None:
-        if self._zygotes.get(key) is zygote:
-            del self._zygotes[key]
+    def _drop(self, kind: Kind, zygote: Zygote) -> None:
+        if self._zygotes.get(kind) is zygote:
+            del self._zygotes[kind]
             zygote.retire()
 
-    def _forget(self, key: tuple[str, str], zygote: Zygote) -> None:
-        self._drop(key, zygote)
+    def _forget(self, kind: Kind, zygote: Zygote) -> None:
+        self._drop(kind, zygote)
         self._all.discard(zygote)
 
     async def close(self) -> None:

@@ -3,16 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import io
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 LOG = "log"
 MAX_LOG_BYTES = 10 * 1024 * 1024
 # Only while somebody follows. inotify would need a dependency or ctypes.
 FOLLOW_S = 0.25
 _BLOCK_BYTES = 64 * 1024
+
+
+class ForgivingStream(io.FileIO):
+    """Writes to a log that may not grow any more; what finds no room is lost.
+
+    A model that prints too much must not fail for it.
+    """
+
+    def write(self, data: Any) -> int:
+        """Write, or pretend to."""
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if error.errno not in (errno.EFBIG, errno.ENOSPC):
+                raise
+            return len(memoryview(data).cast("B"))
+
+    @classmethod
+    def text(cls, descriptor: int) -> io.TextIOWrapper:
+        """Return a text stream to ``descriptor``, written line by line."""
+        raw = cls(descriptor, "w", closefd=False)
+        buffered = io.BufferedWriter(raw)
+        return io.TextIOWrapper(buffered, "utf-8", "backslashreplace", line_buffering=True)
 
 
 def open_log(directory: Path) -> int:

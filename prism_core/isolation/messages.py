@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from prism_core.isolation.confine import Confines
+
 MAX_MESSAGE_BYTES = 128 * 1024
 
 
@@ -18,10 +20,15 @@ class Fork(msgspec.Struct, tag="fork"):
     spec: bytes
     entry: str
     warm: tuple[str, ...]
+    confines: Confines
 
 
 class Forked(msgspec.Struct, tag="forked"):
-    """Zygote -> gateway: the replica exists. Beside it a pidfd of it."""
+    """Zygote -> gateway: the replica exists. Beside it a pidfd of it.
+
+    ``pid`` is what the zygote calls it, here and in `Exited`; the gateway may
+    see it under another number.
+    """
 
     id: int
     pid: int

@@ -8,6 +8,7 @@ kernel, writes its output into its own log, and sees none of the gateway's descr
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -21,35 +22,26 @@ import psutil
 
 from prism_core.errors import LaunchFailed
 from prism_core.hookspecs import hookimpl
-from prism_core.isolation.forking import UNKNOWN_EXIT, Forker, NotForkable, Started, ZygoteLost
-from prism_core.isolation.logfile import open_log, read_log, trim_log
+from prism_core.isolation.config import ProcessConfig, confines_of, machine_memory_bytes
+from prism_core.isolation.confine import Confines
+from prism_core.isolation.forking import UNKNOWN_EXIT, Forker, Kind, NotForkable, Started, ZygoteLost
+from prism_core.isolation.logfile import open_log, read_log
+from prism_core.isolation.probing import abilities
+from prism_core.isolation.sandbox import Abilities, Level, chosen, warning, with_threads
 from prism_core.isolation.spawning import kill_group, spawn
 from prism_core.isolation.usage import usage_of
-from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec, Usage
+from prism_core.isolation.watching import Watched, look_after
+from prism_core.protocols import OPTIMIZE, Launcher, ReplicaHandle, ReplicaSpec, Usage
 from prism_core.specs import IsolationBackend
 
 NAME = "process"
 RUNTIME = "prism_core.runtime.main:run"
 # How many ended replicas are remembered, for whoever polls late.
 REMEMBERED = 1000
-# How often the logs of running replicas are looked at: one stat each.
-TRIM_S = 10.0
+# How often running replicas are looked after: a few system calls each, while any runs.
+LOOK_S = 2.0
 
-
-@attrs.frozen
-class ProcessConfig:
-    """Configuration of ``plugins.process``.
-
-    Parameters
-    ----------
-    zygote
-        Fork replicas from a warm process where that is safe; false: always a fresh interpreter.
-    launch_s
-        How long warming the frameworks and forking may take.
-    """
-
-    zygote: bool = True
-    launch_s: float = 60.0
+log = logging.getLogger("prism.isolation")
 
 
 @hookimpl
@@ -86,19 +78,19 @@ async def open_processes(config: ProcessConfig, entry: str = RUNTIME) -> AsyncIt
         What a replica runs: ``module:function``, called with the spec and the listener.
     """
     launcher = ProcessLauncher(config, entry)
-    trimming = asyncio.create_task(launcher.trim_logs())
+    looking = asyncio.create_task(launcher.look_after())
     try:
         yield launcher
     finally:
-        trimming.cancel()
-        await asyncio.gather(trimming, return_exceptions=True)
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
         await launcher.close()
 
 
 @attrs.define(eq=False)
 class _Replica:
     handle: ReplicaHandle
-    directory: Path
+    watched: Watched
     exited: asyncio.Future[int]
 
 
@@ -107,50 +99,79 @@ class ProcessLauncher:
 
     def __init__(self, config: ProcessConfig, entry: str = RUNTIME) -> None:
         self._entry = entry
+        self._config = config
+        self._memory_bytes = machine_memory_bytes()
+        self._abilities: Abilities | None = None
         self._forks = config.zygote and start_method()[0] == "zygote"
-        self._unforkable: set[tuple[str, str]] = set()
+        self._unforkable: set[Kind] = set()
         self._forker = Forker(entry, config.launch_s)
         self._replicas: dict[tuple[int, float], _Replica] = {}
 
     async def start(self, spec: ReplicaSpec, listener: socket.socket | None) -> ReplicaHandle:
         """Start a replica; without a listener it gets one on a free port of 127.0.0.1."""
+        kind = await self._kind(spec)
         bound = listener or socket.create_server(("127.0.0.1", 0))
         try:
             log = _open_log(spec)
             try:
-                started = await self._start(spec, log, bound)
+                started = await self._start(kind, spec, log, bound)
             finally:
                 os.close(log)
-            return self._remember(spec, started, _address(bound))
+            return self._remember(kind, spec, started, _address(bound))
         finally:
             if listener is None:
                 bound.close()
 
-    async def _start(self, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
+    async def _kind(self, spec: ReplicaSpec) -> Kind:
+        """Decide how the replica is shut in; raises LaunchFailed if that is less than it must be."""
+        if spec.sandbox == "off":
+            level = Level.OFF
+        else:
+            if self._abilities is None:
+                self._abilities = await asyncio.to_thread(abilities)
+            level = chosen(spec.sandbox, self._abilities)
+        if text := warning(level):
+            log.warning("%s: %s", spec.replica, text)
+        return Kind(spec.environment, spec.python, level, self._config.variables)
+
+    async def _start(self, kind: Kind, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
         try:
-            return await self._fork_or_spawn(spec, log, listener)
+            return await self._fork_or_spawn(kind, spec, log, listener)
         except OSError as error:
             raise LaunchFailed(
                 f"The interpreter of environment {spec.environment!r} cannot be started: {error.strerror}.",
                 hint="Was its virtual environment removed or moved?",
             ) from error
 
-    async def _fork_or_spawn(self, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
-        environment = (spec.environment, spec.python)
-        if self._forks and spec.threads == 1 and environment not in self._unforkable:
+    async def _fork_or_spawn(
+        self, kind: Kind, spec: ReplicaSpec, log: int, listener: socket.socket
+    ) -> Started:
+        if self._forks and spec.threads == 1 and kind not in self._unforkable:
             try:
-                return await self._fork(spec, log, listener)
+                return await self._fork(kind, spec, log, listener)
             except NotForkable:
-                self._unforkable.add(environment)
+                self._unforkable.add(kind)
+        if kind in self._unforkable:
+            kind = attrs.evolve(kind, level=with_threads(spec.sandbox, kind.level))
 
-        async def spawn_tied(life: int) -> Started:
-            return spawn(spec, self._entry, [life, log, listener.fileno()])
+        told = attrs.evolve(spec, sandbox=kind.level.value)
+
+        def spawn_tied(life: int) -> Awaitable[Started]:
+            descriptors = [life, log, listener.fileno()]
+            confines = self._confines(kind, spec)
+            return spawn(kind, told, self._entry, confines, descriptors, self._config.launch_s)
 
         return await _tied(spawn_tied)
 
-    async def _fork(self, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
+    def _confines(self, kind: Kind, spec: ReplicaSpec) -> Confines:
+        return confines_of(spec, self._config, kind.level, self._memory_bytes)
+
+    async def _fork(self, kind: Kind, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
+        told = attrs.evolve(spec, sandbox=kind.level.value)
+        confines = self._confines(kind, spec)
+
         def fork(life: int) -> Awaitable[Started]:
-            return self._forker.start(spec, [life, log, listener.fileno()])
+            return self._forker.start(kind, told, confines, [life, log, listener.fileno()])
 
         # A zygote may be killed, for instance for memory, while it is asked: a new one is made, once.
         try:
@@ -165,7 +186,7 @@ class ProcessLauncher:
                 hint="Is prism-core installed in that environment? `prism doctor` tells.",
             ) from error
 
-    def _remember(self, spec: ReplicaSpec, started: Started, address: str) -> ReplicaHandle:
+    def _remember(self, kind: Kind, spec: ReplicaSpec, started: Started, address: str) -> ReplicaHandle:
         try:
             began = psutil.Process(started.pid).create_time()
         except psutil.Error:
@@ -174,7 +195,10 @@ class ProcessLauncher:
         ended = [key for key, replica in self._replicas.items() if replica.exited.done()]
         for key in ended[:-REMEMBERED]:
             del self._replicas[key]
-        self._replicas[_key(handle)] = _Replica(handle, spec.directory, started.exited)
+        watched = Watched(
+            started.pid, spec.directory, self._confines(kind, spec).bounds, spec.task == OPTIMIZE
+        )
+        self._replicas[_key(handle)] = _Replica(handle, watched, started.exited)
         return handle
 
     async def poll(self, handle: ReplicaHandle) -> int | None:
@@ -210,13 +234,14 @@ class ProcessLauncher:
         """Yield the last ``tail`` lines of its log, and with ``follow`` those to come."""
         return read_log(spec_directory, tail, follow)
 
-    async def trim_logs(self) -> None:
-        """Keep the logs of talkative models from filling the disk, until cancelled."""
+    async def look_after(self) -> None:
+        """Keep talkative models from filling the disk, and end what takes too much, until cancelled."""
         while True:
-            await asyncio.sleep(TRIM_S)
-            running = [one.directory for one in self._replicas.values() if not one.exited.done()]
-            for directory in running:
-                await asyncio.to_thread(trim_log, directory)
+            await asyncio.sleep(LOOK_S)
+            running = [one.watched for one in self._replicas.values() if not one.exited.done()]
+            for process, reason in await asyncio.to_thread(look_after, running):
+                log.warning("%s is ended: %s", process.directory.name, reason)
+                _kill(process.pid)
 
     async def usage(self, handle: ReplicaHandle) -> Usage | None:
         """Measure its own memory and its share (of the pages that it has with its zygote), and CPU time."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+from prism_core.isolation.sandbox import Level
 
 # Read once, when the library is loaded: later is too late.
 THREAD_VARIABLES = (
@@ -21,10 +23,27 @@ THREAD_VARIABLES = (
 QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
 
 
-def replica_variables(inherited: Mapping[str, str], threads: int) -> dict[str, str]:
+# What a replica that is shut in gets to know of the server's environment: any other variable may be
+# a password of something else, and a model can put what it reads into its answers.
+KNOWN = {"PATH", "HOME", "USER", "LOGNAME", "LANG", "LANGUAGE", "TZ", "TERM", "LD_LIBRARY_PATH"}
+KNOWN_PREFIXES = (
+    *("LC_", "PYTHON", "MALLOC_", "GLIBC_", "OMP_", "OPENBLAS_", "MKL_", "KMP_", "GOMP_", "BLIS_"),
+    *("NUMEXPR_", "VECLIB_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_", "ORT_", "LOKY_", "JOBLIB_", "SKLEARN_"),
+)
+
+
+def replica_variables(
+    inherited: Mapping[str, str], threads: int, level: Level = Level.OFF, more: Iterable[str] = ()
+) -> dict[str, str]:
     """Return the variables of a replica that may use ``threads`` threads.
 
-    The gateway's own settings (``PRISM_*``) are not passed on: they may hold secrets.
+    The gateway's own settings (``PRISM_*``) are not passed on: they may hold secrets. A
+    replica that is shut in is given those that are known to be harmless, and ``more``.
     """
     kept = {name: value for name, value in inherited.items() if not name.startswith("PRISM_")}
+    if level is not Level.OFF:
+        named = KNOWN | set(more)
+        kept = {
+            name: value for name, value in kept.items() if name in named or name.startswith(KNOWN_PREFIXES)
+        }
     return kept | QUIET | dict.fromkeys(THREAD_VARIABLES, str(threads))

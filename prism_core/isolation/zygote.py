@@ -1,4 +1,4 @@
-"""A warm process that forks replicas: ``python -P -m prism_core.isolation.zygote CONTROL LIFE``.
+"""A warm process that forks replicas: ``python -P -m prism_core.isolation.zygote CONTROL LIFE [--apart]``.
 
 It has imported what models need, so a replica exists in milliseconds and shares those
 pages. It has one thread, always: a lock that another thread holds at the moment of a fork
@@ -17,7 +17,8 @@ import socket
 import sys
 import traceback
 
-from prism_core.isolation.child import become_forked, find_entry
+from prism_core.isolation.child import become_forked, find_entry, settle
+from prism_core.isolation.confine import share_threads
 from prism_core.isolation.life import tie_to_life
 from prism_core.isolation.messages import (
     MAX_MESSAGE_BYTES,
@@ -29,6 +30,7 @@ from prism_core.isolation.messages import (
     decode_request,
     encode,
 )
+from prism_core.isolation.view import imported
 from prism_core.protocols import ReplicaSpec
 
 
@@ -66,6 +68,7 @@ class Zygote:
         self._life = life
         self._children: dict[int, int] = {}  # pidfd -> pid
         self._warmed: set[tuple[str, ...]] = set()
+        self._environment: tuple[str, ...] = ()
         self._culprit: str | None = None if threads() == 1 else ""
 
     def run(self) -> None:
@@ -111,6 +114,7 @@ class Zygote:
             if threads() != 1:
                 self._culprit = name
         if new:
+            self._environment = imported()
             gc.collect()
             gc.freeze()  # the collector would write into every page that is shared with children
 
@@ -133,7 +137,8 @@ class Zygote:
         code = 1
         try:
             spec = ReplicaSpec.from_json(request.spec)
-            become_forked(spec, life, log, [self._control.detach(), self._life, *self._children])
+            become_forked(log, [self._control.detach(), self._life, *self._children])
+            settle(spec.replica, spec.directory, life, request.confines, self._environment)
             code = find_entry(request.entry)(spec, socket.socket(fileno=listener))
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -163,10 +168,16 @@ class Zygote:
 
 
 def main() -> None:
-    """Run on the two inherited descriptors that the command line names."""
+    """Run on the two inherited descriptors that the command line names.
+
+    ``--apart``: in a PID namespace of its own, below whatever holds that together.
+    """
     control, life = (int(argument) for argument in sys.argv[1:3])
     for descriptor in (control, life):
         os.set_inheritable(descriptor, False)
+    if sys.argv[3:]:
+        os.setpgid(0, 0)
+        share_threads()
     tie_to_life(life)
     gc.disable()  # forked replicas enable it again
     Zygote(socket.socket(fileno=control), life).run()

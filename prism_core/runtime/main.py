@@ -74,6 +74,7 @@ async def _serve(spec: ReplicaSpec, listener: socket.socket) -> int:
         warnings=warnings,
         load_ms=(time.perf_counter() - begun) * 1000,
         framework=framework,
+        sandbox=spec.sandbox,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, service.draining.set)
     gc.collect()

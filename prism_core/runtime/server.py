@@ -48,6 +48,7 @@ class Service:
         warnings: tuple[str, ...] = (),
         load_ms: float = 0.0,
         framework: str = "",
+        sandbox: str = "",
     ) -> None:
         self.engine = engine
         self.large = LargeRequests(engine) if engine else None
@@ -56,6 +57,7 @@ class Service:
         self.warnings = warnings
         self.load_ms = load_ms
         self.framework = framework
+        self.sandbox = sandbox
         self.draining = asyncio.Event()
         self.reported = asyncio.Event()
         self.connections: set[asyncio.Transport] = set()
@@ -93,6 +95,7 @@ class Service:
             warnings=list(self.warnings),
             load_ms=self.load_ms,
             framework=self.framework,
+            sandbox=self.sandbox,
         )
 
 

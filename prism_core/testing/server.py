@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,11 +32,11 @@ class ServerProcess:
         Further flags of ``prism serve``.
     config
         The text of a ``prism.yaml``.
+    prefix
+        Words in front of the command, for instance ``["nice", "-n", "5"]``; may be changed until it starts.
 
     Attributes
     ----------
-    prefix
-        Words in front of the command, for instance ``["nice", "-n", "5"]``.
     facts
         What ``prism serve --json`` printed when it was ready.
     url
@@ -44,11 +46,11 @@ class ServerProcess:
     facts: dict[str, Any]
     url: str
 
-    def __init__(self, data_dir: Path, *flags: str, config: str = "") -> None:
+    def __init__(self, data_dir: Path, *flags: str, config: str = "", prefix: Sequence[str] = ()) -> None:
         self.data_dir = data_dir
+        self.prefix = list(prefix)
         self.log = data_dir.parent / f"{data_dir.name}.log"
         self.flags = list(flags)
-        self.prefix: list[str] = []
         if config:
             path = data_dir.parent / f"{data_dir.name}.yaml"
             path.write_text(config)
@@ -56,18 +58,8 @@ class ServerProcess:
 
     def start(self) -> ServerProcess:
         """Start it and wait until it is ready."""
-        command = [
-            *self.prefix,
-            *PRISM,
-            "serve",
-            "--json",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            "0",
-            "--admin-port",
-            "0",
-        ]
+        ports = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
+        command = [*self.prefix, *PRISM, "serve", "--json", *ports]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--data-dir", str(self.data_dir), *self.flags],
@@ -90,12 +82,12 @@ class ServerProcess:
     def stop(self) -> int:
         """Ask it to stop, wait, and return its exit code; stopping twice is fine."""
         if self.running:
-            self.process.send_signal(signal.SIGTERM)
+            os.kill(self.facts["pid"], signal.SIGTERM)  # not what it was started through
         return self._ended()
 
     def kill(self) -> int:
         """End the gateway without a warning (SIGKILL) and return its exit code."""
-        self.process.kill()
+        os.kill(self.facts["pid"], signal.SIGKILL)
         return self._ended()
 
     def _ended(self) -> int:

@@ -71,6 +71,11 @@ _OPTIONS = (
         help="Ask callers for a key of `prism keys`, or for a token.  [default: none]",
     ),
     click.option(
+        "--sandbox",
+        type=click.Choice(["required", "best", "off"]),
+        help="How strictly models are shut in; see `prism doctor`.  [default: best]",
+    ),
+    click.option(
         "--config",
         type=click.Path(dir_okay=False, path_type=Path),
         metavar="FILE",
@@ -140,6 +145,8 @@ def settings_of(
     tls = {key: given.pop(f"tls_{key}") for key in TLS_KEYS if f"tls_{key}" in given}
     if tls:
         given["tls"] = tls
+    isolation = {"backend": given.pop("isolation", None), "sandbox": given.pop("sandbox", None)}
+    given["isolation"] = {key: value for key, value in isolation.items() if value}
     if common.data_dir:
         given["data_dir"] = str(common.data_dir)
     if no_plugins:

@@ -26,6 +26,7 @@ SERVER_FLAGS = (
     "admin_port",
     "gateways",
     "auth",
+    "sandbox",
     "config",
     "plugins",
     "no_plugins",

@@ -84,8 +84,14 @@ def _tensor(spec: dict[str, Any]) -> tuple[str, ...]:
 
 def _write_replicas(replicas: list[dict[str, Any]]) -> None:
     if replicas:
-        columns = ("REPLICA", "PID", "STATE", "OWN MEMORY", "WITH SHARE", "RESTARTS")
+        columns = ("REPLICA", "PID", "STATE", "SANDBOX", "OWN MEMORY", "WITH SHARE", "RESTARTS")
         write_table(columns, [_replica(r) for r in replicas])
+
+
+def sandbox_text(level: str) -> str:
+    """Return how a replica is shut in, in a colour that says whether that is enough for strangers."""
+    colour = "green" if level in ("namespaces", "landlock") else "yellow"
+    return f"[{colour}]{escaped(level)}[/]" if level else ""
 
 
 def _replica(replica: dict[str, Any]) -> tuple[str, ...]:
@@ -93,6 +99,7 @@ def _replica(replica: dict[str, Any]) -> tuple[str, ...]:
         escaped(replica["replica"]),
         str(replica["pid"]),
         state_text(str(replica["state"])),
+        sandbox_text(replica.get("sandbox", "")),
         memory_text(replica.get("memory_bytes")),
         memory_text(replica.get("share_bytes")),
         str(replica.get("restarts", 0)),

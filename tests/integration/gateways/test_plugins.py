@@ -30,7 +30,8 @@ def server(make_server, tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("[prism]\nprobe = prism_probe\n")
     monkeypatch.setenv("PYTHONPATH", str(site))
     monkeypatch.setenv("PROBE_DIARY", str(tmp_path / "diary"))
-    server = make_server("--plugins", "probe", config="limits: {drain_s: 8}")
+    # The model leaves a mark in its replica's directory, which a sandbox would refuse.
+    server = make_server("--plugins", "probe", "--sandbox", "off", config="limits: {drain_s: 8}")
     for factor in (1, 2):
         (tmp_path / f"{factor}.sleep").write_text(str(factor))
     server.upload(tmp_path / "1.sleep", "--name", "m")

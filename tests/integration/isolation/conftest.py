@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -59,8 +60,9 @@ class Scene:
             return (await say_hello(handle.address)).warnings
 
     async def ask(self, handle: ReplicaHandle) -> dict[str, Any]:
-        """Return the facts that a toy replica tells."""
-        return json.loads((await self.tell(handle))[0])
+        """Return the facts that a toy replica tells; its parent as it is numbered here."""
+        facts = json.loads((await self.tell(handle))[0])
+        return facts | {"parent": psutil.Process(handle.pid).ppid()}
 
     async def ended(self, handle: ReplicaHandle) -> int:
         async with asyncio.timeout(30):

@@ -12,12 +12,14 @@ from contextlib import ExitStack
 
 import attrs
 import numpy as np
+import psutil
 import pytest
 import pytest_asyncio
 
 from prism_core.errors import LaunchFailed
 from prism_core.isolation.logfile import MAX_LOG_BYTES
 from prism_core.protocols import ReplicaHandle
+from prism_core.testing.isolation import numbers_of
 
 from .conftest import Scene, open_toys
 
@@ -43,7 +45,8 @@ async def test_a_replica_leads_a_session_in_its_own_directory(scene):
 
     facts = await scene.ask(handle)
 
-    assert facts["pid"] == facts["session"] == facts["group"] == handle.pid
+    assert facts["pid"] == facts["session"] == facts["group"]
+    assert facts["pid"] in numbers_of(handle.pid)
     assert facts["cwd"] == str(scene.directory / "toy-1-0")
 
 
@@ -86,10 +89,11 @@ async def test_numeric_libraries_are_limited_before_import(scene):
 
 
 async def test_more_threads_mean_a_fresh_interpreter(scene):
-    facts = await scene.ask(await scene.start(threads=2))
+    handle = await scene.start(threads=2)
+    facts = await scene.ask(handle)
 
     assert facts["variables"]["OMP_NUM_THREADS"] == "2"
-    assert facts["parent"] == os.getpid()
+    assert "prism_core.isolation.child" in psutil.Process(handle.pid).cmdline()
 
 
 async def test_the_gateways_settings_are_not_passed_on(make_scene, forked, monkeypatch):
@@ -148,7 +152,7 @@ async def test_a_signal_is_a_negative_code(scene):
 
 
 async def test_stop_kills_what_does_not_listen_and_all_it_started(scene, gone):
-    handle = await scene.start("stubborn-1-0")
+    handle = await scene.start("stubborn-1-0", sandbox="off")
     async with asyncio.timeout(30):
         family = int((await scene.tell(handle))[0])
 
@@ -168,7 +172,7 @@ async def test_one_that_has_only_just_begun_can_be_killed(scene):
 
 
 async def test_a_grandchild_does_not_outlive_its_replica(scene, gone):
-    handle = await scene.start("stubborn-1-0")
+    handle = await scene.start("stubborn-1-0", sandbox="off")
     family = int((await scene.tell(handle))[0])
 
     os.kill(handle.pid, signal.SIGKILL)
@@ -189,7 +193,7 @@ async def test_without_a_listener_it_gets_one(scene):
     handle = await scene.launcher.start(scene.spec(), None)
 
     assert handle.address.startswith("tcp:127.0.0.1:")
-    assert (await scene.ask(handle))["pid"] == handle.pid
+    assert (await scene.ask(handle))["pid"] in numbers_of(handle.pid)
 
 
 async def test_the_listener_stays_the_callers(scene):
@@ -277,4 +281,4 @@ async def test_closing_the_launcher_leaves_nothing(tmp_path, forked, gone):
             parent = (await scene.ask(handle))["parent"]
 
     assert gone(handle.pid, 0)
-    assert parent == os.getpid() or gone(parent, 0)
+    assert parent == os.getpid() or gone(parent, 2)

@@ -8,6 +8,8 @@ import pytest
 
 from prism_core.isolation import process
 from prism_core.isolation.child import find_entry
+from prism_core.isolation.confine import Confines
+from prism_core.isolation.limits import Bounds
 from prism_core.isolation.messages import (
     Exited,
     Fork,
@@ -17,6 +19,7 @@ from prism_core.isolation.messages import (
     decode_request,
     encode,
 )
+from prism_core.isolation.sandbox import Level
 from prism_core.isolation.variables import THREAD_VARIABLES, replica_variables
 from prism_core.plugins import load_plugins
 
@@ -54,13 +57,23 @@ def test_the_gateways_settings_stay_with_it():
     assert "PRISM_TOKEN" not in replica_variables({"PRISM_TOKEN": "hush"}, threads=1)
 
 
+def test_a_replica_that_is_shut_in_is_told_no_passwords():
+    variables = {"DATABASE_PASSWORD": "hush", "PATH": "/bin", "LC_ALL": "C", "WANTED": "1"}
+
+    kept = replica_variables(variables, 1, Level.LANDLOCK, more=("WANTED",))
+
+    assert kept.keys() & variables.keys() == {"PATH", "LC_ALL", "WANTED"}
+    assert replica_variables(variables, 1).items() >= variables.items()
+
+
 @pytest.mark.parametrize("message", [Forked(1, 2), Threaded(1, "numpy"), Exited(7, -9)])
 def test_reports_survive_the_way(message):
     assert decode_report(encode(message)) == message
 
 
 def test_requests_survive_the_way():
-    request = Fork(1, b"{}", "a:b", ("numpy",))
+    confines = Confines(Level.LANDLOCK, Bounds(1, 2, 3, 4), own=("/model",), private=("/data",))
+    request = Fork(1, b"{}", "a:b", ("numpy",), confines)
 
     assert decode_request(encode(request)) == request
 
