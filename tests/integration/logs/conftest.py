@@ -48,11 +48,16 @@ def server(tmp_path_factory, site) -> Iterator[ServerProcess]:
             yield server
 
 
-@pytest.fixture
-def admin(server) -> Iterator[httpx.Client]:
+def admin_of(server: ServerProcess) -> httpx.Client:
+    """Return a client of a server's admin listener, to be closed."""
     token = (server.data_dir / "admin-token").read_text()
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=server.facts["admin"], headers=headers, timeout=60) as client:
+    return httpx.Client(base_url=server.facts["admin"], headers=headers, timeout=60)
+
+
+@pytest.fixture
+def admin(server) -> Iterator[httpx.Client]:
+    with admin_of(server) as client:
         yield client
 
 

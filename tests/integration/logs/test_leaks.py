@@ -19,6 +19,7 @@ import pytest
 from prism_core.rest.admin import admin_routes
 from prism_core.rest.keys import key_routes
 from prism_core.rest.public import public_routes
+from tests.integration.logs.conftest import entries
 from tests.integration.logs.prism_leaky import FAULTS, SECRET
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW")
@@ -281,6 +282,26 @@ def test_the_owner_is_told_reasons_and_never_a_token(owner, server):
                 assert token not in answer, (method, target)
                 assert b"Traceback (most recent" not in answer or target.endswith("/logs")
                 assert status(answer) < 500, (method, target, answer[:500])
+
+
+def test_a_key_is_told_once_and_written_nowhere(owner, public, stranger, server):
+    wish = b'{"name": "a", "models": ["leaky"]}'
+    made = owner("POST", "/admin/v1/keys", wish, "Content-Type: application/json")
+    (key,) = re.findall(rb'"key":"([^"]+)"', made)
+    shown = [f"Authorization: Bearer {key.decode()}", f"X-API-Key: {key.decode()}"]
+    for caller, header in itertools.product((public, stranger), shown):
+        for target in ("/v1/models", "/model/leaky", "/nowhere", "/model/leaky/predict"):
+            assert key not in caller("POST", target, b"{", header)
+    for target in ADMIN:
+        if "/events" not in target:
+            assert key not in owner("GET", target)
+    public("POST", f"/model/leaky/predict?key={key.decode()}", b"{}")
+    written = [path for path in server.data_dir.rglob("*") if path.is_file() and path.name != "server.json"]
+
+    assert {"audit.jsonl", "access.log", "prism.db"} <= {path.name for path in written}
+    assert [path.name for path in (*written, server.log) if key in path.read_bytes()] == []
+    key_id = key.split(b"_")[1].decode()
+    assert ("key.create", key_id) in [(entry.action, entry.subject) for entry in entries(server)]
 
 
 def test_who_waits_for_a_model_that_does_not_load_is_not_told_why(server, public, leaks, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from prism_core.audit import kept_head, read, verify
 from prism_core.testing.server import ServerProcess
 from tests.integration.gateways.conftest import to_each
-from tests.integration.logs.conftest import access_lines, entries
+from tests.integration.logs.conftest import access_lines, admin_of, entries
 
 
 def test_ids_and_the_access_log_are_the_same_whichever_gateway_answers(server):
@@ -84,18 +84,19 @@ def test_the_models_log_names_the_request_that_failed(server, public, headers):
     )
 
 
-def test_what_the_owner_does_is_in_the_audit_log(server, tmp_path):
+def test_what_the_owner_does_is_in_the_audit_log(server, admin, tmp_path):
     (tmp_path / "one.leaky").write_text("whole")
     (tmp_path / "broken.leaky").write_text("broken")
     server.upload(tmp_path / "one.leaky", "--name", "life")
     server.upload(tmp_path / "one.leaky", "--name", "life", "--threads", "2")
-    server.run("alias", "life", "best", "1")
-    server.run("rollback", "life")
-    server.run("stop", "life", "--version", "2")
-    server.run("start", "life", "--version", "2")
-    server.run("alias", "life", "best", "--delete")
+    life = "/admin/v1/models/life"
+    admin.put(f"{life}/aliases/best", json={"version": 1})
+    admin.post(f"{life}/rollback")
+    admin.post(f"{life}/stop?version=2")
+    admin.post(f"{life}/start?version=2")
+    admin.delete(f"{life}/aliases/best")
     server.run("upload", str(tmp_path / "broken.leaky"), "--name", "life", check=False)
-    server.run("remove", "life", "--yes")
+    admin.delete(life)
 
     done = [(e.action, e.subject) for e in entries(server) if e.subject.startswith("life")]
     assert done == [
@@ -141,16 +142,20 @@ def test_nothing_is_changed_while_the_audit_log_cannot_be_written(tmp_path, site
         log.rename(tmp_path / "whole.jsonl")
         log.symlink_to("/dev/full")
         server.start()
-        for command in (
-            ["upload", str(tmp_path / "one.leaky"), "--name", "m", "--threads", "2"],
-            ["upload", str(tmp_path / "one.leaky"), "--name", "new"],
-            ["alias", "m", "best", "1"],
-            ["stop", "m"],
-            ["remove", "m", "--yes"],
-        ):
-            done = server.run(*command, check=False)
+        for name in ("m", "new"):
+            upload = ["upload", str(tmp_path / "one.leaky"), "--name", name, "--threads", "2"]
+            done = server.run(*upload, check=False)
             assert done.returncode == 1
-            assert "The audit log cannot be written: No space left on device." in done.stderr, command
+            assert "The audit log cannot be written: No space left on device." in done.stderr
+        with admin_of(server) as admin:
+            for method, path, body in (
+                ("PUT", "/aliases/best", {"version": 1}),
+                ("POST", "/rollback", None),
+                ("POST", "/stop", None),
+                ("DELETE", "", None),
+            ):
+                refused = admin.request(method, f"/admin/v1/models/m{path}", json=body)
+                assert (refused.status_code, refused.json()["code"]) == (507, "audit_failed")
         answer = httpx.post(f"{server.url}/model/m/predict", json={"input": [[3]]})
         assert answer.json()["predictions"] == [3]
         after = server.json("show", "m")
@@ -159,5 +164,6 @@ def test_nothing_is_changed_while_the_audit_log_cannot_be_written(tmp_path, site
 
         log.unlink()
         (tmp_path / "whole.jsonl").rename(log)
-        server.run("alias", "m", "best", "1")
-        assert server.run("audit", "verify").returncode == 0
+        with admin_of(server) as admin:
+            assert admin.put("/admin/v1/models/m/aliases/best", json={"version": 1}).status_code == 200
+        assert verify(read(server.data_dir), kept_head(server.data_dir)).fault == ""
