@@ -33,6 +33,7 @@ PROGRAMS = {
 # Module -> its package, and what it is for.
 PACKAGES = {
     "PIL": ("pillow", "images as input"),
+    "cryptography": ("cryptography", "a certificate of its own: prism serve --tls self-signed"),
     "uvloop": ("uvloop", "a faster event loop"),
     "pandas": ("pandas", "scikit-learn pipelines over named columns"),
 }

@@ -80,6 +80,8 @@ TABLE = {
     "a long target": (request(start=f"POST /model/line/predict?{'x' * 9000} HTTP/1.1"), 414),
     "a long header": (request("X-A: " + "x" * 40_000), 431),
     "a header without end": (request(length=False, body=b"")[:-2] + b"X-A: " + b"x" * 700_000, 431),
+    "a chunk whose size never ends": (chunked(b"5;" + b"x" * 700_000), 431),
+    "a trailer without end": (chunked(CHUNKS[:-2] + b"X-A: " + b"x" * 700_000), 431),
     "many headers": (request(*["a:"] * 120), 431),
     "too large": (request("Content-Length: 99999999", length=False, body=b"x" * 1000), 413),
     "too large, and asks": (
