@@ -43,7 +43,7 @@ def trust(pem: bool) -> None:
     """Explain how to trust the certificate of `prism serve --tls self-signed`.
 
     The server signs it with an authority of its own, which is made once and kept in the
-    data directory. It can vouch for local names and private addresses only. Changes nothing.
+    data directory. It can vouch for local names and addresses only. Changes nothing.
     """
     common = Common.of()
     data_dir = data_dir_of(common)
@@ -69,7 +69,7 @@ def _explain(path: Path, sha256: str) -> None:
     click.echo(f"Authority  {click.style(str(path), bold=True)}\nSHA-256    {sha256}\n")
     click.echo(
         "A client that trusts it reaches this server over https. Compare the fingerprint after you have\n"
-        "sent the file to another device. It can vouch for local names and private addresses only.\n"
+        "sent the file to another device. It can vouch for local names and addresses only.\n"
     )
     words = {"ca": shlex.quote(str(path)), "quoted": repr(str(path)), "url": "https://ADDRESS:8000"}
     for place, steps in STEPS.items():

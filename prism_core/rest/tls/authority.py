@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from prism_core.errors import ConfigError
-from prism_core.rest.tls.names import NETWORKS, Names, permitted_names
+from prism_core.rest.tls.names import Address, Names, Permitted, permitted_here
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -52,17 +53,19 @@ class Authority:
     key: EllipticCurvePrivateKey
 
     @property
-    def permitted(self) -> tuple[str, ...]:
-        """The host names and suffixes that it may vouch for."""
+    def permitted(self) -> Permitted:
+        """What it may vouch for."""
         from cryptography import x509
 
         found = self.certificate.extensions.get_extension_for_class(x509.NameConstraints).value
         subtrees = found.permitted_subtrees or ()
-        return tuple(one.value for one in subtrees if isinstance(one, x509.DNSName))
+        hosts = tuple(one.value for one in subtrees if isinstance(one, x509.DNSName))
+        networks: list[Any] = [one.value for one in subtrees if isinstance(one, x509.IPAddress)]
+        return Permitted(hosts, tuple(networks))
 
 
-def open_authority(files: Files, hostname: str) -> Authority:
-    """Return the authority of a data directory, made at the first time.
+def open_authority(files: Files, hostname: str, addresses: Sequence[Address] = ()) -> Authority:
+    """Return the authority of a data directory, made at the first time for this machine.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def open_authority(files: Files, hostname: str) -> Authority:
 
     files.ca.parent.mkdir(mode=0o700, exist_ok=True)
     if not files.ca.exists() and not files.ca_key.exists():
-        return _made(files, hostname)
+        return _made(files, hostname, permitted_here(hostname, addresses))
     try:
         certificate = x509.load_pem_x509_certificate(files.ca.read_bytes())
         key: Any = load_pem_private_key(files.ca_key.read_bytes(), None)
@@ -88,14 +91,14 @@ def open_authority(files: Files, hostname: str) -> Authority:
     return Authority(certificate, key)
 
 
-def _made(files: Files, hostname: str) -> Authority:
+def _made(files: Files, hostname: str, permitted: Permitted) -> Authority:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
 
     key = ec.generate_private_key(ec.SECP256R1())
-    names: list[x509.GeneralName] = [x509.DNSName(name) for name in permitted_names(hostname)]
-    names += [x509.IPAddress(network) for network in NETWORKS]
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in permitted.hosts]
+    names += [x509.IPAddress(network) for network in permitted.networks]
     subject = _name(f"PRISM on {hostname}"[:64])
     certificate = (
         _builder(subject, subject, key.public_key(), AUTHORITY_DAYS)

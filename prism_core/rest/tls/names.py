@@ -44,7 +44,15 @@ class Names:
     outside: tuple[str, ...] = ()
 
 
-def local_names(hostname: str, addresses: Iterable[Address], permitted: Iterable[str]) -> Names:
+@attrs.frozen
+class Permitted:
+    """The host names and suffixes, and the networks, that an authority may vouch for."""
+
+    hosts: tuple[str, ...]
+    networks: tuple[Network, ...]
+
+
+def local_names(hostname: str, addresses: Iterable[Address], permitted: Permitted) -> Names:
     """Return what a certificate of this machine has in it.
 
     Parameters
@@ -54,14 +62,13 @@ def local_names(hostname: str, addresses: Iterable[Address], permitted: Iterable
     addresses
         Those of its interfaces.
     permitted
-        The host names and suffixes that the authority may vouch for.
+        What the authority may vouch for.
     """
     label, full = hostname.lower().partition(".")[0], hostname.lower().rstrip(".")
     hosts = {"localhost", *({label, f"{label}.local", full} if _LABEL.fullmatch(label) else ())}
     wanted = {ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"), *addresses}
-    allowed = tuple(permitted)
-    inside = {host for host in hosts if is_below(host, allowed)}
-    near = {address for address in wanted if any(address in network for network in NETWORKS)}
+    inside = {host for host in hosts if is_below(host, permitted.hosts)}
+    near = {address for address in wanted if any(address in network for network in permitted.networks)}
     outside = sorted(hosts - inside) + sorted(map(str, wanted - near))
     return Names(
         tuple(sorted(inside)),
@@ -70,10 +77,17 @@ def local_names(hostname: str, addresses: Iterable[Address], permitted: Iterable
     )
 
 
-def permitted_names(hostname: str) -> tuple[str, ...]:
-    """Return what an authority that is made on this machine may vouch for."""
+def permitted_here(hostname: str, addresses: Iterable[Address]) -> Permitted:
+    """Return what an authority that is made on this machine may vouch for.
+
+    That is what is local, and the addresses that the machine has now: in some houses, as
+    at universities, every machine has a public one.
+    """
     label = hostname.lower().partition(".")[0]
-    return (*SUFFIXES, label) if _LABEL.fullmatch(label) and label not in SUFFIXES else SUFFIXES
+    hosts = (*SUFFIXES, label) if _LABEL.fullmatch(label) and label not in SUFFIXES else SUFFIXES
+    public = {one for one in addresses if not any(one in network for network in NETWORKS)}
+    own = sorted(public, key=lambda one: (one.version, int(one)))
+    return Permitted(hosts, (*NETWORKS, *map(ipaddress.ip_network, own)))
 
 
 def is_below(host: str, suffixes: Iterable[str]) -> bool:

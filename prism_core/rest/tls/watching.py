@@ -134,7 +134,7 @@ def renew(settings: Settings) -> None:
     files = Files.of(settings.data_dir.expanduser().resolve())
     try:
         hostname, addresses = found_here()
-        authority = open_authority(files, hostname)
+        authority = open_authority(files, hostname, addresses)
     except ImportError as error:
         raise ConfigError(
             "A certificate of its own takes the package cryptography.", hint="pip install 'prism-core[tls]'"

@@ -45,7 +45,16 @@ def now(days: float = 0) -> datetime.datetime:
 
 def test_it_is_made_once(files, authority):
     assert open_authority(files, "renamed").certificate == authority.certificate
-    assert "laptop" in authority.permitted
+    assert "laptop" in authority.permitted.hosts
+
+
+def test_it_vouches_for_the_public_address_of_its_machine_and_for_no_other(files):
+    authority = open_authority(files, "laptop", [ip_address("192.0.2.2")])
+    issue(authority, Names(("localhost",), (ip_address("192.0.2.2"),)), files.server)
+    assert verify(files, "-verify_ip", "192.0.2.2").returncode == 0
+
+    issue(authority, Names(("localhost",), (ip_address("192.0.2.3"),)), files.server)
+    assert verify(files).returncode != 0
 
 
 def test_nobody_else_reads_a_key(files, authority):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_core.rest.tls.names import NETWORKS, found_here, is_below, local_names, permitted_names
+from prism_core.rest.tls.names import NETWORKS, found_here, is_below, local_names, permitted_here
 
 LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
 
@@ -26,14 +26,14 @@ LOOPBACK = (ip_address("127.0.0.1"), ip_address("::1"))
     ],
 )
 def test_host_names(hostname, hosts, outside):
-    names = local_names(hostname, (), permitted_names(hostname))
+    names = local_names(hostname, (), permitted_here(hostname, ()))
 
     assert (names.hosts, names.outside) == (hosts, outside)
     assert names.addresses == LOOPBACK
 
 
 def test_a_machine_that_was_renamed_is_vouched_for_by_what_the_authority_may():
-    names = local_names("desk", (), permitted_names("laptop"))
+    names = local_names("desk", (), permitted_here("laptop", ()))
 
     assert names.hosts == ("desk.local", "localhost")
     assert names.outside == ("desk",)
@@ -53,7 +53,7 @@ def test_a_machine_that_was_renamed_is_vouched_for_by_what_the_authority_may():
     ],
 )
 def test_addresses(address, private):
-    names = local_names("laptop", [ip_address(address)], permitted_names("laptop"))
+    names = local_names("laptop", [ip_address(address)], permitted_here("laptop", ()))
 
     assert (ip_address(address) in names.addresses) == private
     assert names.outside == (() if private else (address,))
@@ -64,11 +64,19 @@ def test_addresses(address, private):
     st.lists(st.ip_addresses(), max_size=4),
 )
 def test_nothing_is_in_a_certificate_that_its_authority_may_not_vouch_for(hostname, addresses):
-    permitted = permitted_names("laptop")
+    permitted = permitted_here("laptop", ())
     names = local_names(hostname, addresses, permitted)
 
-    assert all(is_below(host, permitted) for host in names.hosts)
+    assert all(is_below(host, permitted.hosts) for host in names.hosts)
     assert all(any(one in network for network in NETWORKS) for one in names.addresses)
+
+
+def test_an_address_that_the_machine_had_at_first_is_vouched_for_though_it_is_public():
+    public, other = ip_address("192.0.2.2"), ip_address("192.0.2.3")
+    names = local_names("laptop", [public, other], permitted_here("laptop", [public]))
+
+    assert public in names.addresses
+    assert names.outside == (str(other),)
 
 
 def test_this_machine_has_addresses():
