@@ -212,6 +212,7 @@ async def terminate_while_uploading(stage: Stage) -> Seen:
         assert '"done"' in last_line, last_line
         assert await asyncio.to_thread(server.process.wait, 30) == 0
         seconds = time.monotonic() - moment
+        server.stop()
         server.start()
         assert server.model("second")["aliases"]["latest"] == 1
     assert seconds < DRAIN_S

@@ -39,11 +39,12 @@ async def the_only_replica(stage: Stage) -> Seen:
 
 
 async def one_of_two(stage: Stage) -> Seen:
+    """A load that one replica can carry as well."""
     server = stage.common()
     url = server.send(stage.faulty("two", factor=3, row_s=ROW_S), replicas=2, batching={"max_batch_rows": 1})
     victim, _ = server.pids("two")
     async with loading(url, 3) as load:
-        moment = await killed(load, server, "two", victim, 2 * RATE)
+        moment = await killed(load, server, "two", victim, RATE)
         return Seen(all_answered(load), healthy_s=load.resumed_s(moment))
 
 
