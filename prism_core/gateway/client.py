@@ -61,8 +61,6 @@ class ReplicaClient(asyncio.Protocol):
         What it was greeted with.
     lost
         Whether the connection is gone.
-    answered
-        Calls that had been answered when it was lost.
     """
 
     ready: wire.Ready
@@ -71,7 +69,6 @@ class ReplicaClient(asyncio.Protocol):
     def __init__(self, address: str, on_lost: Callable[[ReplicaClient], None]) -> None:
         self.address = address
         self.lost = False
-        self.answered = 0
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
         self._receiver = wire.Receiver()
@@ -220,7 +217,6 @@ class ReplicaClient(asyncio.Protocol):
         self.lost = True
         if self._timer:
             self._timer.cancel()
-        self.answered = self._last_id - len(self._calls)
         self._on_lost(self)  # first, so that nothing more is sent here
         # Still counted as in flight while they are told: how many were lost together says much of each.
         for call_id, (_, answer) in list(self._calls.items()):

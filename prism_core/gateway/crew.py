@@ -300,8 +300,7 @@ class Crew:
         deaths, ready_at = 0, time.monotonic()
         while True:
             await replica.lost.wait()
-            answered = bool(replica.client and replica.client.answered)
-            deaths = self.policy.deaths(deaths, time.monotonic() - ready_at, answered)
+            deaths = self.policy.deaths(deaths, time.monotonic() - ready_at, self._was_asked(replica))
             await self._bury(replica)
             if not await self._revive(replica, deaths):
                 return
@@ -309,6 +308,11 @@ class Crew:
             ready_at = time.monotonic()
             self._enlist(replica)
             self.watcher.restarted(self.manifest, replica.name, replica.restarts)
+
+    def _was_asked(self, replica: Replica) -> bool:
+        """Return whether a replica had calls to answer, here or from another gateway."""
+        here = replica.client is not None and replica.client.calls > 0
+        return here or self._used_elsewhere > 0 or self.use.last >= replica.started
 
     async def _bury(self, replica: Replica) -> None:
         replica.state = State.STARTING

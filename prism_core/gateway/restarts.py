@@ -9,22 +9,22 @@ import attrs
 class RestartPolicy:
     """The first death is answered at once; each further quick one doubles the wait.
 
-    A replica that lived for ``settled_s`` has a clean record. One that has answered calls is
-    never given up: some request ends it, and whoever sends that must not end the model for
-    all others. After ``useful_deaths`` in a row its wait grows no further.
+    A replica that lived for ``settled_s`` has a clean record. One that was asked is never given
+    up: some request ends it, and whoever sends that must not end the model for all others. After
+    ``asked_deaths`` in a row its wait grows no further.
     """
 
     first_s: float = 0.1
     longest_s: float = 30.0
     settled_s: float = 10.0
     quick_deaths: int = 8
-    useful_deaths: int = 4
+    asked_deaths: int = 4
 
-    def deaths(self, before: int, lived_s: float, answered: bool = False) -> int:
-        """Return the deaths in a row, this one included; ``answered``: it had answered calls."""
+    def deaths(self, before: int, lived_s: float, asked: bool = False) -> int:
+        """Return the deaths in a row, this one included; ``asked``: it had calls to answer."""
         if lived_s >= self.settled_s:
             return 1
-        return min(before + 1, self.useful_deaths) if answered else before + 1
+        return min(before + 1, self.asked_deaths) if asked else before + 1
 
     def delay_s(self, deaths: int, chance: float) -> float | None:
         """Return how long to wait after ``deaths`` in a row, None to give up.

@@ -233,7 +233,7 @@ async def damaged(stage: Stage) -> Seen:
         async with loading(url, 2) as load:
             assert (await load.answer()).right
         return Seen(
-            f"503 with the reason, never a wrong answer; after the same upload {repaired}",
+            f"503, never a wrong answer, and the owner sees why; after the same upload {repaired}",
             healthy_s=time.monotonic() - moment,
         )
 

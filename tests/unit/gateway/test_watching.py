@@ -258,10 +258,10 @@ def test_what_cannot_name_a_model_is_refused(name):
         check_name(name)
 
 
-def test_a_replica_that_was_of_use_is_never_given_up():
+def test_a_replica_that_was_asked_is_never_given_up():
     """Who can send a request that ends replicas must not be able to end the model for all."""
     deaths = 0
     for _ in range(100):
-        deaths = POLICY.deaths(deaths, 0.5, answered=True)
+        deaths = POLICY.deaths(deaths, 0.5, asked=True)
 
     assert POLICY.delay_s(deaths, 0.0) == pytest.approx(0.2)
