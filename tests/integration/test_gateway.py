@@ -160,7 +160,7 @@ async def test_a_start_that_is_told_to_stop_is_broken_off(tmp_path, launcher):
         await gateway.stop("m")
 
         assert (state(gateway), launcher.starts) == ("STOPPED", ["m-1-0", "m-1-0"])
-        with pytest.raises(ServingError, match="told to stop while it started"):
+        with pytest.raises(ServingError, match="in vain"):
             await waiting
 
 
@@ -450,6 +450,7 @@ async def test_calls_that_wait_for_a_replica_that_never_comes_are_told(gateway, 
     launcher.crash("m-1-0")
     await asyncio.sleep(0)
 
-    with pytest.raises(ServingError, match=r"in vain: 'm' version 1 died 9 times") as caught:
+    with pytest.raises(ServingError, match="in vain") as caught:
         await predict(gateway, "m", 1)
     assert caught.value.status == 503
+    assert "'m' version 1 died 9 times" in gateway.version("m").error  # what the owner is told

@@ -90,9 +90,9 @@ async def test_a_version_that_does_not_load_any_more_fails_and_says_why(gateway,
         raise ModelLoadFailed("It is not a number.")
 
     monkeypatch.setattr(gateway_toys, "load", load)
-    with pytest.raises(Exception, match="not a number"):
+    with pytest.raises(Exception, match="in vain"):
         await predict(gateway, "m", 1)
-    assert gateway.version("m").state == "FAILED"
+    assert (gateway.version("m").state, gateway.version("m").error) == ("FAILED", "It is not a number.")
 
 
 async def test_a_version_can_be_stopped_while_it_is_unloaded_and_while_it_loads(gateway, launcher):
