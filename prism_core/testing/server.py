@@ -82,7 +82,8 @@ class ServerProcess:
     def stop(self) -> int:
         """Ask it to stop, wait, and return its exit code; stopping twice is fine."""
         if self.running:
-            os.kill(self.facts["pid"], signal.SIGTERM)  # not what it was started through
+            # Not what it was started through; one that never became ready ends by itself.
+            os.kill(getattr(self, "facts", {"pid": self.process.pid})["pid"], signal.SIGTERM)
         return self._ended()
 
     def kill(self) -> int:

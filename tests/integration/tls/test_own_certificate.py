@@ -47,7 +47,7 @@ def wait_until(holds) -> None:
         time.sleep(0.1)
 
 
-@pytest.mark.parametrize("gateways", ["1", "2"])
+@pytest.mark.parametrize("gateways", [pytest.param("1", marks=pytest.mark.sweep), "2"])
 def test_a_renewed_certificate_is_for_new_connections_and_ends_no_old_one(place, gateways):
     with (
         ServerProcess(place / "data", *flags(place, "--gateways", gateways)) as server,
@@ -84,6 +84,7 @@ def test_a_broken_file_changes_nothing_but_the_log(place):
             assert live(connection)
 
 
+@pytest.mark.sweep
 def test_a_renewed_link_to_another_file_is_seen(place):
     """As certbot renews: the link stays, what it leads to changes."""
     for name in ("cert.pem", "cert.key"):
