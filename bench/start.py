@@ -1,8 +1,9 @@
 """How long a replica takes from start to its first answer, and what it costs in memory.
 
-    .venv/bin/python bench/start.py [--replicas 10]
+    .venv/bin/python bench/start.py [--replicas 10] [--levels]
 
-Prints one line a way of starting: the median over the replicas, after the first one.
+Prints one line a way of starting: the median over the replicas, after the first one. ``--levels``
+compares the levels of the sandbox instead, in turn, so that all of them see the same machine.
 """
 
 from __future__ import annotations
@@ -14,13 +15,16 @@ import statistics
 import sys
 import tempfile
 import time
+from contextlib import AsyncExitStack
 from pathlib import Path
+from unittest.mock import patch
 
 import joblib
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from prism_core.isolation.process import ProcessConfig, open_processes
+from prism_core.isolation.sandbox import Abilities
 from prism_core.manifest import Manifest
 from prism_core.plugins import load_plugins
 from prism_core.protocols import Launcher, ReplicaSpec
@@ -47,7 +51,7 @@ def train(directory: Path) -> dict[str, Path]:
     return found | {"onnx": directory / "model.onnx"}
 
 
-def specification(loader: str, artifact: Path, replica: str) -> ReplicaSpec:
+def specification(loader: str, artifact: Path, replica: str, sandbox: str = "best") -> ReplicaSpec:
     plugins = load_plugins(("sklearn", "onnx"), built_in=())
     warm, reference = plugins.loaders[loader].requires, plugins.plugins[loader].reference
     directory = artifact.parent / replica
@@ -63,6 +67,7 @@ def specification(loader: str, artifact: Path, replica: str) -> ReplicaSpec:
         warm,
         "server",
         sys.executable,
+        sandbox=sandbox,
     )
 
 
@@ -96,11 +101,44 @@ async def measure(loader: str, artifact: Path, zygote: bool, replicas: int) -> N
     )
 
 
+async def compare_levels(loader: str, artifact: Path, replicas: int) -> None:
+    """Start replicas at each level of the sandbox, one after the other and again."""
+    forced = {
+        "off": ("off", Abilities("", "")),
+        "landlock": ("best", Abilities("not in this measurement", "")),
+        "namespaces": ("best", Abilities("", "")),
+    }
+    found: dict[str, list[tuple[float, float]]] = {level: [] for level in forced}
+    async with AsyncExitStack() as stack:
+        launchers = {}
+        for level, (_, abilities) in forced.items():
+            with patch("prism_core.isolation.process.abilities", lambda found=abilities: found):
+                launchers[level] = await stack.enter_async_context(open_processes(ProcessConfig()))
+                spec = specification(loader, artifact, f"{loader}-{level}-first", forced[level][0])
+                await first_answer(launchers[level], spec)
+        for n in range(replicas):
+            for level, (wish, _) in forced.items():
+                spec = specification(loader, artifact, f"{loader}-{level}-{n}", wish)
+                found[level].append(await first_answer(launchers[level], spec))
+    for level, measured in found.items():
+        times, sizes = zip(*measured, strict=True)
+        print(
+            f"{loader:8} {level:11} median {statistics.median(times):6.1f} ms, fastest {min(times):5.1f} ms"
+            f"   own memory {statistics.median(sizes):.1f} MB"
+        )
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--replicas", type=int, default=10)
-    replicas = parser.parse_args().replicas
+    parser.add_argument("--levels", action="store_true", help="compare the levels of the sandbox")
+    arguments = parser.parse_args()
+    replicas = arguments.replicas
     with tempfile.TemporaryDirectory() as directory:
+        if arguments.levels:
+            for loader, artifact in train(Path(directory)).items():
+                await compare_levels(loader, artifact, replicas)
+            return
         for loader, artifact in train(Path(directory)).items():
             await measure(loader, artifact, zygote=True, replicas=replicas)
             await measure(loader, artifact, zygote=False, replicas=min(replicas, 3))

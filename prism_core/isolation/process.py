@@ -239,7 +239,7 @@ class ProcessLauncher:
         while True:
             await asyncio.sleep(LOOK_S)
             running = [one.watched for one in self._replicas.values() if not one.exited.done()]
-            for process, reason in await asyncio.to_thread(look_after, running):
+            for process, reason in await asyncio.to_thread(look_after, running) if running else ():
                 log.warning("%s is ended: %s", process.directory.name, reason)
                 _kill(process.pid)
 

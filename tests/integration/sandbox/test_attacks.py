@@ -34,7 +34,11 @@ def told() -> dict[str, dict[str, bool]]:
 TOLD = told()
 
 
-@pytest.fixture(scope="module", params=LEVELS)
+# Where nothing protects, it is enough to look now and then that the page says so.
+@pytest.fixture(
+    scope="module",
+    params=["namespaces", "landlock", "off", pytest.param("limits", marks=pytest.mark.sweep)],
+)
 def found(request):
     """A server whose models are shut in as far as one level, and that level."""
     level = request.param
@@ -60,6 +64,15 @@ def test_an_attack_ends_as_the_page_says_and_the_server_goes_on(found, name):
 
     assert victim.attack(name) == TOLD[name][level]
     assert victim.answers()
+
+
+@pytest.mark.sweep
+def test_the_standard_event_loop_gets_along_without_sockets_too():
+    with ground() as root:
+        (root / "site" / "uvloop.py").write_text("raise ImportError('not in this test')\n")
+        with victim(root, "required") as found:
+            assert "the standard event loop is used" in found.server.run("logs", "calm").stdout
+            assert found.answers()
 
 
 @pytest.mark.sweep

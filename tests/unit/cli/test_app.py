@@ -1,11 +1,14 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 import rich_click as click
 from click.testing import CliRunner
 
 from prism_core.cli import app as app_module
+from prism_core.cli import checks
 from prism_core.cli.app import COMMANDS, app
+from prism_core.isolation.sandbox import Abilities
 from prism_core.specs import Command
 
 
@@ -189,3 +192,19 @@ def test_doctor_looks_at_everything_and_needs_no_server(prism):
 
 def test_plugins_needs_no_server(prism):
     assert "inputs" in {plugin["name"] for plugin in json.loads(prism("plugins", "--json").stdout)["plugins"]}
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "landlock", "state", "said"),
+    [
+        ("", "", "ok", "no network"),
+        ("no bubblewrap", "", "ok", "Stronger with namespaces: no bubblewrap."),
+        ("no bubblewrap", "an old kernel", "problem", "an old kernel"),
+    ],
+)
+def test_doctor_says_how_strictly_models_are_shut_in(namespaces, landlock, state, said):
+    check = checks._sandbox(SimpleNamespace(abilities=lambda: Abilities(namespaces, landlock)))
+
+    assert check.state == state
+    assert said in f"{check.detail} {check.hint}"
+    assert check.name == f"process: sandbox {Abilities(namespaces, landlock).strongest}"

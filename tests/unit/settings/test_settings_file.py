@@ -181,3 +181,31 @@ def test_any_text_is_read_or_refused(text):
         message = error.message
 
     assert not message or message.startswith("p.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "backend", "wish"),
+    [
+        ("", {}, "process", "best"),
+        ("isolation: podman", {}, "podman", "best"),
+        ("isolation: {sandbox: required}", {}, "process", "required"),
+        ("isolation: {sandbox: off}", {}, "process", "off"),
+        ("isolation: {sandbox: required}", {"isolation": "podman"}, "podman", "required"),
+        ("isolation: podman", {"isolation": {"sandbox": "off"}}, "podman", "off"),
+    ],
+)
+def test_isolation_is_a_backend_or_a_mapping_and_layers_add_up(tmp_path, text, flags, backend, wish):
+    (tmp_path / "prism.yaml").write_text(text)
+
+    settings = load_settings(tmp_path / "prism.yaml", {}, flags)
+
+    assert (settings.isolation.backend, settings.isolation.wish) == (backend, wish)
+
+
+def test_isolation_from_variables():
+    settings = load_settings(
+        None, {"PRISM__ISOLATION__SANDBOX": "off", "PRISM__ISOLATION__BACKEND": "podman"}
+    )
+
+    assert (settings.isolation.backend, settings.isolation.wish) == ("podman", "off")
+    assert load_settings(None, {"PRISM_ISOLATION": "podman"}).isolation.backend == "podman"

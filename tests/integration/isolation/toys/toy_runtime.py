@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -44,6 +45,8 @@ def facts(spec):
         "modules": [name for name in sys.modules if name.startswith("toy_")],
         "spec": spec.replica,
         "rehearsals": rehearsals,
+        "sandbox": spec.sandbox,
+        "status": dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines()),
     }
 
 
