@@ -16,6 +16,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.manifold import TSNE
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MultiLabelBinarizer
 
 from prism_core.plugin import Artifact, Batch, ModelLoadFailed, UnsafeArtifact
@@ -175,6 +176,15 @@ def test_a_vectorizer_that_opens_files_is_refused(save, tmp_path):
     vectorizer = CountVectorizer(input="filename").fit([str(tmp_path / "text")])
 
     assert "reads files by their names" in refusal(save(vectorizer))
+
+
+def test_such_a_vectorizer_is_found_behind_other_steps(save, tmp_path):
+    """As a name of a file is a text like any other, a step before it hides nothing."""
+    (tmp_path / "text").write_text("some words")
+    vectorizer = CountVectorizer(input="filename")
+    pipeline = make_pipeline(FunctionTransformer(), vectorizer).fit([str(tmp_path / "text")])
+
+    assert "reads files by their names" in refusal(save(pipeline))
 
 
 @pytest.mark.parametrize("datatypes", [{"x9": "FP64"}, {"x0": "TEXT"}])

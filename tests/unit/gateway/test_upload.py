@@ -8,6 +8,7 @@ import base64
 import pytest
 
 from prism_core.errors import (
+    ArtifactTooLarge,
     ConfigError,
     DeployError,
     IllegalTransition,
@@ -240,6 +241,22 @@ async def test_trusted_names_become_an_option_of_the_loader(desk):
     assert version.manifest.options == {"trust": ["a.b"], "image": {"mean": [1]}}
 
 
+async def test_all_trusted_names_are_told_to_inspectors_and_kept_for_the_audit_log(tmp_path):
+    """Those of `--trust` and those of the option alike."""
+    heard = []
+
+    class Listener:
+        @hookimpl
+        def prism_inspect_artifact(self, trust):
+            heard.append(trust)
+
+    async with open_desk(tmp_path, plugin_set(Listener())) as desk:
+        version, _ = await desk.upload(b"one", trust=("a:b",), options={"trust": ["c:d"]})
+
+    assert version.manifest.trust == ("a:b", "c:d") == heard[0]
+    assert version.manifest.options["trust"] == ["a:b", "c:d"]
+
+
 class Inspector:
     """Finds what it was made with; an exception is raised."""
 
@@ -268,6 +285,14 @@ async def test_an_inspector_blocks_by_finding_or_by_failing(tmp_path, found, mes
 
         assert caught.value.details["step"] == "inspect"
         assert (desk.files, desk.supervisor.started) == ([], [])
+
+
+async def test_an_artifact_that_an_inspector_finds_too_large_is_said_to_be(tmp_path):
+    async with open_desk(
+        tmp_path, plugin_set(Inspector(ArtifactTooLarge("It unpacks to too much.")))
+    ) as desk:
+        with pytest.raises(ArtifactTooLarge, match="too much"):
+            await desk.upload(b"one")
 
 
 async def test_an_inspectors_warning_is_kept(tmp_path):

@@ -10,7 +10,7 @@ import attrs
 from prism_core.plugin import ModelLoadFailed
 from prism_sklearn.columns import VECTORIZERS, Column, Survey, kind_of
 from prism_sklearn.feeds import Dicts, Feed, Matrix, Table, dict_columns
-from prism_sklearn.walk import inner, needs_frame
+from prism_sklearn.walk import inner, needs_frame, parts
 
 log = logging.getLogger("prism.sklearn")
 
@@ -41,10 +41,10 @@ def feeds_of(estimator: Any, datatypes: dict[str, str]) -> list[Feed]:
     ModelLoadFailed
         If the estimator takes what no request can hold.
     """
+    _check_contents(estimator)
     first = first_step(estimator)
     kind = type(first).__name__
     if kind in VECTORIZERS:
-        _check_content(first)
         return [Matrix(None, datatype="BYTES", name="text")]
     if kind == "DictVectorizer":
         return [Dicts(dict_columns(first.feature_names_, first.separator))]
@@ -77,12 +77,14 @@ def first_step(estimator: Any) -> Any:
         estimator = members[0]
 
 
-def _check_content(vectorizer: Any) -> None:
-    if vectorizer.input != "content":
-        raise ModelLoadFailed(
-            f"{type(vectorizer).__name__}(input={vectorizer.input!r}) reads files by their names.",
-            hint="Fit it with input='content' on the texts themselves.",
-        )
+def _check_contents(estimator: Any) -> None:
+    """Refuse vectorizers, wherever they are, to which a text names a file: a caller could read any."""
+    for part in parts(estimator):
+        if type(part).__name__ in VECTORIZERS and part.input != "content":
+            raise ModelLoadFailed(
+                f"{type(part).__name__}(input={part.input!r}) reads files by their names.",
+                hint="Fit it with input='content' on the texts themselves.",
+            )
 
 
 def _columns_feeds(estimator: Any, datatypes: dict[str, str]) -> list[Feed]:

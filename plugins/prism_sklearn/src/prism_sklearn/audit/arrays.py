@@ -112,9 +112,9 @@ def _content(shape: Any, dtype: Any, content: Any) -> str:
     if element.objects:
         listed = isinstance(content, Items) and content.shape is list and content.count == count
         return "" if listed else f"an array of {count} objects brings another number of them"
-    # Before protocol 3 bytes are written as a text; numpy compares the lengths then.
+    # Before protocol 3 bytes are written as a text, or as none; numpy compares the lengths then.
     size = len(content) if isinstance(content, bytes) else getattr(content, "size", None)
-    encoded = isinstance(content, Made) and content.of.path == "_codecs.encode"
+    encoded = isinstance(content, Made) and content.of.path in ("_codecs.encode", "builtins.bytes")
     right = encoded or size == count * element.itemsize
     return "" if right else "an array brings another number of bytes than it says"
 

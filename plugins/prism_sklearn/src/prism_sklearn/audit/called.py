@@ -60,7 +60,7 @@ CALLED: dict[str, Called] = {
     ),
     "pandas.Interval": Called("keeps its ends", rules.plain(3)),
     f"{_PANDAS}interval.Interval": Called("keeps its ends", rules.plain(3)),
-    "pandas.StringDtype": Called("a type of texts", rules.held(1, 2)),
+    "pandas.StringDtype": Called("a type of texts", rules.text_type),
     f"{_PANDAS}arrays.__pyx_unpickle_NDArrayBacked": Called(
         "an empty array of pandas", rules.within("pandas.", more=2), rules.any_state
     ),
@@ -82,9 +82,6 @@ CALLED: dict[str, Called] = {
     ),
     "pandas.core.internals.managers.BlockManager": Called(
         "the blocks of a table", rules.held(2), rules.any_state
-    ),
-    "pandas.core.internals.managers.SingleBlockManager": Called(
-        "the block of a column", rules.held(2), rules.any_state
     ),
     **{
         f"{_LOSS}{name}": Called(_NUMBERS, rules.plain(0, 1))

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from prism_core.plugin import Artifact, Finding, Severity
+from prism_core.plugin import Artifact, Finding
 from prism_sklearn.audit.admitted import Admitted
 from prism_sklearn.audit.judging import Auditor
 from prism_sklearn.audit.opcodes import run
 from prism_sklearn.audit.schema import names_of
 from prism_sklearn.audit.source import Refused, Source
-from prism_sklearn.audit.telling import told
+from prism_sklearn.audit.telling import told, told_of
 from prism_sklearn.content import is_skops, looks_pickled, opening
 from prism_sklearn.unpacking import Damaged, opened
-
-_DAMAGED = "Save the model again, and compare the sizes after copying. If it is not yours, do not load it."
 
 
 def findings(artifact: Artifact, trust: Iterable[str] = ()) -> Iterator[Finding]:
@@ -42,11 +40,7 @@ def findings(artifact: Artifact, trust: Iterable[str] = ()) -> Iterator[Finding]
     if auditor.unknown:
         yield told(artifact.name, auditor.unknown)
     if refused is not None:
-        yield Finding(
-            Severity.BLOCK,
-            f"{artifact.name!r} is no pickle that may be loaded: byte {refused.offset}: {refused.what}.",
-            hint=_DAMAGED,
-        )
+        yield told_of(artifact.name, refused)
 
 
 def _walked(artifact: Artifact, auditor: Auditor) -> Refused | None:
@@ -64,9 +58,9 @@ def _walked(artifact: Artifact, auditor: Auditor) -> Refused | None:
             finally:
                 offset = source.offset
     except Damaged as error:
-        return Refused(offset, str(error))
+        return Refused(offset, str(error), damaged=True)
     except ModuleNotFoundError:
         return Refused(
-            0, "it is compressed with lz4, which is not installed: pip install 'prism-sklearn[lz4]'"
+            0, "lz4, with which it is compressed, is not installed: pip install 'prism-sklearn[lz4]'"
         )
     return None

@@ -29,6 +29,7 @@ CLASSES = _paths(
         "pandas.core.arrays.string_": "StringDtype",
         "pandas.core.dtypes.dtypes": "CategoricalDtype SparseDtype",
         "pandas.core.frame": "DataFrame",
+        "pandas.core.internals.managers": "SingleBlockManager",
         "pandas.core.series": "Series",
         "scipy.interpolate._bsplines": "BSpline",
         "scipy.sparse._bsr": "bsr_array bsr_matrix",

@@ -332,8 +332,8 @@ def _inst(m: Machine) -> None:
 
 
 def _obj(m: Machine) -> None:
-    what, *args = m.since_mark()
-    m.call(what, tuple(args), m.judge.call)
+    values = m.since_mark()
+    m.call(values[0], tuple(values[1:]), m.judge.call)
 
 
 def _build(m: Machine) -> None:

@@ -149,6 +149,15 @@ def held(*counts: int) -> Rule:
     return rule
 
 
+def text_type(args: tuple[Any, ...]) -> str:
+    """Accept where texts are kept and what stands for a missing one."""
+    kept = 1 <= len(args) <= 2 and _data(args[0])
+    missing = all(
+        _data(arg) or arrays.is_global(arg, "pandas.NA", "pandas._libs.missing.NA") for arg in args[1:]
+    )
+    return "" if kept and missing else "it is no type of texts"
+
+
 def _held(value: Any) -> bool:
     return _data(value) or isinstance(value, Made | Items | tuple)
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
-from prism_core.plugin import Artifact
+from prism_core.plugin import Artifact, ArtifactError
 from prism_sklearn.audit.admitted import Admitted, canonical
 from prism_sklearn.audit.judging import Auditor
 from prism_sklearn.audit.source import Refused
@@ -40,7 +39,7 @@ _NODES: dict[str, tuple[str, ...]] = {
     "SetNode": ("builtins.set", "builtins.frozenset"),
     "SliceNode": ("builtins.slice",),
     "TreeNode": ("sklearn.tree._tree.Tree",),
-    "TupleNode": ("builtins.tuple",),
+    "TupleNode": ("builtins.tuple", "sklearn.impute._iterative._ImputerTriplet"),
 }  # fmt: skip
 # Nodes that make something of whatever they name: only of names of this kind, below this path.
 _KINDS: dict[str, tuple[tuple[Kind, ...], str]] = {
@@ -52,6 +51,10 @@ _KINDS: dict[str, tuple[tuple[Kind, ...], str]] = {
     "SparseMatrixNode": ((Kind.CLASS,), "scipy.sparse."),
     "TypeNode": ((Kind.CLASS, Kind.CALLED, Kind.VALUE), ""),
 }
+
+
+# Made by functions of their own in pickles, here by `__new__` as the others.
+_EMPTIED = ("sklearn.metrics._dist_metrics.", "sklearn.neighbors._ball_tree.", "sklearn.neighbors._kd_tree.")
 
 
 def names_of(artifact: Artifact, auditor: Auditor) -> Refused | None:
@@ -67,16 +70,10 @@ def names_of(artifact: Artifact, auditor: Auditor) -> Refused | None:
             _check_sizes(artifact, archive)
             schema = json.loads(archive.read(_SCHEMA))
         return _judge(schema, auditor)
-    except (
-        KeyError,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        ValueError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        return Refused(0, f"it cannot be read: {type(error).__name__}: {error}")
+    except ArtifactError:
+        raise
+    except Exception as error:  # zipfile and json have a dozen for damaged files
+        return Refused(0, f"it cannot be read: {type(error).__name__}: {error}", damaged=True)
 
 
 def _check_sizes(artifact: Artifact, archive: zipfile.ZipFile) -> None:
@@ -106,6 +103,8 @@ def makes(admitted: Admitted, loader: str, module: str, name: str) -> bool:
     if kind is Kind.TRUSTED:
         return True
     path = canonical(module, name)
+    if loader == "ObjectNode" and path.startswith(_EMPTIED):
+        return kind is Kind.VALUE
     kinds, below = _KINDS.get(loader, ((), ""))
     return path in _NODES.get(loader, ()) or (kind in kinds and path.startswith(below))
 
@@ -116,7 +115,7 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):
-            if "__loader__" in value or "__class__" in value or "__module__" in value:
+            if "__loader__" in value:
                 yield value
             waiting.extend(value.values())
         elif isinstance(value, list):

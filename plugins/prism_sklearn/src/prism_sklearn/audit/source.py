@@ -16,12 +16,13 @@ _LINE_BYTES = 1 << 16
 
 
 class Refused(Exception):
-    """The stream is not what any pickler writes; `offset` is where."""
+    """The stream is not what any pickler writes; `offset` is where. ``damaged``: as if it were cut off."""
 
-    def __init__(self, offset: int, what: str) -> None:
+    def __init__(self, offset: int, what: str, *, damaged: bool = False) -> None:
         super().__init__(what)
         self.offset = offset
         self.what = what
+        self.damaged = damaged
 
 
 class Source:
@@ -46,7 +47,7 @@ class Source:
         """Return the next byte."""
         data = self._read(1)
         if not data:
-            raise Refused(self.offset, "it ends there without a STOP: it is cut off or damaged")
+            raise Refused(self.offset, "it ends in the middle", damaged=True)
         self.offset += 1
         return data[0]
 
@@ -120,6 +121,4 @@ class Source:
             raise Refused(self.offset, "a value runs over the end of its frame")
 
     def _ends(self, missing: int) -> Refused:
-        return Refused(
-            self.offset, f"{missing} bytes more are announced than there are: it is cut off or damaged"
-        )
+        return Refused(self.offset, f"it announces {missing:,} bytes more than there are", damaged=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from prism_core.plugin import Finding, Severity
 from prism_sklearn.audit.judging import Seen
+from prism_sklearn.audit.source import Refused
 
 _SHOWN = 5
 # Only for the words of a finding; what is admitted is in `admitted`, and nothing else is.
@@ -75,6 +76,17 @@ def told(file: str, unknown: Sequence[Seen]) -> Finding:
     )
 
 
+def told_of(file: str, refused: Refused) -> Finding:
+    """Return the finding about what no pickler writes."""
+    if refused.damaged:
+        message = f"{file!r} is cut off or damaged: at byte {refused.offset} {refused.what}."
+        hint = "Save the model again, and compare the sizes after copying it."
+    else:
+        message = f"{file!r} does what no pickler writes: {refused.what} (byte {refused.offset})."
+        hint = "If you did not make this file, delete it. If you did, save the model again with joblib.dump."
+    return Finding(Severity.BLOCK, message, hint=hint)
+
+
 def _placed(one: Seen) -> str:
     return one.path if one.offset is None else f"{one.path} (byte {one.offset})"
 
@@ -90,4 +102,6 @@ def _next(unknown: Sequence[Seen]) -> str:
     if "__main__" in packages:
         return _SCRIPT
     flags = " ".join(f"--trust {shlex.quote(one.trust)}" for one in unknown)
+    if len(unknown) == 1:
+        return f"If it is yours, or you trust who wrote it, admit it for this file: {flags}"
     return f"If they are yours, or you trust who wrote them, admit them for this file: {flags}"
