@@ -242,4 +242,6 @@ def _assert_no_leak(search: _Search) -> None:
         first, *_, last = (repeat() for _ in range(ROUNDS))
     finally:
         tracemalloc.stop()
-    assert last - first < LEAK_BYTES, f"the same {len(inputs)} inputs again cost {last - first} bytes"
+    # What was asked last may still be held: its body, and what came of it.
+    kept = LEAK_BYTES + 2 * max(map(len, inputs))
+    assert last - first < kept, f"the same {len(inputs)} inputs again cost {last - first} bytes"

@@ -94,7 +94,8 @@ def test_any_bytes_are_frames_or_an_error():
         receiver, found = wire.Receiver(100_000), []
         for piece in pieces(data):
             found += [(one, bytes(body)) for one, body in receiver.feed(piece)]
-        assert found == [(one, bytes(body)) for one, body in wire.Receiver(100_000).feed(data)]
+        whole = [(one, bytes(body)) for one, body in wire.Receiver(100_000).feed(data)]
+        assert repr(found) == repr(whole)  # a number may be NaN, which equals nothing
 
     report = fuzz(read, [*CALLS[:4], *ANSWERS], cases=6000, allowed=(wire.WireError,))
 
