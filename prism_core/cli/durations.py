@@ -45,7 +45,10 @@ def until(moment: float | None, now: float) -> str:
     if moment is None:
         return "never"
     left = moment - now
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if left >= length:
-            return f"in {left // length:.0f} {unit}"
-    return "in a moment" if left > 0 else "expired"
+    if left < 60:
+        return "in a moment" if left > 0 else "expired"
+    # The unit in which rounding tells no lie that matters: two hours less a second are two hours.
+    for unit, length, most in (("min", 60, 99), ("h", 3600, 48)):
+        if round(left / length) <= most:
+            return f"in {left / length:.0f} {unit}"
+    return f"in {left / 86_400:.0f} d"

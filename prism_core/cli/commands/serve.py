@@ -24,6 +24,15 @@ TLS_KEYS = ("mode", "cert", "key", "client_ca")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# Where `--access-log` alone writes; a relative path in the settings is in the data directory.
+ACCESS_LOG = "access.log"
+
+
+def _access_log(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
+    """Return what the setting is: a file that is named here is where whoever types it is."""
+    return file if file in (None, ACCESS_LOG) else str(Path(file).absolute())
+
+
 _PORT = click.IntRange(0, 65535)
 _PATH = click.Path(dir_okay=False)
 
@@ -94,7 +103,8 @@ _OPTIONS = (
         "--access-log",
         metavar="[FILE]",
         is_flag=False,
-        flag_value="access.log",
+        flag_value=ACCESS_LOG,
+        callback=_access_log,
         help="Write a line for each public request.  [FILE: access.log in the data directory]",
     ),
 )

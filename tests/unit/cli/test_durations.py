@@ -35,8 +35,10 @@ def test_what_is_none(text):
         (0, "expired"),
         (30, "in a moment"),
         (120, "in 2 min"),
-        (7300, "in 2 h"),
-        (90_000, "in 1 d"),
+        (5400, "in 90 min"),
+        (7199.9, "in 2 h"),
+        (90_000, "in 25 h"),
+        (7 * 86_400 - 1, "in 7 d"),
     ],
 )
 def test_how_long_it_is_until_then(left, told):

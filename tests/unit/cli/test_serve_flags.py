@@ -21,3 +21,12 @@ def test_the_access_log(prism, monkeypatch, flags, path):
 
     assert result.exit_code == 0, result.output
     assert [settings.access_log for settings in served] == [path]
+
+
+def test_a_file_that_is_named_is_where_whoever_types_it(prism, monkeypatch, tmp_path):
+    served = []
+    monkeypatch.setattr(serve, "run", lambda settings, *_: served.append(settings))
+    monkeypatch.chdir(tmp_path)
+    prism("serve", "--access-log", "here.log")
+
+    assert [settings.access_log for settings in served] == [str(tmp_path / "here.log")]
