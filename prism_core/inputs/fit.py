@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from prism_core.filling import LARGE_BYTES
 from prism_core.inputs.faults import REPORTED, Faults, check_names, expected, listed, only_input, quote
 from prism_core.inputs.values import EXACT, Place, has_shape
 from prism_core.plugin import Batch, InvalidInput, Signature, TensorSpec
@@ -159,7 +160,9 @@ def cast(array: Array, spec: TensorSpec, faults: Faults, place: Place) -> Array:
     if spec.dtype.kind == "O":
         return _strings(array, spec, faults, place)
     if array.dtype == spec.dtype and array.flags.aligned:
-        return array
+        # A view of a small body lies wherever the bytes before it end, and vector units add in another
+        # order there: the last bit of an answer would depend on the length of a request's head.
+        return array if array.flags.owndata or array.nbytes >= LARGE_BYTES else array.copy(order="K")
     pair = array.dtype.kind + spec.dtype.kind
     if pair == "bb":
         return array.astype(spec.dtype)

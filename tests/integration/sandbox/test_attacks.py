@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -42,15 +43,17 @@ TOLD = told()
 def found(request):
     """A server whose models are shut in as far as one level, and that level."""
     level = request.param
-    with ground() as root, pytest.MonkeyPatch.context() as patch:
-        if level == "limits":
-            patch.setenv("HOSTILE_NO_SANDBOX", "1")
-        if level == "landlock":
-            without_bubblewrap(patch)
-        wish = {"off": "off", "limits": "best"}.get(level, "required")
-        with victim(root, wish) as found:
-            assert found.level() == level
-            yield level, found
+    wish = {"off": "off", "limits": "best"}.get(level, "required")
+    with ground() as root, ExitStack() as stack:
+        # For the server alone: this fixture is still there while others of the module run.
+        with pytest.MonkeyPatch.context() as patch:
+            if level == "limits":
+                patch.setenv("HOSTILE_NO_SANDBOX", "1")
+            if level == "landlock":
+                without_bubblewrap(patch)
+            found = stack.enter_context(victim(root, wish))
+        assert found.level() == level
+        yield level, found
 
 
 def test_the_page_tells_of_every_attack():

@@ -54,6 +54,14 @@ def test_an_array_that_is_not_aligned_is_copied():
     assert cast(raw, TensorSpec("x", "FP64", (-1,)), Faults(), column_place("x")).flags.aligned
 
 
+@pytest.mark.parametrize("before", range(0, 64, 4))
+def test_a_small_array_lies_where_any_other_does_whatever_stood_before_it(before):
+    body = bytes(before) + np.ones(30, np.float32).tobytes()
+    view = np.frombuffer(body, np.float32, offset=before)
+
+    assert not np.shares_memory(cast(view, TensorSpec("x", "FP32", (-1,)), Faults(), column_place("x")), view)
+
+
 def test_nan_passes_in_a_tensor_and_is_missing_in_a_column():
     spec = TensorSpec("x", "FP64", (-1,))
 

@@ -38,8 +38,8 @@ def test_any_lossless_type_and_order(read, dtype, order):
     assert (x.dtype, x.tolist()) == (np.float32, [[1, 2, 3], [4, 5, 6]])
 
 
-def test_an_array_of_the_right_type_is_not_copied(read):
-    body = npy(np.ones((2, 3), dtype=np.float32))
+def test_a_large_array_of_the_right_type_is_not_copied(read):
+    body = npy(np.ones((40_000, 3), dtype=np.float32))
 
     assert not read(body, MATRIX, NPY)["x"].flags.owndata
 

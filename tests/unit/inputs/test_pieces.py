@@ -242,7 +242,7 @@ def stepwise(media_type, body, signature, **parameters):
 
 
 def test_an_array_of_the_models_type_is_a_view_at_once_and_another_is_left_to_a_thread():
-    good, other = np.ones((4, 2), np.float32), np.ones((4, 2))
+    good, other = np.ones((40_000, 2), np.float32), np.ones((40_000, 2))
 
     for media_type, write in (
         ("application/octet-stream", lambda a: (a.tobytes(), {"dtype": a.dtype.name})),

@@ -19,8 +19,10 @@ def test_rows_follow_from_the_length(read):
     assert read(SIX.tobytes(), MATRIX, RAW)["x"].tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_the_model_gets_a_view(read):
-    assert not read(SIX.tobytes(), MATRIX, RAW)["x"].flags.owndata
+def test_the_model_gets_a_view_of_a_large_body(read):
+    body = np.tile(SIX, 40_000).tobytes()
+
+    assert not read(body, MATRIX, RAW)["x"].flags.owndata
 
 
 @pytest.mark.parametrize("shape", ["2,3", "2x3", "[2, 3]"])
