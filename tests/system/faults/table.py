@@ -32,8 +32,9 @@ def duration(seconds: float) -> str:
 def table(rows: Iterable[str]) -> str:
     """Return all rows, with a line about where they were measured."""
     memory = psutil.virtual_memory().total / 2**30
+    kernel = ".".join(platform.release().split(".")[:2])
     machine = (
-        f"PRISM {__version__}, Python {platform.python_version()}, {platform.system()} {platform.release()}, "
+        f"PRISM {__version__}, Python {platform.python_version()}, {platform.system()} {kernel}, "
         f"{psutil.cpu_count()} cores, {memory:.0f} GB"
     )
     head = "| fault | what the caller sees | what is lost | healthy again after |\n|---|---|---|---|\n"
