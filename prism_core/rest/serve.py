@@ -21,7 +21,8 @@ import msgspec
 import structlog
 
 from prism_core import __version__
-from prism_core.gateway.gateway import Gateway, open_gateway
+from prism_core.gateway.gateway import Gateway
+from prism_core.gateway.opening import open_gateway
 from prism_core.plugins import PluginSet
 from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.access import open_access

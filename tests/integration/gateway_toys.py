@@ -20,7 +20,8 @@ import pluggy
 from prism_core import hookspecs
 from prism_core.errors import LaunchFailed, ModelLoadFailed
 from prism_core.gateway.cache import prism_caches
-from prism_core.gateway.gateway import UploadRequest, open_gateway
+from prism_core.gateway.gateway import UploadRequest
+from prism_core.gateway.opening import open_gateway
 from prism_core.gateway.store import passing
 from prism_core.links import lan
 from prism_core.manifest import Manifest

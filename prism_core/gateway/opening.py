@@ -1,0 +1,165 @@
+"""The composition root: open everything in the order of need, close it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any
+
+import structlog
+
+from prism_core.gateway import links
+from prism_core.gateway.auditing import open_audit
+from prism_core.gateway.boot import booting
+from prism_core.gateway.caching import open_caching
+from prism_core.gateway.callers.keyring import open_keyring
+from prism_core.gateway.callers.opening import open_leading_door
+from prism_core.gateway.deploy import Uploads
+from prism_core.gateway.directory import admin_token, locked, run_directory
+from prism_core.gateway.events import open_events
+from prism_core.gateway.extensions import Openings, config_of, open_all, warn_of_unused
+from prism_core.gateway.followers import Followers
+from prism_core.gateway.gateway import Gateway
+from prism_core.gateway.housekeeping import Housekeeper, open_housekeeper
+from prism_core.gateway.lanes import lane_maker
+from prism_core.gateway.loads import Loads
+from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
+from prism_core.gateway.operate import Operator
+from prism_core.gateway.records import Records, open_records
+from prism_core.gateway.registry import Registry
+from prism_core.gateway.store import Checkpoint, Store, passing
+from prism_core.gateway.supervisor import open_supervisor, remove_directories
+from prism_core.gateway.watch import Watch
+from prism_core.plugins import PluginSet
+from prism_core.protocols import Launcher
+from prism_core.settings import Settings
+from prism_core.specs import ModelEvent
+
+log = structlog.get_logger("prism.gateway")
+
+
+@asynccontextmanager
+async def open_gateway(
+    settings: Settings, plugins: PluginSet, *, checkpoint: Checkpoint = passing
+) -> AsyncIterator[Gateway]:
+    """Open a gateway on the settings' data directory.
+
+    It answers at once: what was served before is brought up in the background, and
+    requests for it wait. ``checkpoint`` is called at every step that a kill may fall behind.
+
+    Raises
+    ------
+    ConfigError
+        If another server uses the data directory, or an extension that was asked for
+        cannot work here.
+    """
+    async with AsyncExitStack() as stack:
+        data = settings.data_dir.expanduser().resolve()
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        stack.enter_context(locked(data))
+        audit = await stack.enter_async_context(open_audit(data))
+        records = await stack.enter_async_context(open_records(data / "prism.db", checkpoint))
+        hear = partial(_hear, plugins)
+        events = await stack.enter_async_context(open_events(records.add_event, hear))
+        observers = await open_all(plugins.observers, "observer", settings.plugins, stack)
+        metrics = await stack.enter_async_context(open_metrics(observers))
+        warn_of_unused(settings.plugins, plugins.records)
+        limits = settings.limits
+        store = Store(data / "artifacts", limits.max_artifact, checkpoint, limits.of_readers)
+        registry = await _restore(Registry(events.emit), records, store)
+        followers = Followers(registry, metrics.record)
+        operator = await _open_operator(
+            settings, plugins, records, registry, store, metrics, followers, stack
+        )
+        linker = await stack.enter_async_context(links.open_linker(settings, plugins))
+        gateway = Gateway(
+            settings,
+            plugins,
+            Uploads(operator, audit, checkpoint),
+            events,
+            metrics,
+            followers,
+            linker,
+            admin_token(data),
+        )
+        gateway.keys = await stack.enter_async_context(open_keyring(records, followers, audit))
+        door = open_leading_door(settings, plugins, registry, gateway.keys, metrics, followers)
+        gateway.door = await stack.enter_async_context(door)
+        await _open_frontends(gateway, stack)
+        boot = await stack.enter_async_context(booting(settings, gateway.uploads))
+        gateway.settled, gateway.problems = boot.settled, boot.problems
+        for lifespan in plugins.hooks.prism_lifespan(gateway=gateway):
+            await stack.enter_async_context(lifespan)
+        log.info("gateway.open", data_dir=str(data), models=len(registry.models))
+        yield gateway
+
+
+def _hear(plugins: PluginSet, event: ModelEvent) -> None:
+    plugins.hooks.prism_model_event(event=event)
+
+
+async def _open_operator(
+    settings: Settings,
+    plugins: PluginSet,
+    records: Records,
+    registry: Registry,
+    store: Store,
+    metrics: Metrics,
+    followers: Followers,
+    stack: AsyncExitStack,
+) -> Operator:
+    data = store.directory.parent
+    run = stack.enter_context(run_directory(data))
+    launchers: Openings[Launcher] = Openings(
+        plugins.isolation_backends, "isolation backend", settings.plugins, stack
+    )
+    await launchers.get(settings.isolation.backend)
+    watch = Watch(registry, metrics, followers)
+    supervisor = await stack.enter_async_context(
+        open_supervisor(records, watch, drain_s=settings.limits.drain_s, hang_s=settings.limits.hang_s)
+    )
+    followers.used = supervisor.used_elsewhere
+    metrics.registry.register(ReadyReplicas(supervisor.ready))
+    await supervisor.end_leftovers(launchers.get)
+    kept = [(v.manifest.model, v.manifest.version) for v in registry.versions()]
+    await asyncio.to_thread(remove_directories, data / "replicas", kept)
+    caching = await stack.enter_async_context(open_caching(settings, plugins, data, metrics.registry))
+    make_lane = lane_maker(settings, caching, metrics.record)
+    loads = Loads(supervisor, registry, settings)
+    stack.push_async_callback(loads.close)
+    housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory)
+    await stack.enter_async_context(open_housekeeper(housekeeper))
+    operator = Operator(
+        settings, plugins, store, records, registry, supervisor, loads, launchers, make_lane, data, run
+    )
+    watch.fail = operator.fail
+    return operator
+
+
+async def _restore(registry: Registry, records: Records, store: Store) -> Registry:
+    registry.restore(await records.models())
+    needed = [digest for version in registry.versions() for digest in version.manifest.digests]
+    for digest in needed:
+        store.hold(digest)
+    garbage = await asyncio.to_thread(store.collect, needed)
+    if garbage:
+        log.info("store.collected", removed=len(garbage))
+    return registry
+
+
+async def _open_frontends(gateway: Gateway, stack: AsyncExitStack) -> None:
+    for name, frontend in gateway.plugins.frontends.items():
+        reason = frontend.available()
+        if reason:
+            log.info("extension.unavailable", kind="frontend", name=name, reason=reason)
+            continue
+        config = config_of(frontend, gateway.settings.plugins)
+        try:
+            open_frontend: Callable[..., Any] = frontend.open
+            application = await stack.enter_async_context(open_frontend(config, gateway.service))
+        except Exception:
+            log.exception("extension.failed", kind="frontend", name=name)
+        else:
+            gateway.frontends.append((frontend, application))
