@@ -7,7 +7,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from prism_core.cli.client import data_dir_of
+from prism_core.cli.client import data_dir_of, running_server
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
 from prism_core.cli.trusting import authority_of
@@ -62,16 +62,17 @@ def trust(pem: bool) -> None:
     elif pem:
         click.echo(text, nl=False)
     else:
-        _explain(path, sha256)
+        running = running_server(data_dir)
+        _explain(path, sha256, running["public"] if running else "https://ADDRESS:8000")
 
 
-def _explain(path: Path, sha256: str) -> None:
+def _explain(path: Path, sha256: str, url: str) -> None:
     click.echo(f"Authority  {click.style(str(path), bold=True)}\nSHA-256    {sha256}\n")
     click.echo(
         "A client that trusts it reaches this server over https. Compare the fingerprint after you have\n"
         "sent the file to another device. It can vouch for local names and addresses only.\n"
     )
-    words = {"ca": shlex.quote(str(path)), "quoted": repr(str(path)), "url": "https://ADDRESS:8000"}
+    words = {"ca": shlex.quote(str(path)), "quoted": repr(str(path)), "url": url}
     for place, steps in STEPS.items():
         click.secho(place, bold=True)
         for line in steps.format(**words).splitlines():

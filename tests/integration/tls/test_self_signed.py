@@ -69,7 +69,7 @@ def test_trust_tells_what_openssl_tells(server, ca):
 
     assert told == {"path": str(ca), "sha256": seen, "pem": ca.read_text()}
     said = server.run("trust").stdout
-    for system in ("Debian", "macOS", "Windows", "Firefox", "iOS", "Android", "curl --cacert", seen):
+    for system in ("Debian", "macOS", "Windows", "Firefox", "iOS", "Android", f"{ca} {server.url}", seen):
         assert system in said
 
 
