@@ -18,11 +18,12 @@ from prism_core.errors import Overloaded
 from prism_core.rest.access import Accessed
 from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.errors import problem_response
+from prism_core.rest.heads import Heads
 from prism_core.rest.intake import Intake
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.requests import Identified
 from prism_core.rest.room import Room
-from prism_core.rest.shortcut import Heads, PredictProtocol
+from prism_core.rest.shortcut import PredictProtocol
 from prism_core.settings import LimitSettings
 
 log = structlog.get_logger(__name__)

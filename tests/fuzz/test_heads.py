@@ -5,8 +5,8 @@ import json
 import pytest
 
 from prism_core.errors import PrismError
+from prism_core.rest.heads import Heads
 from prism_core.rest.predict import PredictFront, head_of, reference_of
-from prism_core.rest.shortcut import Heads
 from prism_core.rest.upload import upload_request
 from prism_core.runtime.session import accepted, parse_media_type
 from prism_core.testing.fuzzing import fuzz

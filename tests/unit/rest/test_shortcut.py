@@ -21,8 +21,8 @@ from prism_core.rest.accepting import _server
 from prism_core.rest.access import AccessLog
 from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.cors import Cors
+from prism_core.rest.heads import REMEMBERED
 from prism_core.rest.predict import PredictFront
-from prism_core.rest.shortcut import REMEMBERED
 from prism_core.settings import LimitSettings
 from prism_core.specs import Caller
 
