@@ -61,9 +61,10 @@ class Kind:
 
 
 def pid_of(pidfd: int) -> int:
-    """Return the number that a process has here, in whatever PID namespace it is itself."""
+    """Return the number that a process has here, whatever PID namespace it is in; 0 once it is gone."""
     with open(f"/proc/self/fdinfo/{pidfd}") as file:
-        return int(file.read().partition("Pid:")[2].split()[0])
+        # The kernel says -1 then, and to signal that would be to signal everybody.
+        return max(0, int(file.read().partition("Pid:")[2].split()[0]))
 
 
 def watch(loop: asyncio.AbstractEventLoop, pidfd: int, ended: Callable[[], None]) -> None:

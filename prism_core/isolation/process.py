@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -189,8 +190,8 @@ class ProcessLauncher:
     def _remember(self, kind: Kind, spec: ReplicaSpec, started: Started, address: str) -> ReplicaHandle:
         try:
             began = psutil.Process(started.pid).create_time()
-        except psutil.Error:
-            began = 0.0
+        except psutil.Error:  # it has ended already; its handle is still unlike any other
+            began = time.time()
         handle = ReplicaHandle(spec.replica, NAME, started.pid, began, address)
         ended = [key for key, replica in self._replicas.items() if replica.exited.done()]
         for key in ended[:-REMEMBERED]:
@@ -222,8 +223,9 @@ class ProcessLauncher:
         """Ask it to drain, kill its process group after ``grace_s``."""
         if await self.poll(handle) is not None:
             return
-        with suppress(ProcessLookupError):
-            os.kill(handle.pid, signal.SIGTERM)
+        if handle.pid:
+            with suppress(ProcessLookupError):
+                os.kill(handle.pid, signal.SIGTERM)
         try:
             await asyncio.wait_for(self.wait(handle), grace_s)
         except TimeoutError:
@@ -291,6 +293,8 @@ def _open_log(spec: ReplicaSpec) -> int:
 
 
 def _kill(pid: int) -> None:
+    if not pid:  # it was gone before it could be seen; 0 would be this very group
+        return
     kill_group(pid)
     # One that was forked a moment ago leads no group yet.
     with suppress(ProcessLookupError):

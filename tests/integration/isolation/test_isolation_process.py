@@ -17,6 +17,8 @@ import pytest
 import pytest_asyncio
 
 from prism_core.errors import LaunchFailed
+from prism_core.isolation import forking
+from prism_core.isolation.forking import pid_of
 from prism_core.isolation.logfile import MAX_LOG_BYTES
 from prism_core.protocols import ReplicaHandle
 from prism_core.testing.isolation import numbers_of
@@ -145,6 +147,33 @@ async def test_the_exit_code_is_reported(scene, code):
 
     assert await scene.ended(handle) == code
     assert await scene.launcher.poll(handle) == code
+
+
+async def test_a_process_that_is_gone_has_no_number():
+    """The kernel says -1, and to signal that is to signal everybody."""
+    process = await asyncio.create_subprocess_exec("sleep", "60")
+    pidfd = os.pidfd_open(process.pid)
+    assert pid_of(pidfd) == process.pid
+    process.kill()
+    await process.wait()
+
+    assert pid_of(pidfd) == 0
+    os.close(pidfd)
+
+
+async def test_a_replica_that_is_gone_before_it_is_seen_is_stopped_without_a_signal(make_scene, monkeypatch):
+    """One that leaves at once may be reaped before its number is looked up."""
+    scene = await make_scene()
+    monkeypatch.setattr(forking, "pid_of", lambda pidfd: 0)
+    signalled = []
+    for call in ("kill", "killpg"):
+        monkeypatch.setattr(os, call, lambda *to: signalled.append(to))
+    first, second = await scene.start("leave-3"), await scene.start("leave-4")
+    await scene.launcher.stop(first, 0)
+    await scene.launcher.stop(second, 0)
+
+    assert signalled == []
+    assert [await scene.ended(first), await scene.ended(second)] == [3, 4]
 
 
 async def test_a_signal_is_a_negative_code(scene):
