@@ -85,7 +85,9 @@ class Keeper:
                 self.accepting.set()
                 return
             with suppress(TimeoutError):
-                await asyncio.wait_for(self.ending.wait(), delay_s)
+                # Not `wait_for`: in Python 3.11 it loses a cancel that comes together with the event.
+                async with asyncio.timeout(delay_s):
+                    await self.ending.wait()
 
     def kill(self) -> None:
         """End the follower at once."""

@@ -36,11 +36,6 @@ class Misfit(Exception):
     """A value that a tensor cannot hold; the text says why, where its look does not."""
 
 
-def numeric(spec: TensorSpec) -> bool:
-    """Whether the tensor holds numbers."""
-    return spec.dtype.kind in "iuf"
-
-
 @lru_cache(maxsize=64)
 def leaf(datatype: str, nullable: bool) -> Any:
     """Return the type with which msgspec checks one value of a tensor."""

@@ -166,9 +166,11 @@ class AccessLog:
         if self._due:
             self._due.cancel()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._idle.wait(), LAST_S)
+            async with asyncio.timeout(LAST_S):
+                await self._idle.wait()
             self._flush()
-            await asyncio.wait_for(self._idle.wait(), LAST_S)
+            async with asyncio.timeout(LAST_S):
+                await self._idle.wait()
         self._pieces.put(None)
 
     def _flush(self) -> None:

@@ -8,8 +8,6 @@ from prism_core.errors import QuotaExceeded, RateLimited
 from prism_core.gateway.callers.buckets import Pace
 from prism_core.rates import Rate
 
-Fields = tuple[tuple[bytes, bytes], ...]
-
 _REFUSALS = {
     "address": "Your address may ask no more than {}.",
     "key": "These credentials may ask no more than {}.",

@@ -7,6 +7,7 @@ place, each call held against the rules of what is called.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -17,28 +18,28 @@ _INDEX = re.compile(rb"[0-9]{1,10}")
 _NAME = re.compile(r"[\w<>]+(?:\.[\w<>]+)*")
 
 
-class Judge:
+class Judge(ABC):
     """Decides on names and on what is done with them; the machine only says what happens."""
 
+    @abstractmethod
     def name(self, module: str, name: str, offset: int) -> Global:
         """Return what stands for a name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def call(self, what: Global, args: Any) -> str:
         """Return why ``what`` may not be called with ``args``, or ""."""
-        raise NotImplementedError
 
+    @abstractmethod
     def new(self, what: Global, args: Any) -> str:
         """Return why an instance may not be made by ``what.__new__``, or ""."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self, made: Made, state: Any) -> str:
         """Return why ``made`` may not be given this state, or ""."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fill(self, made: Made, shape: type) -> str:
         """Return why entries may not be added to ``made`` as to a list, dict or set, or ""."""
-        raise NotImplementedError
 
     def made(self, what: Global, args: Any) -> Made:
         """Return what stands for the result of a call."""
