@@ -5,6 +5,7 @@ entry-point group ``prism``. Nothing outside this module (and `prism_core.testin
 tests) is promised to stay.
 """
 
+from prism_core.environment import Environment, Pin, Requirement
 from prism_core.errors import (
     ArtifactError,
     ArtifactTooLarge,
@@ -101,6 +102,7 @@ __all__ = [
     "Conversion",
     "DeadlineExceeded",
     "DeployError",
+    "Environment",
     "EnvironmentFailed",
     "Extension",
     "Finding",
@@ -130,6 +132,7 @@ __all__ = [
     "Optimizer",
     "Overloaded",
     "PayloadTooLarge",
+    "Pin",
     "PluginError",
     "PrismError",
     "PublicListener",
@@ -143,6 +146,7 @@ __all__ = [
     "ReplicaSpec",
     "Request",
     "RequestError",
+    "Requirement",
     "ServingError",
     "Severity",
     "Signature",

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import attrs
 import msgspec
@@ -65,12 +65,14 @@ class ReplicaSpec:
         The key of the environment; replicas of one environment may share a zygote.
     python
         The interpreter of the environment.
+    recipe
+        The JSON file of the `Environment`, for a backend that makes its own of it; None where there is none.
     threads
         How many threads the replica's numeric libraries may use.
     memory_limit_bytes
         Kill line of the replica, 0 for none.
     token
-        What the gateway will present in HELLO where the address is TCP; "" on a Unix socket.
+        What the gateway will present in HELLO where the replica makes its own address, else "".
     limits
         How much a stranger's bytes may make the runtime do.
     task
@@ -97,6 +99,7 @@ class ReplicaSpec:
     task: str = "serve"
     sandbox: str = "best"
     private: tuple[Path, ...] = ()
+    recipe: Path | None = None
 
     def to_json(self) -> bytes:
         """Return the spec as JSON, paths as strings."""
@@ -154,7 +157,8 @@ class Launcher(Protocol):
     async def start(self, spec: ReplicaSpec, listener: socket.socket | None) -> ReplicaHandle:
         """Start a replica that accepts on ``listener`` (bound and listening; None: it makes its own address).
 
-        Returns when the process exists, not when the model is loaded. The listener stays the caller's.
+        Returns when the process exists, not when the model is loaded; an address of the replica's own
+        must be connectable by then. The listener stays the caller's.
 
         Raises
         ------
@@ -258,6 +262,3 @@ class Linker(Protocol):
 
     async def health(self) -> str:
         """Return "" when the link works, else why it does not."""
-
-
-Parameters = Mapping[str, Any]

@@ -15,6 +15,7 @@ import attrs
 import msgspec
 import numpy as np
 
+from prism_core.environment import Requirement
 from prism_core.limits import Limits
 from prism_core.protocols import BaseModel, Cache, Launcher, Linker, RateStore
 from prism_core.rates import Allowance
@@ -23,6 +24,10 @@ from prism_core.types import Batch, Signature
 
 def _always() -> str:
     return ""
+
+
+def _nothing(_: Artifact) -> tuple[Requirement, ...]:
+    return ()
 
 
 @attrs.frozen
@@ -83,6 +88,9 @@ class Loader:
         Yields small models, made as ``load`` makes them. Called once in the process that replicas
         are forked from, where each is asked once: what the framework does only at its first use
         is then done for all replicas. Must start no thread.
+    requirements
+        ``requirements(artifact)`` yields what the artifact says that it was made with. Runs in the gateway
+        after the inspectors: it executes nothing of the artifact and imports no framework.
     """
 
     name: str
@@ -94,6 +102,7 @@ class Loader:
     deterministic: bool = True
     row_independent: bool = True
     rehearse: Callable[[], Iterable[BaseModel]] = tuple
+    requirements: Callable[[Artifact], Iterable[Requirement]] = _nothing
 
 
 @attrs.frozen
@@ -270,7 +279,11 @@ class Extension(Generic[Opened]):
 
 @attrs.frozen
 class IsolationBackend(Extension[Launcher]):
-    """Opens a `Launcher`. ``transport``: "unix" if it takes the gateway's listening socket, else "tcp"."""
+    """Opens a `Launcher`.
+
+    ``transport``: "unix" if it takes the gateway's listening socket, "own" if its replicas make an
+    address themselves, ``unix:PATH`` or ``tcp:HOST:PORT``; then each is given a token.
+    """
 
     transport: str = "unix"
 

@@ -96,6 +96,7 @@ class Workshop:
             task=OPTIMIZE,
             sandbox=self.place.sandbox,
             private=self.place.private,
+            recipe=self.place.recipe,
         )
 
     async def _run(self, spec: ReplicaSpec) -> str:

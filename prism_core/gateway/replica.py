@@ -53,7 +53,8 @@ async def unchecked() -> None:
 class Place:
     """Where and how replicas of a version are started: everything about it that is not its own.
 
-    ``whole`` raises if the artifact is not what was uploaded any more.
+    ``whole`` raises if the artifact is not what was uploaded any more. ``recipe`` is the file of
+    the environment.
     """
 
     launcher: Launcher
@@ -70,6 +71,7 @@ class Place:
     sandbox: str = "best"
     private: tuple[Path, ...] = ()
     limits: Limits = Limits()
+    recipe: Path | None = None
     whole: Callable[[], Awaitable[None]] = unchecked
 
 
@@ -235,6 +237,7 @@ class Replica:
             sandbox=place.sandbox,
             private=place.private,
             limits=place.limits,
+            recipe=place.recipe,
         )
 
     def _listen(self) -> tuple[socket.socket, str]:

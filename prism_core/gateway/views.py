@@ -37,6 +37,13 @@ class UploadRequest:
         A request body, in base64, that the new version must answer before it is published.
     optimize
         "auto": look for a faster form of the model; "" for the server's default.
+    environment
+        "auto": one with the packages that the artifact asks for; "server": the server's own,
+        whatever it asks for; "" for the server's default.
+    requirements
+        What replaces the artifact's own word, each as PEP 508 writes it: ``scikit-learn==1.5.2``.
+    python
+        The version of Python to run on, ``3.12``; "" for the server's.
     """
 
     name: str = ""
@@ -61,6 +68,9 @@ class UploadRequest:
     example: str | None = None
     example_media_type: str = "application/json"
     optimize: Literal["", "auto", "off"] = ""
+    environment: Literal["", "auto", "server"] = ""
+    requirements: tuple[str, ...] = ()
+    python: str = ""
 
     @property
     def model(self) -> str:
