@@ -62,6 +62,14 @@ def test_a_cache_plugin_imports_no_client():
     assert not loaded & (GATEWAY | FRAMEWORKS | {"redis"})
 
 
+def test_an_isolation_plugin_imports_no_client():
+    loaded = imported_by(
+        "import prism_podman; [b.available() for b in prism_podman.prism_isolation_backends()]"
+    )
+
+    assert not loaded & (GATEWAY | FRAMEWORKS | {"podman", "requests"})
+
+
 def test_the_gateway_imports_no_model_framework():
     loaded = imported_by(
         "from prism_core.plugins import load_plugins\nload_plugins()\n"

@@ -1,0 +1,29 @@
+"""Run replicas in Podman containers, each behind a wall of its own.
+
+The plugin itself: it describes the backend and imports no client. `machine` says what is missing
+here, `service` finds Podman's socket or starts a service, `engine` speaks with it, `creating`
+turns a replica's spec into a container's walls, and `launcher` starts and ends them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+
+from prism_core.plugin import IsolationBackend, Launcher, hookimpl
+from prism_podman.config import PodmanConfig
+from prism_podman.machine import missing
+
+__version__ = "0.1.0"
+
+
+@hookimpl
+def prism_isolation_backends() -> Iterator[IsolationBackend]:
+    """Offer the isolation backend ``podman``."""
+    yield IsolationBackend("podman", open=_open, config=PodmanConfig, available=missing, transport="own")
+
+
+def _open(config: PodmanConfig) -> AbstractAsyncContextManager[Launcher]:
+    from prism_podman.launcher import open_podman
+
+    return open_podman(config)

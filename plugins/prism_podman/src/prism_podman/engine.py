@@ -1,0 +1,129 @@
+"""Speak with Podman's API without stopping the event loop.
+
+podman-py is synchronous: each call runs in a thread of a small pool, so that a burst of starts
+queues here instead of overrunning the service.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import attrs
+
+from prism_core.plugin import ConfigError
+from prism_podman.config import PodmanConfig
+from prism_podman.service import reach
+
+Result = TypeVar("Result")
+
+# How long Podman may be silent within one call; a build, which streams, sets its own.
+CALL_S = 120.0
+
+
+@attrs.frozen
+class Facts:
+    """What Podman says of itself and its machine."""
+
+    version: str
+    rootless: bool
+    cgroup: str
+    controllers: frozenset[str]
+    runtime: str
+    driver: str
+    kernel: str
+    memory_bytes: int
+    remote: bool = False
+
+    @property
+    def enforces(self) -> bool:
+        """Whether bounds on memory, processors and processes hold: without root not under cgroup v1."""
+        return self.cgroup == "v2" or not self.rootless
+
+    def bounds(self, controller: str) -> bool:
+        """Whether the bounds of one controller hold: ``memory``, ``cpu`` or ``pids``."""
+        return self.enforces and (controller in self.controllers or not self.controllers)
+
+
+def facts_of(info: dict[str, Any], *, remote: bool = False) -> Facts:
+    """Read what ``GET /info`` answered."""
+    host = info["host"]
+    return Facts(
+        version=info["version"]["Version"],
+        rootless=host["security"]["rootless"],
+        cgroup=host["cgroupVersion"],
+        controllers=frozenset(host.get("cgroupControllers") or ()),
+        runtime=host["ociRuntime"]["name"],
+        driver=info["store"]["graphDriverName"],
+        kernel=host.get("kernel", ""),
+        memory_bytes=int(host.get("memTotal", 0)),
+        remote=remote,
+    )
+
+
+@attrs.frozen(eq=False)
+class Engine:
+    """An open connection with Podman.
+
+    Attributes
+    ----------
+    url
+        Where its API is.
+    client
+        podman-py's `PodmanClient`, for `call`.
+    facts
+        What it said of itself when it was opened.
+    """
+
+    url: str
+    client: Any
+    facts: Facts
+    _threads: ThreadPoolExecutor
+
+    async def call(self, function: Callable[[Any], Result]) -> Result:
+        """Return ``function(client)``, called in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, self.client)
+
+
+@asynccontextmanager
+async def open_engine(config: PodmanConfig) -> AsyncIterator[Engine]:
+    """Connect to the Podman of the settings, or of this machine; start its service where there is none.
+
+    Raises
+    ------
+    ConfigError
+        If there is no Podman to be had, with what it said.
+    """
+    async with reach(config) as url:
+        threads = ThreadPoolExecutor(config.abreast, thread_name_prefix="prism-podman")
+        client = await asyncio.get_running_loop().run_in_executor(threads, _client, url, config)
+        try:
+            info = await asyncio.get_running_loop().run_in_executor(threads, _info, client, url)
+            yield Engine(url, client, facts_of(info, remote=not url.startswith("unix:")), threads)
+        finally:
+            await asyncio.to_thread(threads.shutdown)
+            client.close()
+
+
+def _client(url: str, config: PodmanConfig) -> Any:
+    from podman import PodmanClient
+
+    # One connection for each thread, and one for the stream of events.
+    return PodmanClient(base_url=url, timeout=CALL_S, max_pool_size=config.abreast + 1)
+
+
+def _info(client: Any, url: str) -> dict[str, Any]:
+    try:
+        found = client.info()
+    except Exception as error:  # podman-py lets errors of requests through, and raises its own
+        raise ConfigError(
+            f"Podman does not answer at {url}: {error}", hint="`prism podman doctor` says what is wrong."
+        ) from error
+    if not isinstance(found, dict) or "host" not in found:
+        raise ConfigError(
+            f"What answers at {url} is not Podman.", hint="Docker's API cannot do what is needed."
+        )
+    return found
