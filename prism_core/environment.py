@@ -27,12 +27,21 @@ class Requirement:
         Why, in one sentence for the owner, with the evidence.
     strict
         Whether an environment is built for this alone. False: wanted where one is built anyway.
+    extras
+        What the distribution is asked to bring along: ``parquet`` of ``pandas[parquet]``.
     """
 
     name: str
     specifier: str = ""
     reason: str = ""
     strict: bool = True
+    extras: tuple[str, ...] = ()
+
+    @property
+    def pep508(self) -> str:
+        """The requirement as files of requirements have it: ``pandas[parquet]==2.2.3``."""
+        extras = f"[{','.join(self.extras)}]" if self.extras else ""
+        return f"{self.name}{extras}{self.specifier}"
 
 
 @attrs.frozen
