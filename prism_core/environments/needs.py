@@ -26,6 +26,11 @@ _PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?")
 # Longer than any that an index has; a file may say megabytes.
 _LONGEST = 200
 OWNER = "named by its owner"
+# Other distributions of the same modules, in the same versions: whoever installed one of these has the first.
+_TWINS = {
+    "onnxruntime": ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
+    "xgboost": ("xgboost-cpu",),
+}
 
 
 @attrs.frozen
@@ -91,7 +96,8 @@ def satisfied(needs: Needs, installed: Mapping[str, str], python_version: str) -
 
 
 def _missing(wanted: Requirement, installed: Mapping[str, str]) -> str:
-    version = installed.get(wanted.name, "")
+    names = (wanted.name, *_TWINS.get(wanted.name, ()))
+    version = next((installed[name] for name in names if name in installed), "")
     if not version:
         return f"{wanted.pep508} is wanted, which is not installed there"
     if wanted.extras:  # nobody writes down with which an installed one was asked for

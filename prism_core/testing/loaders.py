@@ -5,11 +5,13 @@ See `prism_core.testing` for an example.
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 import threading
 from abc import abstractmethod
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +22,7 @@ import pluggy
 import pytest
 
 from prism_core import hookspecs
+from prism_core.environments.needs import needed, satisfied
 from prism_core.protocols import BaseModel
 from prism_core.runtime.session import plausible
 from prism_core.specs import Artifact, Loader
@@ -130,12 +133,13 @@ class LoaderContract:
 
     @pytest.mark.parametrize("looks_like", STRANGERS)
     def test_looking_never_raises(self, tmp_path: Path, looks_like: str) -> None:
-        """Whatever a file holds, and also for a directory, the answer is a number from 0 to 1."""
+        """Whatever a file holds, and also for a directory, it is a number from 0 to 1, and a list."""
         path = tmp_path / "stored"
         path.write_bytes(STRANGERS[looks_like])
-        for suffix in self.loader.suffixes:
-            assert 0 <= self.loader.recognises(Artifact(path, f"model{suffix}")) <= 1
-        assert 0 <= self.loader.recognises(Artifact(tmp_path, "model")) <= 1
+        named = [Artifact(path, f"model{suffix}") for suffix in self.loader.suffixes]
+        for artifact in (*named, Artifact(tmp_path, "model")):
+            assert 0 <= self.loader.recognises(artifact) <= 1
+            assert isinstance(list(self.loader.requirements(artifact)), list)
 
     def test_a_broken_artifact_fails_to_load(self, tmp_path: Path) -> None:
         """Noise is never taken for a model."""
@@ -145,6 +149,14 @@ class LoaderContract:
 
         with pytest.raises(Exception):  # noqa: B017, PT011 - any error will do; the runtime reports it
             self._load(Artifact(path, f"model{suffix}"))
+
+    def test_it_was_made_with_what_is_here(self, uploaded: Artifact) -> None:
+        """What it asks for is names and versions, and this environment, in which it was made, has them."""
+        needs = needed(self.loader.requirements(uploaded))
+        installed = {one.name: version(one.name) for one in needs.requirements}
+
+        assert all(one.reason for one in needs.requirements)
+        assert needs.notes == satisfied(needs, installed, platform.python_version()) == ()
 
     # --- the signature ----------------------------------------------------------------
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import pickle
 import subprocess
 import sys
+from collections import OrderedDict, defaultdict
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,11 @@ def test_they_are_real(tmp_path):
     )
 
     assert [name for name, (marker, _) in files.items() if not marker.exists()] == [], done.stdout
+
+
+def test_a_dict_of_ordered_dicts_is_no_attack(tmp_path):
+    """Boosters of lightgbm keep their best scores in one."""
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(defaultdict(OrderedDict, {"training": OrderedDict(auc=1.0)})))
+
+    assert list(prism_inspect_artifact(Artifact(path, path.name), LOADER, ())) == []

@@ -173,6 +173,7 @@ def test_what_is_satisfied_holds_for_every_strict_word(said, installed):
         (needed([], ["numpy<2"]), ["numpy<2 is wanted; there it is 2.4.6"]),
         (needed([Requirement("xgboost")]), ["xgboost is wanted, which is not installed there"]),
         (needed([], ["pandas>=3"]), []),
+        (needed([], ["onnxruntime>=1.20"]), []),
         (needed([], ["pre>=1.0a1"]), []),
         (
             needed([], ["pandas[excel]"]),
@@ -186,6 +187,7 @@ def test_what_is_satisfied_holds_for_every_strict_word(said, installed):
 )
 def test_an_environment_is_enough_if_every_strict_word_holds(needs, reasons):
     installed = {"scikit-learn": "1.9.1", "numpy": "2.4.6", "pandas": "3.1.1", "pre": "1.0rc1"}
+    installed["onnxruntime-gpu"] = "1.20.1"
 
     assert list(satisfied(needs, installed, "3.11.7")) == reasons
 

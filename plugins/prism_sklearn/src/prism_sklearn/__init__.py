@@ -21,6 +21,7 @@ from prism_core.plugin import (
     Finding,
     Loader,
     Optimizer,
+    Requirement,
     hookimpl,
 )
 from prism_sklearn.content import recognises
@@ -108,6 +109,12 @@ def _rehearse() -> Iterator[BaseModel]:
     return rehearse()
 
 
+def _requirements(artifact: Artifact) -> Iterator[Requirement]:
+    from prism_sklearn.made_with import requirements
+
+    return requirements(artifact)
+
+
 @hookimpl
 def prism_loaders() -> Iterator[Loader]:
     """Offer the loader ``sklearn``, and one for what its models are converted into."""
@@ -119,6 +126,7 @@ def prism_loaders() -> Iterator[Loader]:
         requires=_WARM,
         options=SklearnOptions,
         rehearse=_rehearse,
+        requirements=_requirements,
     )
     yield Loader(
         TWIN,

@@ -96,8 +96,9 @@ def queue(args: tuple[Any, ...]) -> str:
 
 
 def default(args: tuple[Any, ...]) -> str:
-    """Accept a built-in type that makes the default."""
-    made = arrays.is_global(args[0], *(f"builtins.{name}" for name in _BASES)) if len(args) == 1 else False
+    """Accept a built-in type that makes the default, or an ordered dict, as lightgbm has."""
+    types = (*(f"builtins.{name}" for name in _BASES), "collections.OrderedDict")
+    made = arrays.is_global(args[0], *types) if len(args) == 1 else False
     return "" if made else "its default is not made by a built-in type"
 
 

@@ -66,10 +66,7 @@ def names_of(artifact: Artifact, auditor: Auditor) -> Refused | None:
         If it unpacks to more than the limits allow.
     """
     try:
-        with zipfile.ZipFile(artifact.path) as archive:
-            _check_sizes(artifact, archive)
-            schema = json.loads(archive.read(_SCHEMA))
-        return _judge(schema, auditor)
+        return _judge(nodes(artifact), auditor)
     except ArtifactError:
         raise
     except Exception as error:  # zipfile and json have a dozen for damaged files
@@ -84,8 +81,8 @@ def _check_sizes(artifact: Artifact, archive: zipfile.ZipFile) -> None:
         raise ValueError(f"its schema has more than {_SCHEMA_BYTES >> 20} MB")
 
 
-def _judge(schema: Any, auditor: Auditor) -> Refused | None:
-    for node in _nodes(schema):
+def _judge(found: Iterator[dict[str, Any]], auditor: Auditor) -> Refused | None:
+    for node in found:
         loader, module, name = (node.get(key) for key in ("__loader__", "__module__", "__class__"))
         if not isinstance(loader, str) or not isinstance(module, str) or not isinstance(name, str):
             return Refused(0, "it has a node without a name")
@@ -109,9 +106,11 @@ def makes(admitted: Admitted, loader: str, module: str, name: str) -> bool:
     return path in _NODES.get(loader, ()) or (kind in kinds and path.startswith(below))
 
 
-def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
-    """Yield everything that skops could take for a node."""
-    waiting = [schema]
+def nodes(artifact: Artifact) -> Iterator[dict[str, Any]]:
+    """Yield everything in a skops file that skops could take for a node; raises what zipfile and json do."""
+    with zipfile.ZipFile(artifact.path) as archive:
+        _check_sizes(artifact, archive)
+        waiting = [json.loads(archive.read(_SCHEMA))]
     while waiting:
         value = waiting.pop()
         if isinstance(value, dict):

@@ -68,21 +68,28 @@ class Raw:
 
 
 class Items:
-    """A list, dict or set: how many values it got, and of a dict the first keys and values."""
+    """A list, dict or set: how many values it got, and of a dict the first keys and values, and the last."""
 
-    __slots__ = ("count", "first", "shape")
+    __slots__ = ("count", "first", "last", "shape")
 
     def __init__(self, shape: type, values: Sequence[Any] = ()) -> None:
         self.shape = shape
         self.count = 0
         self.first: tuple[Any, ...] = ()
+        self.last: Sequence[Any] = ()
         self.add(values)
 
     def add(self, values: Sequence[Any]) -> None:
         """Add values; for a dict keys and values in turn."""
         self.count += len(values)
-        if self.shape is dict and len(self.first) < REMEMBERED:
-            self.first += tuple(values[: REMEMBERED - len(self.first)])
+        if self.shape is dict:
+            self.last = values[-2:]
+            if len(self.first) < REMEMBERED:
+                self.first += tuple(values[: REMEMBERED - len(self.first)])
+
+    def last_of(self, key: str) -> Any:
+        """Return the value that a dict has under ``key``, if that came last; else None."""
+        return self.last[1] if len(self.last) == 2 and self.last[0] == key else None
 
     def named(self) -> dict[str, Any] | None:
         """Return a dict whose keys are texts, None where it is another or too large to be remembered."""
