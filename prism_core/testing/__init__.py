@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
     "prism_core.testing.normalizers",
     "prism_core.testing.rates",
     "prism_core.testing.tensors",
+    "prism_core.testing.walls",
 )
 
 from prism_core.testing.caches import CacheContract  # noqa: E402 - after the line above, see there
@@ -43,6 +44,7 @@ from prism_core.testing.loaders import LoaderContract  # noqa: E402
 from prism_core.testing.normalizers import NormalizerContract  # noqa: E402
 from prism_core.testing.rates import RateStoreContract  # noqa: E402
 from prism_core.testing.tensors import assert_fits, assert_same  # noqa: E402
+from prism_core.testing.walls import WallContract  # noqa: E402
 
 __all__ = [
     "CacheContract",
@@ -56,6 +58,7 @@ __all__ = [
     "RateStoreContract",
     "Short",
     "Slow",
+    "WallContract",
     "assert_fits",
     "assert_same",
 ]

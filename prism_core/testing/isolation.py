@@ -19,11 +19,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
-import tempfile
-from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -32,26 +29,17 @@ import pytest
 from prism_core import wire
 from prism_core.errors import LaunchFailed
 from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec
+from prism_core.testing.walls import WallContract, connect
 
 
-class IsolationContract:
+class IsolationContract(WallContract):
     """Tests of a `Launcher`. Subclass, and say how it is opened and what it may run.
 
-    ``transport`` is the backend's. ``ready_s`` bounds every wait for a replica.
+    ``transport`` is the backend's. ``ready_s`` bounds every wait for a replica. ``walls`` and what belongs to
+    it are `WallContract`'s.
     """
 
-    transport = "unix"
     ready_s = 60.0
-
-    pytestmark = pytest.mark.asyncio
-
-    @abstractmethod
-    def open(self) -> AbstractAsyncContextManager[Launcher]:
-        """Return the launcher, to be entered."""
-
-    @abstractmethod
-    def spec(self, directory: Path, replica: str) -> ReplicaSpec:
-        """Return the spec of a small working replica that writes a line to its log when it begins."""
 
     def broken(self, spec: ReplicaSpec) -> ReplicaSpec:
         """Return ``spec``, changed so that it cannot work. Here: its artifact and manifest do not exist."""
@@ -156,28 +144,8 @@ class IsolationContract:
     async def _started(
         self, launcher: Launcher, directory: Path, replica: str = "churn-1-0"
     ) -> AsyncIterator[ReplicaHandle]:
-        with self._listener() as listener:
-            handle = await launcher.start(self.spec(directory / replica, replica), listener)
-            if listener:
-                listener.close()  # the replica has its own; the address stays
-            try:
-                yield handle
-            finally:
-                await launcher.stop(handle, grace_s=5)
-
-    @contextmanager
-    def _listener(self) -> Iterator[socket.socket | None]:
-        """Listen in a short directory: the address of a Unix socket ends at 107 bytes."""
-        if self.transport != "unix":
-            yield None
-            return
-        with (
-            tempfile.TemporaryDirectory(prefix="prism-test-") as directory,
-            socket.socket(socket.AF_UNIX) as listener,
-        ):
-            listener.bind(f"{directory}/s")
-            listener.listen(16)
-            yield listener
+        async with self._running(launcher, self.spec(directory / replica, replica)) as handle:
+            yield handle
 
     async def _hello(self, handle: ReplicaHandle) -> wire.AnyFrame:
         async with asyncio.timeout(self.ready_s):
@@ -196,12 +164,7 @@ def numbers_of(pid: int) -> list[int]:
 
 async def say_hello(address: str, token: str = "") -> wire.AnyFrame:
     """Connect to a replica, greet it, and return its answer."""
-    scheme, _, rest = address.partition(":")
-    if scheme == "unix":
-        reader, writer = await asyncio.open_unix_connection(rest)
-    else:
-        host, _, port = rest.rpartition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
+    reader, writer = await connect(address)
     try:
         writer.write(wire.encode(wire.Hello(token=token)))
         receiver = wire.Receiver()
