@@ -32,6 +32,7 @@ COMMANDS = {
     "stop": "stop",
     "start": "start",
     "remove": "remove",
+    "freeze": "freeze",
     "audit": "audit",
     "plugins": "plugins",
     "doctor": "doctor",

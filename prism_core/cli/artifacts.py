@@ -1,13 +1,10 @@
 """What ``prism upload`` sends: the bytes of a file, a directory as a tar, or what a URI leads to.
 
-The tar holds names, sizes and bytes, and nothing of this machine: the same directory is
-the same bytes, and so the same digest, wherever and whenever it is sent.
+The same directory is the same bytes, and so the same digest, wherever and whenever it is sent.
 """
 
 from __future__ import annotations
 
-import os
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +13,8 @@ from urllib.parse import unquote, urlsplit
 
 import attrs
 
+from prism_core import tars
 from prism_core.errors import ArtifactError
-
-CHUNK_BYTES = 1 << 20
 
 
 @attrs.frozen
@@ -43,7 +39,7 @@ class Source:
             raise ArtifactError(f"There is no file {str(path)!r}.", hint="Check the path.")
         name = path.resolve().name if path.name in ("", ".", "..") else path.name
         if path.is_dir():
-            size = sum(file.stat().st_size for _, file in _files(path))
+            size = sum(file.stat().st_size for _, file in tars.files_below(path))
             if not size:
                 raise ArtifactError(f"The directory {str(path)!r} holds nothing.")
             return cls(path, name, True, size)
@@ -53,7 +49,7 @@ class Source:
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes to send."""
-        yield from tar_of(self.path) if self.directory else _chunks(self.path)
+        yield from tar_of(self.path) if self.directory else tars.chunks_of(self.path)
 
 
 @contextmanager
@@ -88,42 +84,6 @@ def fetch(uri: str, directory: Path) -> Path:
     )
 
 
-# --- bytes ----------------------------------------------------------------------------------
-
-
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield chunk
-
-
 def tar_of(root: Path) -> Iterator[bytes]:
     """Yield a tar of the files below ``root``, in order of their names."""
-    for name, path in _files(root):
-        info = tarfile.TarInfo(name)
-        info.size = path.stat().st_size
-        yield info.tobuf(tarfile.PAX_FORMAT)
-        yield from _exactly(path, info.size)
-        yield b"\0" * (-info.size % tarfile.BLOCKSIZE)
-    yield b"\0" * (2 * tarfile.BLOCKSIZE)
-
-
-def _exactly(path: Path, size: int) -> Iterator[bytes]:
-    sent = 0
-    for chunk in _chunks(path):
-        sent += len(chunk)
-        if sent <= size:
-            yield chunk
-    if sent != size:
-        raise ArtifactError(f"The file {str(path)!r} changed while it was sent.", hint="Upload again.")
-
-
-def _files(root: Path) -> list[tuple[str, Path]]:
-    """Return the files below ``root`` by name; links to files are followed, links to directories are not."""
-    found = [
-        Path(directory, name)
-        for directory, _, names in os.walk(root)
-        for name in names
-        if Path(directory, name).is_file()
-    ]
-    return sorted((path.relative_to(root).as_posix(), path) for path in found)
+    return tars.stream(tars.Entry.of(name, path) for name, path in tars.files_below(root))

@@ -34,7 +34,7 @@ class TerminalProgress(Progress):
 
 
 @contextmanager
-def progress_of(name: str, size_bytes: int, *, quiet: bool) -> Iterator[Progress]:
+def progress_of(name: str, size_bytes: int, *, quiet: bool, verb: str = "Sending") -> Iterator[Progress]:
     """Show progress while the block runs, where stderr is a terminal."""
     from rich.console import Console
 
@@ -53,4 +53,4 @@ def progress_of(name: str, size_bytes: int, *, quiet: bool) -> Iterator[Progress
         TimeElapsedColumn(),
     )
     with Bar(*columns, console=console, transient=True) as bar:
-        yield TerminalProgress(bar, bar.add_task(f"Sending {name}", total=size_bytes))
+        yield TerminalProgress(bar, bar.add_task(f"{verb} {name}", total=size_bytes))

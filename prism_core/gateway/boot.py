@@ -16,6 +16,7 @@ import attrs
 import structlog
 
 from prism_core.errors import ConfigError, PrismError
+from prism_core.gateway.bundling import found
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.memory import needed_bytes
@@ -118,12 +119,9 @@ class Boot:
         try:
             if not path.exists():
                 raise ConfigError(f"models.{name}.path names {model.path!r}, which does not exist.")
-            await self.uploads.upload(
-                request_of(name, model),
-                lambda: self.operator.store.keep_path(path),
-                lambda step, facts: None,
-                anew=False,
-            )
+            request, operator = request_of(name, model), self.operator
+            delivery = await asyncio.to_thread(found, operator.store, operator.plugins, request, path)
+            await self.uploads.upload(delivery.request, delivery.keep, lambda step, facts: None, anew=False)
         except (PrismError, OSError) as error:
             self.problems[name] = str(error)
             log.error("model.preload_failed", model=name, error=str(error))

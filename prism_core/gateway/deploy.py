@@ -12,8 +12,8 @@ import base64
 import binascii
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import attrs
@@ -117,11 +117,21 @@ class Uploads:
             check_name(request.alias, "alias")
         request.check_replicas()
         steps = Steps(progress, self.checkpoint)
-        try:
+        async with self.noting(name, steps):
             return await self._upload(request, keep, steps, anew)
+
+    @asynccontextmanager
+    async def noting(self, name: str, steps: Steps | None = None) -> AsyncIterator[None]:
+        """Write down that an upload fails, if what is done here does; without ``steps`` in its first."""
+        try:
+            yield
         except BaseException as error:
-            reason = error.message if isinstance(error, PrismError) else ""
-            told = {"code": code_of(error), "step": steps.name, "reason": reason, "digest": steps.digest}
+            step, digest = (steps.name, steps.digest) if steps else ("store", "")
+            reason = ""
+            if isinstance(error, PrismError):
+                reason = error.message
+                error.details.setdefault("step", step)
+            told = {"code": code_of(error), "step": step, "reason": reason, "digest": digest}
             await self.audit.note("model.upload.failed", name, **told)
             raise
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import attrs
 import msgspec
 import structlog
 
+from prism_core.bundle import Bundle
+from prism_core.errors import UnsafeArtifact
 from prism_core.gateway import links
-from prism_core.gateway.auditing import audited
+from prism_core.gateway.auditing import audited, version_of
+from prism_core.gateway.bundling import delivered, frozen, server_environment
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.deploy import Uploads
@@ -115,16 +119,41 @@ class Gateway:
         return self.operator.store.stage()
 
     async def upload(
-        self, request: UploadRequest, staged: Staged, progress: Callable[[str, Mapping[str, Any]], None]
+        self,
+        request: UploadRequest,
+        staged: Staged,
+        progress: Callable[[str, Mapping[str, Any]], None],
+        said: Collection[str] = (),
     ) -> VersionInfo:
-        """Bring staged bytes into service; ``progress`` is told each step. See `Uploads.upload`."""
-        store = self.operator.store
-        version, duplicate = await self.uploads.upload(
-            request, lambda: store.keep(staged, directory=request.directory), progress
-        )
+        """Bring staged bytes into service; ``progress`` is told each step. See `Uploads.upload`.
+
+        ``said`` are the keys of the request that its sender wrote: for the others a bundle may speak.
+        """
+        async with self.uploads.noting(request.model):
+            delivery = await delivered(self.operator.store, self.plugins, request, said, staged)
+        try:
+            version, duplicate = await self.uploads.upload(delivery.request, delivery.keep, progress)
+        except UnsafeArtifact as error:
+            raise delivery.explained(error) from None
         await self.followers.agree()
         await self._measure(version)
-        return attrs.evolve(self._info(version), duplicate=duplicate)
+        info = self._info(version)
+        return attrs.evolve(info, duplicate=duplicate, warnings=[*info.warnings, *delivery.notes])
+
+    @asynccontextmanager
+    async def frozen(self, model: str, version: int) -> AsyncIterator[tuple[Bundle, Path]]:
+        """Hold a version's artifact, found whole; yield what its bundle says, and where the artifact lies."""
+        manifest = (found := self.registry.version(model, version)).manifest
+        store, digest = self.operator.store, manifest.digest
+        store.hold(digest)
+        try:
+            artifact = store.path(digest)
+            await store.soundness.check(artifact, digest)
+            environment = await asyncio.to_thread(server_environment, manifest, self.plugins)
+            await self.audit.write("model.freeze", version_of(manifest), digest=digest)
+            yield frozen(manifest, found.signature, artifact, self.plugins, environment), artifact
+        finally:
+            await store.release(digest)
 
     # --- look ------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from typing import IO
 
 import attrs
 
-from prism_core.errors import ArtifactDamaged
+from prism_core.errors import ArtifactDamaged, ArtifactError
 from prism_core.gateway.digests import digest_of
 from prism_core.gateway.disk import disk_errors
 from prism_core.gateway.soundness import Soundness
@@ -31,6 +31,7 @@ from prism_core.limits import Limits
 
 # What is collected before a thread writes it: one hand-over a chunk, not one a packet.
 CHUNK_BYTES = 1 << 20
+HEAD_BYTES = 512
 INCOMING = "incoming-"
 
 Checkpoint = Callable[[str], None]
@@ -50,11 +51,15 @@ class Kept:
 
 
 class Staged:
-    """Bytes on their way into the store: ``await write(chunk)``, then `Store.keep`."""
+    """Bytes on their way into the store: ``await write(chunk)``, then `Store.keep`.
+
+    ``head`` are the first of them, enough to tell what they are.
+    """
 
     def __init__(self, path: Path, file: IO[bytes], max_bytes: int) -> None:
         self.path = path
         self.size_bytes = 0
+        self.head = b""
         self._file = file
         self._hash = hashlib.sha256()
         self._max_bytes = max_bytes
@@ -71,6 +76,8 @@ class Staged:
         """
         self.size_bytes += len(chunk)
         check_size(self.size_bytes, self._max_bytes)
+        if len(self.head) < HEAD_BYTES:
+            self.head += chunk[: HEAD_BYTES - len(self.head)]
         self._waiting.append(chunk)
         self._waiting_bytes += len(chunk)
         if self._waiting_bytes >= CHUNK_BYTES:
@@ -165,7 +172,7 @@ class Store:
         self._checkpoint("store.written")
         if not directory:
             return await self._take(staged.path, digest, staged.size_bytes)
-        return await self._keep_made(
+        return await self.keep_made(
             lambda content: extract(staged.path, content, self.max_bytes, self.limits)
         )
 
@@ -175,7 +182,31 @@ class Store:
         check_size(size, self.max_bytes)
         if await self._is_whole(digest):
             return await self._take(path, digest, size)
-        return await self._keep_made(lambda content: _copy(path, content))
+        return await self.keep_made(lambda content: _copy(path, content))
+
+    async def keep_made(self, make: Callable[[Path], None], digest: str = "") -> Kept:
+        """Take what ``make`` writes to the path that it is given, and hold it once.
+
+        Raises
+        ------
+        ArtifactError
+            If a ``digest`` is given and what was written has another.
+        """
+        scratch = Path(tempfile.mkdtemp(prefix=INCOMING, dir=self.directory))
+        try:
+            content = scratch / "content"
+            await asyncio.to_thread(make, content)
+            self._checkpoint("store.unpacked")
+            # Digested only now: a file of this machine may change while it is copied.
+            found, size_bytes = await asyncio.to_thread(digest_of, content)
+            if digest and found != digest:
+                raise ArtifactError(
+                    f"The artifact has the digest {found}, not {digest:.80} as it should.",
+                    hint="It was damaged on its way: send it again, or have it made anew.",
+                )
+            return await self._take(content, found, size_bytes)
+        finally:
+            await asyncio.to_thread(_delete, scratch)
 
     def hold(self, digest: str) -> None:
         """Keep the artifact until one more `release`."""
@@ -197,17 +228,6 @@ class Store:
         for entry in garbage:
             _delete(entry)
         return [entry.name for entry in garbage]
-
-    async def _keep_made(self, make: Callable[[Path], None]) -> Kept:
-        scratch = Path(tempfile.mkdtemp(prefix=INCOMING, dir=self.directory))
-        try:
-            content = scratch / "content"
-            await asyncio.to_thread(make, content)
-            self._checkpoint("store.unpacked")
-            # Digested only now: a file of this machine may change while it is copied.
-            return await self._take(content, *await asyncio.to_thread(digest_of, content))
-        finally:
-            await asyncio.to_thread(_delete, scratch)
 
     async def _take(self, path: Path, digest: str, size_bytes: int) -> Kept:
         async with self._lock:

@@ -11,7 +11,8 @@ import os
 import shutil
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self, cast
 
@@ -117,13 +118,16 @@ def extract(archive: Path, target: Path, max_bytes: int, limits: Limits = Limits
     with archive.open("rb") as file:
         mode: Mode = PACKED.get(file.read(2), "r:")
     bounds = Bounds(max_bytes, limits, archive.stat().st_size if mode != "r:" else None)
+    with opened(archive, mode) as tar:
+        unpack(tar, target, bounds)
+
+
+@contextmanager
+def opened(archive: Path, mode: Mode) -> Iterator[tarfile.TarFile]:
+    """Open a tar whose headers are looked at; whatever is wrong with it raises as `extract` says."""
     try:
         with tarfile.open(archive, mode, tarinfo=Member) as tar:
-            for member in tar:
-                path = target / safe_name(member)
-                bounds.add(member)
-                _unpack(tar, member, path)
-                tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
+            yield tar
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise UnsafeArtifact("The tar has the same name twice.", hint=AFRESH) from error
     except (tarfile.TarError, EOFError, RecursionError, ValueError, OverflowError, zlib.error) as error:
@@ -132,6 +136,15 @@ def extract(archive: Path, target: Path, max_bytes: int, limits: Limits = Limits
         if error.errno is None:  # a decompressor's; the system's own have a number
             raise _not_whole(error) from error
         raise
+
+
+def unpack(tar: tarfile.TarFile, target: Path, bounds: Bounds) -> None:
+    """Unpack what is left of an open tar into the directory ``target``."""
+    while (member := tar.next()) is not None:
+        path = target / safe_name(member)
+        bounds.add(member)
+        _unpack(tar, member, path)
+        tar.members.clear()  # type: ignore[attr-defined]  # it would remember all of them
 
 
 def _not_whole(error: Exception) -> ArtifactError:

@@ -44,6 +44,9 @@ class UploadRequest:
         What replaces the artifact's own word, each as PEP 508 writes it: ``scikit-learn==1.5.2``.
     python
         The version of Python to run on, ``3.12``; "" for the server's.
+    constraints
+        Versions for packages that are installed anyway, each ``name==version``: a lock. Nothing is
+        installed because it is named here.
     """
 
     name: str = ""
@@ -71,6 +74,7 @@ class UploadRequest:
     environment: Literal["", "auto", "server"] = ""
     requirements: tuple[str, ...] = ()
     python: str = ""
+    constraints: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:

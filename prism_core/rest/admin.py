@@ -21,11 +21,13 @@ from litestar.types import ASGIApp
 
 from prism_core import __version__
 from prism_core.audit import Actor
+from prism_core.bundle import MEDIA_TYPE
 from prism_core.errors import Unauthorized
 from prism_core.gateway.auditing import Audit, act_as, fingerprint
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.admin_openapi import admin_document, told
+from prism_core.rest.bundle import Frozen
 from prism_core.rest.errors import problem_response
 from prism_core.rest.keys import key_routes
 from prism_core.rest.public import Answer, answer
@@ -121,6 +123,11 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     async def version_details(model: FromPath[str], version: FromPath[int]) -> Answer:
         return answer(await gateway.show(model, version))
 
+    @get(f"{VERSION}/bundle", **told("One version as a file for another PRISM", str, MEDIA_TYPE))
+    async def bundle(model: FromPath[str], version: FromPath[int]) -> ASGIApp:
+        gateway.version(model, version)
+        return Frozen(gateway, model, version)
+
     @get("/admin/v1/plugins", **told("Plugins, and those that failed"))
     async def plugins() -> Answer:
         return answer(plugin_list(gateway))
@@ -150,7 +157,7 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     async def openapi(request: Request[Any, Any, Any]) -> Answer:
         return answer(admin_document(request.app.routes, str(request.base_url).rstrip("/")))
 
-    return [models, model_details, version_details, plugins, server, metrics, openapi]
+    return [models, model_details, version_details, bundle, plugins, server, metrics, openapi]
 
 
 def plugin_list(gateway: Gateway) -> dict[str, Any]:

@@ -8,7 +8,8 @@ leaves, before or after, leaves nothing behind.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import attrs
@@ -16,9 +17,9 @@ import msgspec
 import structlog
 
 from prism_core.errors import ArtifactTooLarge, InvalidParameter, PayloadTooLarge, UnsupportedInput
+from prism_core.gateway.deploy import Progress
 from prism_core.gateway.gateway import Gateway
-from prism_core.gateway.store import Staged
-from prism_core.gateway.views import UploadRequest
+from prism_core.gateway.views import UploadRequest, VersionInfo
 from prism_core.rest.errors import problem
 from prism_core.rest.predict import check_encoding
 from prism_core.rest.streams import disconnected, finish, start
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 LINES = "application/x-ndjson"
 
+# Brings what was staged into service; is told whom to tell each step.
+Work = Callable[[Progress], Awaitable[VersionInfo]]
 
 # An upload request with its example; an artifact may be far larger.
 MAX_SPEC_BYTES = 32 << 20
@@ -69,8 +72,8 @@ class Body:
         return body
 
 
-def upload_request(spec: str | bytes) -> UploadRequest:
-    """Read what comes with the bytes of an upload.
+def upload_request(spec: str | bytes) -> tuple[UploadRequest, frozenset[str]]:
+    """Read what comes with the bytes of an upload; return it, and the keys that were written.
 
     Raises
     ------
@@ -79,13 +82,14 @@ def upload_request(spec: str | bytes) -> UploadRequest:
     """
     try:
         request = msgspec.json.decode(spec, type=UploadRequest)
+        said = frozenset(msgspec.json.decode(spec, type=dict[str, msgspec.Raw]))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # also text that is no UTF-8
         raise InvalidParameter(
             f"The parameter `spec` is not an upload request: {error}.",
             hint='It is a JSON object such as {"filename": "churn_model.pkl"}.',
         ) from error
     _ = request.model  # a name that cannot be is refused before the bytes come
-    return request
+    return request, said
 
 
 @attrs.frozen(eq=False)
@@ -110,12 +114,12 @@ class Upload:
         self._check_head(scope)
         body = Body(receive)
         try:
-            request = upload_request(await body.take(self.spec_bytes) if self.spec_bytes else self.spec)
+            request, said = upload_request(await body.take(self.spec_bytes) if self.spec_bytes else self.spec)
             async with self.gateway.stage(request.model) as staged:
                 async for chunk in body.chunks():
                     await staged.write(chunk)
                 await start(send, LINES)
-                await self._deploy(request, staged, receive, send)
+                await self._deploy(partial(self.gateway.upload, request, staged, said=said), receive, send)
                 await finish(send)
         except ClientGone:
             log.info("upload.cut")
@@ -142,26 +146,26 @@ class Upload:
                 hint="Raise limits.max_artifact in prism.yaml.",
             )
 
-    async def _deploy(self, request: UploadRequest, staged: Staged, receive: Any, send: Any) -> None:
+    async def _deploy(self, work: Work, receive: Any, send: Any) -> None:
         lines: asyncio.Queue[bytes | None] = asyncio.Queue()
         async with asyncio.TaskGroup() as group:
-            work = group.create_task(self._work(request, staged, lines))
-            watch = group.create_task(_cancel_when_gone(receive, work))
+            working = group.create_task(_worked(work, lines))
+            watch = group.create_task(_cancel_when_gone(receive, working))
             while (line := await lines.get()) is not None:
                 await send({"type": "http.response.body", "body": line, "more_body": True})
             watch.cancel()
 
-    async def _work(self, request: UploadRequest, staged: Staged, lines: asyncio.Queue[bytes | None]) -> None:
-        def progress(step: str, facts: Mapping[str, Any]) -> None:
-            lines.put_nowait(_line({"event": "step", "step": step, **facts}))
 
-        try:
-            version = await self.gateway.upload(request, staged, progress)
-            lines.put_nowait(_line({"event": "done", "version": version}))
-        except Exception as error:  # the status is sent: every failure is the stream's last line
-            lines.put_nowait(_line({"event": "error", "error": problem(error)}))
-        finally:
-            lines.put_nowait(None)
+async def _worked(work: Work, lines: asyncio.Queue[bytes | None]) -> None:
+    def progress(step: str, facts: Mapping[str, Any]) -> None:
+        lines.put_nowait(_line({"event": "step", "step": step, **facts}))
+
+    try:
+        lines.put_nowait(_line({"event": "done", "version": await work(progress)}))
+    except Exception as error:  # the status is sent: every failure is the stream's last line
+        lines.put_nowait(_line({"event": "error", "error": problem(error)}))
+    finally:
+        lines.put_nowait(None)
 
 
 async def _cancel_when_gone(receive: Any, work: asyncio.Task[None]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import httpx
 import msgspec
 import pytest
 
+from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment
 from prism_core.gateway.auditing import open_audit
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.events import Events
@@ -82,6 +83,7 @@ class FakeGateway:
     known: dict[str, ModelInfo] = attrs.field(factory=dict)
     calls: list[tuple[Any, ...]] = attrs.field(factory=list)
     fails: Exception | None = None
+    said: frozenset[str] = frozenset()
     uploading: asyncio.Event = attrs.field(factory=asyncio.Event)
     hold: asyncio.Event | None = None
     audit: Any = None
@@ -112,14 +114,29 @@ class FakeGateway:
         return self.store.stage()
 
     async def upload(
-        self, request: UploadRequest, staged: Staged, progress: Callable[[str, Mapping[str, Any]], None]
+        self,
+        request: UploadRequest,
+        staged: Staged,
+        progress: Callable[[str, Mapping[str, Any]], None],
+        said: Collection[str] = (),
     ) -> VersionInfo:
+        self.said = frozenset(said)
         progress("store", {"size_bytes": staged.size_bytes})
         self.uploading.set()
         if self.hold:
             await self.hold.wait()
         await self._change("upload", request.model, await staged.finish())
         return version_info(request.model, 1)
+
+    @asynccontextmanager
+    async def frozen(self, model: str, version: int) -> AsyncIterator[tuple[Bundle, Path]]:
+        if self.fails:
+            raise self.fails
+        path = self.settings.data_dir / "artifact"
+        path.write_bytes(b"weights")
+        artifact = FrozenArtifact("churn.pkl", "sha256:00", 7, False)
+        environment = FrozenEnvironment("3.11.7")
+        yield Bundle(model, version, 1.0, artifact, "sklearn", "prism-sklearn 0", Config(), environment), path
 
     async def set_alias(self, model: str, alias: str, version: int) -> None:
         await self._change("set_alias", model, alias, version)

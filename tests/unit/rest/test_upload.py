@@ -63,6 +63,7 @@ async def test_all_of_the_request_reaches_the_gateway(admin, gateway):
 
     assert lines_of(answer.content)[-1]["event"] == "done"
     assert gateway.calls[0][:2] == ("upload", "risk")
+    assert gateway.said == spec.keys()
 
 
 @pytest.mark.parametrize(

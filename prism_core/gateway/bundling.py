@@ -1,0 +1,272 @@
+"""Freeze a version into a bundle, and take a bundle for what it holds.
+
+A bundle comes from anybody. What it says of the model is used: loader, options, batching, limits. What
+is for the owner of this server to say is not: which names in a file are trusted, behind which wall
+it runs, what stays in memory, how much of the machine it gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import re
+import sys
+from collections.abc import Awaitable, Callable, Collection
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+from packaging.utils import canonicalize_name
+
+from prism_core import bundle as bundles
+from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment, Locked
+from prism_core.environment import SERVER, Environment
+from prism_core.environments.closure import closure
+from prism_core.errors import ArtifactError, UnknownPlugin, UnsafeArtifact
+from prism_core.gateway.gauge import cores
+from prism_core.gateway.store import HEAD_BYTES, Kept, Staged, Store
+from prism_core.gateway.unpack import Bounds, check_size, opened, unpack
+from prism_core.gateway.views import UploadRequest
+from prism_core.limits import Limits
+from prism_core.manifest import Manifest
+from prism_core.plugins import PluginSet
+from prism_core.types import Signature
+
+# Who says one of these says how many replicas there are, and the bundle says nothing of it.
+COUNTS = ("replicas", "min_replicas", "max_replicas")
+TAKEN = (*COUNTS, "threads", "idle_unload_s", "timeout_s", "memory_limit_bytes", "batching")
+# Names that a bundle may hold, before they are shown or given to anybody.
+_TRUSTED = re.compile(r"[\w.]{1,200}:[\w.]{1,200}")
+_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
+_VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]{0,98}")
+_PYTHON = re.compile(r"(\d\.\d{1,2})\.\d{1,3}\S{0,20}")
+
+
+# --- out ----------------------------------------------------------------------------------
+
+
+def frozen(
+    manifest: Manifest,
+    signature: Signature | None,
+    artifact: Path,
+    plugins: PluginSet,
+    environment: Environment,
+) -> Bundle:
+    """Return what a bundle says of a version whose artifact lies at ``artifact``."""
+    plugin = plugins.plugins.get(manifest.plugin)
+    # PRISM's own packages are those of the server that takes the bundle.
+    own = {canonicalize_name(one.distribution) for one in plugins.plugins.values()} | {"prism-core"}
+    config = {field.name: getattr(manifest, field.name) for field in attrs.fields(Config)}
+    options = {name: value for name, value in manifest.options.items() if name != "trust"}
+    return Bundle(
+        model=manifest.model,
+        version=manifest.version,
+        created=manifest.created,
+        artifact=FrozenArtifact(manifest.artifact, manifest.digest, manifest.size_bytes, artifact.is_dir()),
+        loader=manifest.loader,
+        plugin=f"{plugin.distribution} {plugin.version}" if plugin else manifest.plugin,
+        config=Config(**(config | {"options": options})),
+        environment=FrozenEnvironment(
+            python_version=environment.python_version,
+            lock=tuple(Locked(pin.name, pin.version) for pin in environment.pins if pin.name not in own),
+            requirements=environment.requirements,
+        ),
+        trust=manifest.trust,
+        signature=msgspec.to_builtins(signature) if signature else None,
+    )
+
+
+def server_environment(manifest: Manifest, plugins: PluginSet) -> Environment:
+    """Return what the server itself runs a model with: all that its loader's plugin and the runtime need."""
+    plugin = plugins.plugins.get(manifest.plugin)
+    roots = {"prism-core": "the runtime"}
+    if plugin and plugin.distribution:
+        roots[plugin.distribution] = f"loads models of {manifest.loader}"
+    return Environment(SERVER, sys.executable, platform.python_version(), closure(roots))
+
+
+# --- in -----------------------------------------------------------------------------------
+
+Keep = Callable[[], Awaitable[Kept]]
+
+
+@attrs.frozen
+class Delivery:
+    """What came with an upload, and how the artifact of it gets into the store.
+
+    ``bundle`` is None where an artifact came alone. ``notes`` are what its owner should know.
+    """
+
+    request: UploadRequest
+    keep: Keep
+    bundle: Bundle | None = None
+    notes: tuple[str, ...] = ()
+
+    def explained(self, error: UnsafeArtifact) -> UnsafeArtifact:
+        """Return the refusal, with what the bundle says about trusted names: it is no reason to let it in."""
+        names = _trusted(self.bundle) if self.bundle else []
+        if names:
+            error.details["trusted_where_frozen"] = names
+            error.hint += (
+                f" Where it was frozen its owner trusted {', '.join(names)}; here that is for you to say."
+            )
+        return error
+
+
+async def delivered(
+    store: Store, plugins: PluginSet, request: UploadRequest, said: Collection[str], staged: Staged
+) -> Delivery:
+    """Look at what has been staged: an artifact, or a bundle with one in it.
+
+    Parameters
+    ----------
+    said
+        The keys of the request that its sender wrote: they win over what the bundle says.
+
+    Raises
+    ------
+    ArtifactError
+        If it is a bundle that cannot be read.
+    UnknownPlugin
+        If it wants a loader that is not here.
+    """
+    if request.directory or not bundles.is_bundle(staged.head):
+        return Delivery(request, lambda: store.keep(staged, directory=request.directory))
+    await staged.finish()
+    return await asyncio.to_thread(_opened, store, plugins, request, said, staged.path)
+
+
+def found(store: Store, plugins: PluginSet, request: UploadRequest, path: Path) -> Delivery:
+    """Look at a file or directory of this machine as `delivered` does; raises as that."""
+    if path.is_file():
+        with path.open("rb") as file:
+            if bundles.is_bundle(file.read(HEAD_BYTES)):
+                return _opened(store, plugins, request, stated(request), path)
+    return Delivery(request, lambda: store.keep_path(path))
+
+
+def _opened(
+    store: Store, plugins: PluginSet, request: UploadRequest, said: Collection[str], path: Path
+) -> Delivery:
+    bundle = read(path, store.limits)
+    if not request.loader and bundle.loader not in plugins.loaders:
+        raise UnknownPlugin(
+            f"The bundle was made with loader {bundle.loader!r:.80} of {bundle.plugin!r:.80}, "
+            "which is not installed here.",
+            hint="Install its plugin where the server runs, or name another with --loader; "
+            "`prism plugins` lists them.",
+        )
+    merged, notes = merge(request, said, bundle, cores())
+    make = partial(_unpacked, path, bundle, store.max_bytes, store.limits)
+    return Delivery(merged, lambda: store.keep_made(make, bundle.artifact.digest), bundle, notes)
+
+
+def read(path: Path, limits: Limits = Limits()) -> Bundle:
+    """Return what a bundle says of itself; raises `ArtifactError` if that cannot be read."""
+    try:
+        with opened(path, "r:") as tar:
+            member = tar.next()
+            if member is None or member.size > bundles.MAX_HEAD_BYTES or not member.isreg():
+                raise bundles.damaged("what it says of itself is too long")
+            said = tar.extractfile(member)
+            assert said is not None
+            bundle = bundles.decode(said.read())
+    except ArtifactError as error:
+        error.hint = error.hint if "Upgrade" in error.hint else bundles.AGAIN
+        raise
+    if not bundle.artifact.name.isprintable() or len(bundle.artifact.name) > 255:
+        raise bundles.damaged("the name of its artifact is none")
+    limits.check_depth(bundle.config.options)
+    return bundle
+
+
+def _unpacked(path: Path, bundle: Bundle, max_bytes: int, limits: Limits, content: Path) -> None:
+    """Unpack the artifact of a bundle to ``content``."""
+    check_size(bundle.artifact.size_bytes, max_bytes)
+    everything = content.with_name("bundle")
+    everything.mkdir()
+    try:
+        with opened(path, "r:") as tar:
+            tar.next()
+            tar.members.clear()  # type: ignore[attr-defined]  # it was read already
+            unpack(tar, everything, Bounds(max_bytes, limits, None))
+    except ArtifactError as error:
+        error.hint = bundles.AGAIN
+        raise
+    found = everything / bundles.ARTIFACT
+    if [one.name for one in everything.iterdir()] != [bundles.ARTIFACT]:
+        raise bundles.damaged("it holds more than one artifact, or none")
+    if found.is_dir() != bundle.artifact.directory:
+        raise bundles.damaged("its artifact is not of the kind that it names")
+    found.rename(content)
+
+
+def stated(request: UploadRequest) -> set[str]:
+    """Return the keys of a request that are not as they are where nobody says anything."""
+    plain = UploadRequest()
+    names = (field.name for field in attrs.fields(UploadRequest))
+    return {name for name in names if getattr(request, name) != getattr(plain, name)}
+
+
+# --- who has the say ------------------------------------------------------------------------
+
+
+def merge(
+    request: UploadRequest, said: Collection[str], bundle: Bundle, processors: int
+) -> tuple[UploadRequest, tuple[str, ...]]:
+    """Fill in from a bundle what a request does not say; return it with notes for the owner.
+
+    Replicas and threads are bounded by the ``processors`` of this machine: beyond them a model gets
+    no faster, and every other one slower. Whoever wants more says so.
+    """
+    config, counted = bundle.config, any(name in said for name in COUNTS)
+    taken = {
+        name: getattr(config, name) for name in TAKEN if name not in said and not (counted and name in COUNTS)
+    }
+    bounded = {name: _bounded(taken[name], processors) for name in (*COUNTS, "threads") if name in taken}
+    options = {name: value for name, value in config.options.items() if name != "trust"}
+    merged = attrs.evolve(
+        request,
+        **(taken | bounded | _environment(request, bundle)),
+        name=request.name or bundle.model,
+        filename=bundle.artifact.name,
+        loader=request.loader or bundle.loader,
+        options=options | request.options,
+        optimize=request.optimize or ("auto" if config.optimize == "auto" else ""),
+    )
+    cut = sorted(name for name, value in bounded.items() if value != taken[name])
+    return merged, tuple(_note(name, taken[name], bounded[name]) for name in cut)
+
+
+def _bounded(count: int | None, processors: int) -> int | None:
+    return count if count is None else min(count, processors)
+
+
+def _note(name: str, asked: int | None, given: int | None) -> str:
+    flag = name.replace("_", "-")
+    return (
+        f"The bundle asks for {asked} {name}; it gets {given}, as many as this machine has processors. "
+        f"Upload it with --{flag} {asked} to give it more."
+    )
+
+
+def _environment(request: UploadRequest, bundle: Bundle) -> dict[str, Any]:
+    """Return what a bundle says about the environment, as keys of a request."""
+    if request.environment == "server":
+        return {}
+    python = _PYTHON.fullmatch(bundle.environment.python_version)
+    lock = [
+        f"{one.name}=={one.version}"
+        for one in bundle.environment.lock
+        if _DISTRIBUTION.fullmatch(one.name) and _VERSION.fullmatch(one.version)
+    ]
+    return {
+        "python": request.python or (python[1] if python else ""),
+        "constraints": request.constraints or tuple(lock),
+    }
+
+
+def _trusted(bundle: Bundle) -> list[str]:
+    return [name for name in bundle.trust[:100] if _TRUSTED.fullmatch(name)]
