@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import attrs
 import msgspec
 
+from prism_core.environment import SERVER, Requirement
 from prism_core.optimization import Optimization
 
 # Without a call for so long, a version with `min_replicas: 0` is unloaded where nobody says otherwise.
@@ -47,7 +48,8 @@ class Manifest:
 
     ``plugin`` is the entry-point name of the plugin that offers ``loader``. ``artifact`` is
     the name that it was uploaded under, ``digest`` its ``sha256:``. ``trust`` are names that
-    the owner admitted for this artifact. ``environment`` is the key of its environment.
+    the owner admitted for this artifact. ``environment`` is the key of its environment,
+    ``requirements`` what that was chosen for.
     ``replicas`` stands for both bounds where these are None. ``idle_unload_s`` None is the
     server's, 0 never. A version that is ``pin``-ned stays loaded.
     ``optimize`` is whether a faster form was asked for, ``optimization`` what came of it.
@@ -64,7 +66,8 @@ class Manifest:
     options: dict[str, Any] = attrs.field(factory=dict)
     deterministic: bool = True
     row_independent: bool = True
-    environment: str = "server"
+    environment: str = SERVER
+    requirements: tuple[Requirement, ...] = ()
     isolation: str = "process"
     replicas: int = 1
     min_replicas: int | None = None

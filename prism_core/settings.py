@@ -129,6 +129,15 @@ class IsolationSettings:
         return self.sandbox or "off"
 
 
+@attrs.frozen
+class EnvironmentSettings:
+    """Whether models get the packages that they were made with, and what may be done for that."""
+
+    mode: Literal["auto", "server"] = "auto"
+    allow_builds: bool = False
+    build_s: Seconds = 900.0
+
+
 def _isolation(value: str | IsolationSettings) -> IsolationSettings:
     return IsolationSettings(value) if isinstance(value, str) else value
 
@@ -211,6 +220,7 @@ class Settings:
     models: dict[str, ModelSettings] = attrs.field(factory=dict)
     cache: CacheSettings = CacheSettings()
     memory: MemorySettings = MemorySettings()
+    environments: EnvironmentSettings = EnvironmentSettings()
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
     tls: TlsSettings = TlsSettings()

@@ -70,6 +70,14 @@ def installed(name: str) -> Distribution:
         ) from None
 
 
+def is_installed(name: str) -> bool:
+    """Tell whether there is a distribution of that name."""
+    try:
+        return bool(name and distribution(name))
+    except (PackageNotFoundError, ValueError):
+        return False
+
+
 def repack(found: Distribution, directory: Path) -> Wheel:
     """Make a wheel of an installed distribution below ``directory``, unless the same one is there.
 

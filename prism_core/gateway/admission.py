@@ -10,7 +10,9 @@ import attrs
 import msgspec
 import structlog
 
+from prism_core.environments.needs import Needs, needed
 from prism_core.errors import ArtifactError, ConfigError, UnsafeArtifact
+from prism_core.gateway.views import UploadRequest
 from prism_core.manifest import Manifest
 from prism_core.plugins import PluginSet
 from prism_core.specs import Artifact, Finding, Loader, Severity
@@ -53,6 +55,24 @@ def inspect(
             details={"findings": [attrs.asdict(f) for f in findings]},
         )
     return tuple(f.message for f in findings if f.severity is Severity.WARNING)
+
+
+def needs_of(artifact: Artifact, loader: Loader, request: UploadRequest) -> Needs:
+    """Return what an artifact that was let in needs: its owner's word, and else its own.
+
+    Raises
+    ------
+    ConfigError
+        If the owner's word cannot be understood.
+    """
+    try:
+        said = tuple(loader.requirements(artifact))
+    except Exception as error:  # a plugin that cannot read it all leaves it to the owner
+        log.exception("requirements.failed", loader=loader.name)
+        note = f"What the artifact was made with could not be read: {type(error).__name__}: {error}"
+        found = needed((), request.requirements, request.python)
+        return attrs.evolve(found, notes=(*found.notes, note))
+    return needed(said, request.requirements, request.python)
 
 
 def admitted(
@@ -117,13 +137,17 @@ def _instead_of(name: str, known: set[str]) -> str:
 
 
 def essence(manifest: Manifest) -> Manifest:
-    """Return what makes two uploads the same: all but the number, the time and what was said about it."""
+    """Return what makes two uploads the same: all but the number, the time and what was said about it.
+
+    What was required is in the environment that was chosen for it.
+    """
     return attrs.evolve(
         manifest,
         version=0,
         created=0.0,
         artifact="",
         warnings=(),
+        requirements=(),
         trust=(),
         preload=True,
         optimization=None,

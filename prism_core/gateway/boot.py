@@ -103,14 +103,16 @@ class Boot:
 
     async def _bring_up(self, version: Version, load: bool) -> None:
         manifest = version.manifest
-        async with self.operator.registry.lock(manifest.model), self._abreast:
+        async with self.operator.registry.lock(manifest.model):
             if version.state is not State.STORED or not version.wanted:
                 return  # a user was quicker
             try:
-                if load:
-                    await self.operator.bring_up(version, attempts=2)
-                else:
-                    await self.operator.offer(version)
+                await self.operator.prepare(version)  # not abreast: others need not wait for what is built
+                async with self._abreast:
+                    if load:
+                        await self.operator.bring_up(version, attempts=2)
+                    else:
+                        await self.operator.offer(version)
             except PrismError as error:
                 log.error("model.start_failed", model=manifest.model, error=error.message)
 

@@ -13,14 +13,17 @@ import binascii
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 import attrs
 import structlog
 
-from prism_core.errors import DeployError, IllegalTransition, InvalidParameter, PrismError
-from prism_core.gateway.admission import admitted, essence, inspect
+from prism_core.environment import SERVER
+from prism_core.environments.environments import Choice
+from prism_core.environments.needs import Needs
+from prism_core.errors import DeployError, InvalidParameter, PrismError
+from prism_core.gateway.admission import admitted, essence, inspect, needs_of
 from prism_core.gateway.auditing import Audit, code_of, version_of
 from prism_core.gateway.disk import disk_errors
 from prism_core.gateway.lane import Head, Lane, signature_of
@@ -56,6 +59,10 @@ class Steps:
         self.digest = facts.get("digest", self.digest)
         self._checkpoint(name)
         self._progress(name, facts)
+
+    def tell(self, facts: Mapping[str, Any]) -> None:
+        """Tell how far the step is."""
+        self._progress(self.name, facts)
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -139,13 +146,20 @@ class Uploads:
         self, request: UploadRequest, keep: Callable[[], Awaitable[Kept]], steps: Steps, anew: bool
     ) -> tuple[Version, bool]:
         name = request.model
-        async with self.operator.registry.lock(name), AsyncExitStack() as undo:
+        async with self.operator.registry.lock(name), AsyncExitStack() as held, AsyncExitStack() as undo:
             with steps.named():
                 steps.begin("store")
                 kept = await keep()
                 undo.push_async_callback(self.operator.store.release, kept.digest)
                 steps.begin("inspect", digest=kept.digest, size_bytes=kept.size_bytes)
-                manifest = await asyncio.to_thread(self._manifest, name, request, kept)
+                manifest, needs = await asyncio.to_thread(self._manifest, name, request, kept)
+                choice = await held.enter_async_context(self._environment(manifest, needs, request, steps))
+                manifest = attrs.evolve(
+                    manifest,
+                    environment=choice.key,
+                    requirements=needs.requirements,
+                    warnings=(*manifest.warnings, *needs.notes, *choice.notes),
+                )
                 twin = self._twin(manifest, anew)
                 if twin:
                     return await self._reuse(twin, request.alias, anew), True
@@ -158,13 +172,14 @@ class Uploads:
                 await uninterrupted(self._publish(version, lane, request.alias, undo))
                 return version, False
 
-    def _manifest(self, name: str, request: UploadRequest, kept: Kept) -> Manifest:
+    def _manifest(self, name: str, request: UploadRequest, kept: Kept) -> tuple[Manifest, Needs]:
         limits = self.operator.settings.limits.of_readers
         artifact = Artifact(kept.path, request.filename or name, limits)
         loader = self.operator.plugins.choose_loader(artifact, request.loader)
         backend = request.isolation or self.operator.settings.isolation.backend
         options, trust = admitted(loader, request.options, request.trust)
-        return Manifest(
+        warnings = inspect(self.operator.plugins, artifact, loader, trust)
+        manifest = Manifest(
             model=name,
             version=self._next_number(name),
             loader=loader.name,
@@ -189,9 +204,17 @@ class Uploads:
             preload=request.preload,
             trust=trust,
             batching=request.batching,
-            warnings=inspect(self.operator.plugins, artifact, loader, trust),
+            warnings=warnings,
             optimize=request.optimize or self.operator.settings.optimize or "off",
         )
+        return manifest, needs_of(artifact, loader, request)
+
+    def _environment(
+        self, manifest: Manifest, needs: Needs, request: UploadRequest, steps: Steps
+    ) -> AbstractAsyncContextManager[Choice]:
+        steps.begin("environment", isolation=manifest.isolation)
+        distributions = self.operator.distributions(manifest.loader)
+        return self.operator.environments.chosen(needs, distributions, request.environment, steps.tell)
 
     def _next_number(self, name: str) -> int:
         model = self.operator.registry.models.get(name)
@@ -222,8 +245,7 @@ class Uploads:
         self.operator.registry.put(version)
         undo.push_async_callback(self._abandon, version)
         self.operator.registry.tell("model.stored", manifest.model, manifest.version, digest=manifest.digest)
-        steps.begin("environment", environment=manifest.environment, isolation=manifest.isolation)
-        await self.operator.place(manifest)
+        await self.operator.place(manifest, tell=steps.tell)
         await asyncio.to_thread(self.operator.clear_directories, manifest)
         if manifest.optimize == "auto":
             steps.begin("optimize")
@@ -241,20 +263,9 @@ class Uploads:
 
     async def _optimized(self, manifest: Manifest, request: UploadRequest, undo: AsyncExitStack) -> Manifest:
         """Return the manifest with what came of the wish for a faster form."""
-        key = (manifest.model, manifest.version)
-        task = asyncio.ensure_future(self._converted(manifest, request, undo))
-        self.operator.optimizing[key] = task
-        try:
-            return attrs.evolve(manifest, optimization=await task)
-        except asyncio.CancelledError:
-            current = asyncio.current_task()
-            if current is None or current.cancelling():
-                raise
-            raise IllegalTransition(
-                f"Version {manifest.version} of {manifest.model!r} was told to stop while it was optimized."
-            ) from None
-        finally:
-            del self.operator.optimizing[key]
+        work = self._converted(manifest, request, undo)
+        optimization = await self.operator.until_broken_off(manifest, "it was optimized", work)
+        return attrs.evolve(manifest, optimization=optimization)
 
     async def _converted(
         self, manifest: Manifest, request: UploadRequest, undo: AsyncExitStack
@@ -263,6 +274,10 @@ class Uploads:
         optimizer = operator.plugins.optimizer(manifest.loader)
         if optimizer is None:
             return Optimization("kept", f"no plugin offers a faster form of models of {manifest.loader!r}")
+        if manifest.environment != SERVER:
+            return Optimization(
+                "kept", "it runs in an environment of its own, which has nothing to convert it"
+            )
         place = await operator.place(manifest, optimizer)
         workshop = Workshop(place, operator.records, operator.settings.limits)
         example = example_of(request.example, request.example_media_type)

@@ -135,6 +135,7 @@ async def _open_operator(
         settings, plugins, store, records, registry, supervisor, loads, launchers, make_lane, data, run
     )
     watch.fail = operator.fail
+    await operator.collect_environments()
     return operator
 
 

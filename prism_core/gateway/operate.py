@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import structlog
+from packaging.utils import canonicalize_name
 
 from prism_core import wire
+from prism_core.environment import SERVER, Environment
+from prism_core.environments.environments import Environments
+from prism_core.environments.resolving import Tell, tell_nobody
 from prism_core.errors import (
     ArtifactDamaged,
     DeployError,
@@ -44,6 +49,8 @@ from prism_core.settings import Settings
 from prism_core.specs import Artifact, IsolationBackend, Optimizer
 from prism_core.types import Signature
 
+Result = TypeVar("Result")
+
 log = structlog.get_logger("prism.operate")
 
 
@@ -52,7 +59,7 @@ class Operator:
     """Everything that versions are brought up with.
 
     ``make_lane`` makes the lane of a manifest and a signature; ``run`` is where sockets lie;
-    ``optimizing`` are conversions under way, by model and version.
+    ``breakable`` is what `until_broken_off` does, by model and version.
     """
 
     settings: Settings
@@ -66,7 +73,10 @@ class Operator:
     make_lane: Callable[[Manifest, Signature], Lane]
     data: Path
     run: Path
-    optimizing: dict[tuple[str, int], asyncio.Task[Any]] = attrs.field(factory=dict)
+    environments: Environments = attrs.Factory(
+        lambda self: Environments(self.data / "environments", self.settings.environments), takes_self=True
+    )
+    breakable: dict[tuple[str, int], asyncio.Future[Any]] = attrs.field(factory=dict)
 
     # --- start and stop --------------------------------------------------------------
 
@@ -132,6 +142,8 @@ class Operator:
             for digest in version.manifest.digests:
                 await self.store.release(digest)
             await asyncio.to_thread(self.clear_directories, version.manifest)
+        if any(version.manifest.environment != SERVER for version in versions):
+            await self.collect_environments()
 
     def break_off(self, versions: list[Version]) -> None:
         """End the starts of versions that nobody wants any more; whoever waits for one is told.
@@ -141,8 +153,33 @@ class Operator:
         for version in versions:
             version.wanted = False
             self.supervisor.break_off(version.manifest.model, version.manifest.version)
-            if task := self.optimizing.get((version.manifest.model, version.manifest.version)):
+            if task := self.breakable.get((version.manifest.model, version.manifest.version)):
                 task.cancel()
+
+    async def until_broken_off(
+        self, manifest: Manifest, doing: str, work: Coroutine[Any, Any, Result]
+    ) -> Result:
+        """Do what takes long for a version, unless `break_off` ends it.
+
+        Raises
+        ------
+        IllegalTransition
+            If that happens; ``doing`` says when.
+        """
+        key = (manifest.model, manifest.version)
+        task: asyncio.Future[Result] = asyncio.ensure_future(work)
+        self.breakable[key] = task
+        try:
+            return await task
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current is None or current.cancelling():
+                raise
+            raise IllegalTransition(
+                f"Version {manifest.version} of {manifest.model!r} was told to stop while {doing}."
+            ) from None
+        finally:
+            del self.breakable[key]
 
     async def _take_down(self, version: Version) -> None:
         manifest = version.manifest
@@ -217,9 +254,57 @@ class Operator:
             model.ceiling = ceiling
             self.registry.refresh()
 
+    # --- environments ----------------------------------------------------------------------
+
+    def distributions(self, loader: str) -> list[str]:
+        """Return what of PRISM, and which plugins, a runtime of ``loader`` has to have."""
+        names = [reference.partition("=")[0] for reference in self.plugins.runtime_plugins(loader)]
+        # A plugin that was loaded without being installed is named all the same: whoever needs it says so.
+        found = [self.plugins.plugins[name].distribution or name for name in names]
+        return list(dict.fromkeys(("prism-core", *map(canonicalize_name, found))))
+
+    async def environment(self, manifest: Manifest, tell: Tell = tell_nobody) -> Environment | None:
+        """Return the version's own environment, built if it is not there; None where it has the server's.
+
+        Raises
+        ------
+        PrismError
+            If it cannot be built.
+        """
+        if manifest.environment == SERVER:
+            return None
+        distributions = self.distributions(manifest.served.loader)
+        work = self.environments.ready(manifest.environment, distributions, tell)
+        return await self.until_broken_off(manifest, "its environment was built", work)
+
+    async def recipe(self, manifest: Manifest) -> Path:
+        """Return the file that says what the version runs with, pin by pin."""
+        if manifest.environment != SERVER:
+            return self.environments.disk.recipe(manifest.environment)
+        distributions = self.distributions(manifest.served.loader)
+        _, path = await self.environments.servers(distributions, manifest.requirements)
+        return path
+
+    async def prepare(self, version: Version) -> None:
+        """See to it that a stored version's environment is there; without it the version is FAILED."""
+        try:
+            await self.environment(version.manifest)
+        except PrismError as error:
+            self.registry.move(version, State.STARTING)
+            self.fail(version, error)
+            raise
+
+    async def collect_environments(self) -> list[str]:
+        """Remove environments that no version has; return the names of what went."""
+        return await self.environments.collect(
+            lambda: [version.manifest.environment for version in self.registry.versions()]
+        )
+
     # --- parts -----------------------------------------------------------------------------
 
-    async def place(self, manifest: Manifest, optimizer: Optimizer | None = None) -> Place:
+    async def place(
+        self, manifest: Manifest, optimizer: Optimizer | None = None, tell: Tell = tell_nobody
+    ) -> Place:
         """Return where the version's replicas are started; opens the isolation backend if needed.
 
         With an ``optimizer``: where its model is converted.
@@ -228,6 +313,8 @@ class Operator:
         ------
         PluginError
             If the loader or the backend is not there any more.
+        EnvironmentFailed
+            If its environment is not there and cannot be built.
         """
         manifest = manifest.served
         loader = self.plugins.choose_loader(Artifact(Path(), manifest.artifact), manifest.loader)
@@ -235,6 +322,8 @@ class Operator:
         backend = self.launchers.records[manifest.isolation]
         assert isinstance(backend, IsolationBackend)
         artifact = self.store.path(manifest.digest)
+        environment = await self.environment(manifest, tell)
+        of_others = environment is not None or backend.transport == "own"
         return Place(
             launcher=launcher,
             backend=backend.name,
@@ -250,6 +339,8 @@ class Operator:
             sandbox=self.settings.isolation.wish,
             private=(self.data, self.run),
             limits=self.settings.limits.of_readers,
+            python=environment.python if environment else sys.executable,
+            recipe=await self.recipe(manifest) if of_others else None,
         )
 
     async def start_replicas(self, version: Version, attempts: int = 1) -> tuple[Crew, wire.Ready]:

@@ -31,6 +31,7 @@ _RUN = {
     "pin",
     "preload",
     "replicas",
+    "requirements",
     "timeout_s",
     "warnings",
 }

@@ -302,7 +302,7 @@ async def test_a_version_that_is_told_to_stop_is_not_converted_on(shop):
         await uploading
 
     assert (shop.files, rest(shop), launcher.stopped) == ([], [], ["churn-1-optimize"])
-    assert shop.uploads.operator.optimizing == {}
+    assert shop.uploads.operator.breakable == {}
 
 
 def test_an_optimization_is_shown_with_its_speedups():

@@ -1,0 +1,65 @@
+"""From exact pins to a directory with packages, by uv: whole, or not there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from prism_core.environment import Environment
+from prism_core.environments.disk import Disk
+from prism_core.environments.interpreters import Interpreter
+from prism_core.environments.resolving import Resolver, Tell, tell_nobody
+from prism_core.environments.said import failure
+
+# What the packages of an environment may be linked by; a link to a name would point out of it, and end
+# where the user clears uv's cache.
+LINKS = ("clone", "copy", "hardlink")
+
+
+async def build(
+    resolver: Resolver, disk: Disk, environment: Environment, python: Interpreter, tell: Tell = tell_nobody
+) -> None:
+    """Make an environment's directory and write its recipe; cancelled or failed, it leaves nothing.
+
+    Raises
+    ------
+    PrismError
+        If a package cannot be had or installed; with uv's explanation.
+    """
+    total = len(environment.pins)
+
+    def count(facts: Mapping[str, Any]) -> None:
+        tell({**facts, "packages": total})
+
+    with disk.scratch() as scratch:
+        made = scratch / "made"
+        await _install(resolver, environment, python, scratch, made, count)
+        await asyncio.to_thread(disk.place, made, environment.key)
+        await asyncio.to_thread(disk.write, environment)
+
+
+async def _install(
+    resolver: Resolver, environment: Environment, python: Interpreter, scratch: Path, made: Path, tell: Tell
+) -> None:
+    outcome = await resolver.uv.run("venv", "--no-project", "--python", python.path, str(made))
+    if outcome.code:
+        raise failure(outcome.said, f"No environment can be made with Python {python.version}")
+    lines = [pin.wheel or f"{pin.name}=={pin.version}" for pin in environment.pins]
+    (scratch / "pins.txt").write_text("".join(f"{line}\n" for line in lines))
+    tell({"phase": "installing"})
+    outcome = await resolver.online(
+        *("pip", "sync", str(scratch / "pins.txt"), "--python", str(made / "bin" / "python")),
+        # Compiled once here: a replica may not write, and would compile at each start.
+        *("--link-mode", _link_mode(), "--compile-bytecode", *resolver.flags),
+        tell=tell,
+    )
+    if outcome.code:
+        raise failure(outcome.said, "The model's packages cannot be installed", environment.requirements)
+
+
+def _link_mode() -> str:
+    asked = os.environ.get("UV_LINK_MODE", "")
+    return asked if asked in LINKS else "hardlink"
