@@ -1,0 +1,219 @@
+"""Podman's side of images: look, load, import, pull, remove. Plain calls of a client, for a thread.
+
+podman-py has no call to import, and drops what a service says besides; so these are its API's own
+requests. Everything that goes wrong is an `EnvironmentFailed` with what can be done about it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from prism_core.plugin import EnvironmentFailed
+from prism_podman.images import packing
+from prism_podman.images.containerfile import KIND
+from prism_podman.images.oci import Beneath, Blob
+from prism_podman.images.packing import Entry
+
+Tell = Callable[[str], None]
+
+CHUNK_BYTES = 1 << 20
+# Podman says nothing while it copies large layers to a slow disk.
+SILENT_S = 1800.0
+TAR = {"Content-type": "application/x-tar"}
+
+
+@attrs.frozen
+class Stored:
+    """An image that Podman has. What `labelled` gives knows when it was made, and not what it is made of."""
+
+    id: str
+    tags: tuple[str, ...]
+    labels: Mapping[str, str]
+    size_bytes: int
+    created: float = 0.0
+    beneath: Beneath = attrs.field(factory=lambda: Beneath((), {}, ""))
+
+
+# --- look ---------------------------------------------------------------------------------
+
+
+def exists(client: Any, name: str) -> bool:
+    """Return whether there is an image of that name or id."""
+    return bool(client.api.get(f"/images/{name}/exists").status_code == 204)
+
+
+def inspect(client: Any, name: str) -> Stored | None:
+    """Return an image, None if it is not there; nothing is pulled."""
+    with told("looking at", name):
+        response = client.api.get(f"/images/{name}/json")
+        if response.status_code == 404:
+            return None
+        response.raise_for_status()
+        return _inspected(response.json())
+
+
+def _inspected(found: Mapping[str, Any]) -> Stored:
+    config = found.get("Config") or {}
+    layers = tuple(found["RootFS"]["Layers"])
+    return Stored(
+        found["Id"],
+        tuple(found.get("RepoTags") or ()),
+        config.get("Labels") or {},
+        int(found.get("Size") or 0),
+        beneath=Beneath(layers, config, found["Architecture"]),
+    )
+
+
+def labelled(client: Any) -> list[Stored]:
+    """Return the images that PRISM made, of all servers."""
+    filters = json.dumps({"label": [KIND]})
+    with told("listing images with", KIND):
+        response = client.api.get("/images/json", params={"filters": filters})
+        response.raise_for_status()
+    return [
+        Stored(
+            one["Id"],
+            tuple(one.get("Names") or one.get("RepoTags") or ()),
+            one.get("Labels") or {},
+            int(one.get("Size") or 0),
+            float(one.get("Created") or 0),
+        )
+        for one in response.json()
+    ]
+
+
+def known_layers(client: Any) -> frozenset[str]:
+    """Return the layers of the images that PRISM made."""
+    found = (inspect(client, one.id) for one in labelled(client))
+    return frozenset(layer for one in found if one for layer in one.beneath.layers)
+
+
+# --- make ---------------------------------------------------------------------------------
+
+
+def load(client: Any, parts: Iterable[bytes], name: str) -> None:
+    """Load an archive that holds the image ``name``."""
+    with told("loading", name):
+        response = client.api.post("/images/load", data=parts, headers=TAR, timeout=SILENT_S)
+        response.raise_for_status()
+
+
+def import_root(client: Any, name: str, parts: Iterable[bytes], changes: Sequence[str]) -> str:
+    """Make an image of the tar of a root file system, and return its id."""
+    parameters = {"reference": name, "changes": list(changes)}
+    with told("importing", name):
+        response = client.api.post(
+            "/images/import", params=parameters, data=parts, headers=TAR, timeout=SILENT_S
+        )
+        response.raise_for_status()
+        return str(response.json()["Id"])
+
+
+def pull(client: Any, name: str, tell: Tell) -> None:
+    """Fetch an image from its registry."""
+    with told("pulling", name):
+        response = client.api.post("/images/pull", params={"reference": name}, stream=True, timeout=SILENT_S)
+        with closing(response):
+            response.raise_for_status()
+            for line in said(response.iter_lines()):
+                tell(line)
+
+
+def said(lines: Iterable[bytes]) -> Iterator[str]:
+    """Yield what a pull says; raise `EnvironmentFailed` for an error among it."""
+    for line in lines:
+        if not line.strip():
+            continue
+        message = json.loads(line)
+        if message.get("error"):
+            raise EnvironmentFailed(str(message["error"]))
+        yield from (text.strip() for text in message.get("stream", "").splitlines() if text.strip())
+
+
+def spooled(title: str, entries: Iterable[Entry], python: str, owner: int, path: Path) -> Blob:
+    """Write the tar of a layer to ``path``."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("wb") as file, packed(entries, python, owner) as parts:
+        for part in parts:
+            digest.update(part)
+            size += file.write(part)
+    return Blob(title, path, f"sha256:{digest.hexdigest()}", size)
+
+
+@contextmanager
+def packed(
+    entries: Iterable[Entry], python: str = sys.executable, owner: int = 0
+) -> Iterator[Iterator[bytes]]:
+    """Give the tar of ``entries`` in parts, as a process of ``python`` writes it."""
+    with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as words:
+        lines.writelines(packing.to_lines(entries))
+        lines.seek(0)
+        command = [python, "-I", "-S", str(Path(packing.__file__)), str(owner)]
+        with subprocess.Popen(command, stdin=lines, stdout=subprocess.PIPE, stderr=words) as process:
+            try:
+                yield _parts(process, words)
+            finally:
+                process.kill()
+
+
+def _parts(process: subprocess.Popen[bytes], words: Any) -> Iterator[bytes]:
+    assert process.stdout is not None
+    while part := process.stdout.read(CHUNK_BYTES):
+        yield part
+    if process.wait():
+        words.seek(0)
+        last = words.read().decode(errors="replace").strip().splitlines()[-1:]
+        raise EnvironmentFailed(f"The files of the image could not be read: {' '.join(last)}")
+
+
+# --- remove -------------------------------------------------------------------------------
+
+
+def remove(client: Any, name: str) -> str:
+    """Remove an image and the layers that only it had; return "" or why it stays."""
+    response = client.api.delete(f"/images/{name}")
+    if response.status_code in (200, 404):
+        return ""
+    try:
+        return str(response.json()["message"])
+    except (ValueError, KeyError):
+        return str(response.text)
+
+
+# --- errors -------------------------------------------------------------------------------
+
+
+@contextmanager
+def told(doing: str, name: str) -> Iterator[None]:
+    """Tell what goes wrong in PRISM's words, with what to do about it."""
+    try:
+        yield
+    except EnvironmentFailed as error:
+        raise EnvironmentFailed(
+            f"Podman failed while {doing} {name}: {error.message}", hint=hint_of(error.message)
+        ) from error
+    except (OSError, ValueError) as error:  # those of requests and of podman-py are OSErrors
+        reason = getattr(error, "explanation", "") or str(error)
+        raise EnvironmentFailed(
+            f"Podman failed while {doing} {name}: {reason}", hint=hint_of(str(reason))
+        ) from error
+
+
+def hint_of(reason: str) -> str:
+    """Return what can be done about something that Podman said."""
+    lower = reason.lower()
+    if "no space left" in lower:
+        return "Free some space on Podman's disk: `prism podman prune` removes images that nothing uses."
+    if any(words in lower for words in ("no such host", "connection refused", "i/o timeout", "unreachable")):
+        return "Without a registry: `prism podman base --from-host` makes a base of this machine's Python."
+    return "`prism podman doctor` says what is wrong with Podman here."
