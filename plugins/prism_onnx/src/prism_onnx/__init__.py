@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from prism_core.plugin import Artifact, BaseModel, Loader, hookimpl
+from prism_core.plugin import Artifact, BaseModel, Loader, Requirement, hookimpl
 from prism_onnx.artifact import recognises
 from prism_onnx.options import OnnxOptions
 
@@ -31,7 +31,14 @@ def prism_loaders() -> Iterator[Loader]:
         load=_load,
         requires=("onnxruntime", "prism_onnx.warm"),
         options=OnnxOptions,
+        requirements=_requirements,
     )
+
+
+def _requirements(artifact: Artifact) -> Iterator[Requirement]:
+    from prism_onnx.made_with import requirements
+
+    return requirements(artifact)
 
 
 def _load(artifact: Artifact, options: OnnxOptions) -> BaseModel:

@@ -18,7 +18,7 @@ _MODEL = {
     1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES,
     7: BYTES, 8: BYTES, 14: BYTES, 20: BYTES, 25: BYTES, 26: BYTES,
 }  # fmt: skip
-_IR_VERSION, _GRAPH = 1, 7
+_IR_VERSION, _GRAPH, _OPSET_IMPORT = 1, 7, 8
 # Where tensors can hide: message -> field number -> message.
 _NESTED = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -213,6 +213,21 @@ def declared_shape(path: Path, name: str) -> tuple[int | str | None, ...] | None
                     kind = next(_children(data, 2, *value), None)
                     return _type_shape(data, *kind) if kind else None
         return None
+
+    return _mapped(path, look)
+
+
+def versions(path: Path) -> tuple[int, dict[str, int]]:
+    """Return a model's IR version, and by domain the operator set that it imports."""
+
+    def look(data: mmap.mmap) -> tuple[int, dict[str, int]]:
+        ir = next(f.value for f in fields(data, 0, len(data)) if f.number == _IR_VERSION)
+        imports: dict[str, int] = {}
+        for span in _children(data, _OPSET_IMPORT, 0, len(data)):
+            found = {f.number: f for f in fields(data, *span)}
+            domain = _text(data, found[1]) if 1 in found else ""
+            imports[domain] = found[2].value if 2 in found else 0
+        return ir, imports
 
     return _mapped(path, look)
 
