@@ -167,6 +167,9 @@ class ModelSettings:
     rate: Rate | None = None
     trust: tuple[str, ...] = ()
     optimize: Literal["", "auto", "off", False] = ""
+    environment: Literal["", "auto", "server"] = ""
+    requirements: str = ""
+    python: str = ""
     access_log_values: Annotated[int, Meta(ge=0, le=65536)] = 0
 
     def __attrs_post_init__(self) -> None:

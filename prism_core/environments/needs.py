@@ -25,6 +25,8 @@ OLDEST_PYTHON, NEWEST_PYTHON = 11, 30
 _PYTHON = re.compile(r"3\.[0-9]{1,2}(\.[0-9]{1,2})?")
 # Longer than any that an index has; a file may say megabytes.
 _LONGEST = 200
+# On one distribution; whether a thousand can be true together takes seconds to tell.
+_MOST_CONDITIONS = 40
 OWNER = "named by its owner"
 # Other distributions of the same modules, in the same versions: whoever installed one of these has the first.
 _TWINS = {
@@ -52,7 +54,9 @@ class Needs:
     notes: tuple[str, ...] = ()
 
 
-def needed(artifact: Iterable[Requirement], owners: Iterable[str] = (), python: str = "") -> Needs:
+def needed(
+    artifact: Iterable[Requirement], owners: Iterable[str] = (), python: str = "", *, by: str = OWNER
+) -> Needs:
     """Return what a model needs: its owner's word for every name that it has, else the artifact's.
 
     Parameters
@@ -63,6 +67,8 @@ def needed(artifact: Iterable[Requirement], owners: Iterable[str] = (), python: 
         As PEP 508 writes them. Those whose marker does not hold for ``python`` are left out.
     python
         The owner's wish, "" for the server's.
+    by
+        Who the owner is, as a reason.
 
     Raises
     ------
@@ -72,7 +78,7 @@ def needed(artifact: Iterable[Requirement], owners: Iterable[str] = (), python: 
     python = checked_python(python)
     notes: list[str] = []
     said = _joined(_proper(artifact, notes), notes)
-    owned = _owned(owners, python)
+    owned = _owned(owners, python, by)
     for name in said.keys() & owned.keys():
         notes += _difference(said[name], owned[name])
     chosen = said | owned
@@ -217,13 +223,13 @@ def _both(first: Requirement, second: Requirement, notes: list[str]) -> Requirem
 # --- the owner's word --------------------------------------------------------------------------
 
 
-def _owned(owners: Iterable[str], python: str) -> dict[str, Requirement]:
+def _owned(owners: Iterable[str], python: str, by: str) -> dict[str, Requirement]:
     parsed: dict[str, list[Parsed]] = {}
     target = _environment(python)
     for one in map(parsed_requirement, owners):
         if one.marker is None or one.marker.evaluate(target):
             parsed.setdefault(canonicalize_name(one.name), []).append(one)
-    return {name: _stated(name, several) for name, several in parsed.items()}
+    return {name: _stated(name, several, by) for name, several in parsed.items()}
 
 
 def _environment(python: str) -> dict[str, str]:
@@ -239,16 +245,18 @@ def _environment(python: str) -> dict[str, str]:
     }
 
 
-def _stated(name: str, several: list[Parsed]) -> Requirement:
+def _stated(name: str, several: list[Parsed], by: str) -> Requirement:
     """Return everything that was stated about one distribution."""
     together = SpecifierSet(",".join(filter(None, (str(one.specifier) for one in several))))
+    if len(together) > _MOST_CONDITIONS:
+        raise ConfigError(f"The requirements say {len(together)} things about {name}: too many to compare.")
     if together.is_unsatisfiable():
         raise ConfigError(
             f"The requirements ask for {name}{together}, which no version can be.",
             hint=f"Keep one of the lines about {name}.",
         )
     extras = sorted({canonicalize_name(extra) for one in several for extra in one.extras})
-    return Requirement(name, str(together), OWNER, extras=tuple(extras))
+    return Requirement(name, str(together), by, extras=tuple(extras))
 
 
 def parsed_requirement(text: str) -> Parsed:
@@ -279,6 +287,6 @@ def _difference(said: Requirement, owned: Requirement) -> list[str]:
     if not exact or "*" in exact or "," in exact or _holds(owned.specifier, exact):
         return []
     return [
-        f"The model was made with {said.name} {exact}; {owned.pep508} is {OWNER}: answers may differ, "
-        "or it may not load."
+        f"The model was made with {said.name} {exact}; {owned.pep508} is {owned.reason}: answers may "
+        "differ, or it may not load."
     ]

@@ -15,6 +15,8 @@ from typing import Any
 import attrs
 import structlog
 
+from prism_core.environments.lines import Stated
+from prism_core.environments.stated import stated
 from prism_core.errors import ConfigError, PrismError
 from prism_core.gateway.bundling import found
 from prism_core.gateway.deploy import Uploads
@@ -143,7 +145,18 @@ async def booting(settings: Settings, uploads: Uploads) -> AsyncIterator[Boot]:
 
 
 def request_of(name: str, model: ModelSettings) -> UploadRequest:
-    """Return what uploading a model of the settings asks for."""
+    """Return what uploading a model of the settings asks for.
+
+    Raises
+    ------
+    ConfigError
+        If its file of requirements cannot be taken.
+    """
+    needs = Stated(python=model.python)
+    if model.requirements:
+        needs = stated(Path(model.requirements).expanduser(), model.python)
+    for note in needs.notes:
+        log.warning("model.requirements", model=name, note=note)
     return UploadRequest(
         name=name,
         filename=Path(model.path).name,
@@ -164,4 +177,7 @@ def request_of(name: str, model: ModelSettings) -> UploadRequest:
         preload=model.preload,
         batching=model.batching,
         optimize=model.optimize or ("off" if model.optimize is False else ""),
+        environment=model.environment,
+        requirements=needs.requirements,
+        python=needs.python,
     )

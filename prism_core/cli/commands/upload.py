@@ -14,7 +14,7 @@ from prism_core.cli.artifacts import located
 from prism_core.cli.client import admin
 from prism_core.cli.media import media_type_of
 from prism_core.cli.options import Common, command
-from prism_core.cli.output import write_json
+from prism_core.cli.output import warn, write_json
 from prism_core.cli.progress import progress_of
 from prism_core.cli.sending import send
 from prism_core.sizes import parse_bytes
@@ -104,6 +104,20 @@ _OPTIONS = (
         metavar="MODULE:NAME",
         help="Admit this name in a pickle or skops file; may be repeated.",
     ),
+    click.option(
+        "--requirements",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        metavar="FILE",
+        help="What it needs: requirements.txt, pyproject.toml, environment.yml; else what it says itself.",
+    ),
+    click.option(
+        "--python", default="", metavar="3.X", help="The Python that it runs on; else the server's."
+    ),
+    click.option(
+        "--environment",
+        type=click.Choice(["auto", "server"]),
+        help="auto: build one where the server's packages are not what it needs; server: use these anyway.",
+    ),
     click.option("--isolation", default="", metavar="NAME", help="Where replicas run; see `prism doctor`."),
     click.option(
         "--memory-limit", "memory_limit_bytes", type=Size(), help="Most memory of a replica: 512MB, 2GB."
@@ -123,6 +137,7 @@ prism upload churn_model.pkl
 prism upload model.onnx --name digits --option threads=2 --replicas 2
 prism upload churn_model.pkl --alias champion --example rows.json
 prism upload forest.joblib --optimize
+prism upload churn_model.pkl --requirements requirements.txt --python 3.12
 """
 
 
@@ -151,13 +166,28 @@ def uploaded(common: Common, artifact: str, options: dict[str, Any]) -> tuple[di
         return version, str(client.server()["public"])
 
 
-def request_of(*, example: Path | None, no_preload: bool = False, **given: Any) -> dict[str, Any]:
+def request_of(
+    *, example: Path | None, requirements: Path | None = None, no_preload: bool = False, **given: Any
+) -> dict[str, Any]:
     """Return the upload request, with nothing in it that was not said."""
     # A number that is 0 says something, an option that was not given does not.
     request = {key: value for key, value in given.items() if value or type(value) in (int, float)}
     if no_preload:
         request["preload"] = False
+    if requirements:
+        request |= _needs_in(requirements, given.get("python", ""))
     if example:
         request["example"] = base64.b64encode(example.read_bytes()).decode()
         request["example_media_type"] = media_type_of(example)
     return request
+
+
+def _needs_in(path: Path, python: str) -> dict[str, Any]:
+    """Return what a file says of the packages and the Python that a model needs."""
+    from prism_core.environments.stated import stated
+
+    found = stated(path, python)
+    for note in found.notes:
+        warn(note)
+    said = {"requirements": list(found.requirements), "python": found.python}
+    return {key: value for key, value in said.items() if value}
