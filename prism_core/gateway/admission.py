@@ -10,7 +10,8 @@ import attrs
 import msgspec
 import structlog
 
-from prism_core.environments.needs import Needs, needed
+from prism_core.environments.mlflow import asked
+from prism_core.environments.needs import Needs
 from prism_core.errors import ArtifactError, ConfigError, UnsafeArtifact
 from prism_core.gateway.views import UploadRequest
 from prism_core.manifest import Manifest
@@ -58,7 +59,7 @@ def inspect(
 
 
 def needs_of(artifact: Artifact, loader: Loader, request: UploadRequest) -> Needs:
-    """Return what an artifact that was let in needs: its owner's word, and else its own.
+    """Return what an artifact that was let in needs: its owner's word, else MLflow's, else its own.
 
     Raises
     ------
@@ -70,9 +71,9 @@ def needs_of(artifact: Artifact, loader: Loader, request: UploadRequest) -> Need
     except Exception as error:  # a plugin that cannot read it all leaves it to the owner
         log.exception("requirements.failed", loader=loader.name)
         note = f"What the artifact was made with could not be read: {type(error).__name__}: {error}"
-        found = needed((), request.requirements, request.python)
+        found = asked(artifact.path, (), request.requirements, request.python)
         return attrs.evolve(found, notes=(*found.notes, note))
-    return needed(said, request.requirements, request.python)
+    return asked(artifact.path, said, request.requirements, request.python)
 
 
 def admitted(

@@ -9,6 +9,7 @@ import re
 import zipfile
 
 from prism_core.plugin import Artifact
+from prism_sklearn.directories import file_of
 from prism_sklearn.unpacking import COMPRESSIONS, compression_of
 
 PREFIX_BYTES = 1 << 16
@@ -55,6 +56,7 @@ def _schema(artifact: Artifact) -> bytes:
 
 def recognises(artifact: Artifact) -> float:
     """Return how sure it is that scikit-learn made the file: 0.0 to 1.0."""
+    artifact = file_of(artifact)
     if artifact.path.is_dir():
         return 0.0
     if is_skops(artifact):

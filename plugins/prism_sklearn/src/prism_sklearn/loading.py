@@ -15,6 +15,7 @@ from prism_core.plugin import Artifact, ModelLoadFailed, PrismError, UnsafeArtif
 from prism_sklearn.audit import findings
 from prism_sklearn.audit.admitted import Admitted
 from prism_sklearn.content import is_skops, looks_pickled, opening
+from prism_sklearn.directories import file_of
 from prism_sklearn.model import SklearnModel
 from prism_sklearn.options import SklearnOptions
 from prism_sklearn.outputs import METHODS
@@ -38,6 +39,7 @@ def load(artifact: Artifact, options: SklearnOptions) -> SklearnModel:
     UnsafeArtifact
         If it uses names that are neither admitted nor trusted.
     """
+    artifact = file_of(artifact)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         estimator = read_estimator(artifact, options)
@@ -49,6 +51,7 @@ def load(artifact: Artifact, options: SklearnOptions) -> SklearnModel:
 
 def read_estimator(artifact: Artifact, options: SklearnOptions) -> Any:
     """Return what ``artifact`` holds; raises as `load` does."""
+    artifact = file_of(artifact)
     try:
         return (_read_skops if is_skops(artifact) else _read_pickle)(artifact, options)
     except PrismError:
@@ -123,7 +126,10 @@ def _missing_module(error: ModuleNotFoundError, artifact: Artifact) -> ModelLoad
             f"It was saved with another version of {package}: install that one, or train again with this one."
         )
     else:
-        hint = f"Install {package!r} in the server's environment, then upload again."
+        hint = (
+            f"Name the distribution that has {package!r} in a file, upload again with --requirements FILE; "
+            "or install it in the server's environment."
+        )
     return ModelLoadFailed(
         f"{artifact.name!r} needs the module {name!r}, which is not installed here"
         + _trained_with(artifact, " (it was saved by scikit-learn {}, this is {})")

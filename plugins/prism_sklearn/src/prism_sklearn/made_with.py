@@ -14,6 +14,7 @@ from prism_sklearn.audit.opcodes import run
 from prism_sklearn.audit.schema import nodes
 from prism_sklearn.audit.source import Refused
 from prism_sklearn.content import is_skops, looks_pickled, opening
+from prism_sklearn.directories import file_of
 from prism_sklearn.distributions import DISTRIBUTIONS
 from prism_sklearn.unpacking import Damaged, compression_of, opened
 
@@ -26,6 +27,7 @@ _SHOWN = 5
 
 def requirements(artifact: Artifact) -> Iterator[Requirement]:
     """Yield what ``artifact`` says that it was made with; nothing where it cannot be read."""
+    artifact = file_of(artifact)
     notes = noticed(artifact)
     versions = _releases(notes.sklearn)
     for package, evidence in sorted(_packages(notes).items()):

@@ -12,6 +12,7 @@ from prism_sklearn.audit.schema import names_of
 from prism_sklearn.audit.source import Refused, Source
 from prism_sklearn.audit.telling import told, told_of
 from prism_sklearn.content import is_skops, looks_pickled, opening
+from prism_sklearn.directories import file_of
 from prism_sklearn.unpacking import Damaged, opened
 
 
@@ -30,6 +31,7 @@ def findings(artifact: Artifact, trust: Iterable[str] = ()) -> Iterator[Finding]
     ArtifactTooLarge
         If it unpacks to more than the limits allow.
     """
+    artifact = file_of(artifact)
     auditor = Auditor(Admitted.of(trust))
     if is_skops(artifact):
         refused = names_of(artifact, auditor)
