@@ -152,3 +152,18 @@ def test_an_upload_request_says_only_what_was_said(tmp_path):
 def test_not_to_preload_is_said_only_when_it_is_wanted():
     assert request_of(example=None, no_preload=True) == {"preload": False}
     assert request_of(example=None, no_preload=False) == {}
+
+
+def test_a_file_of_requirements_is_sent_as_what_it_says(tmp_path, capsys):
+    project = tmp_path / "pyproject.toml"
+    project.write_text('[project]\nrequires-python = ">=3.11"\ndependencies = ["numpy<2"]\n')
+    locked = tmp_path / "locked.txt"
+    locked.write_text("numpy==1.26.4 --hash=sha256:aa\n")
+
+    assert request_of(example=None, requirements=project) == {
+        "requirements": ["numpy<2"],
+        "python": ">=3.11",
+    }
+    assert request_of(example=None, requirements=project, python="3.12")["python"] == "3.12"
+    assert request_of(example=None, requirements=locked) == {"requirements": ["numpy==1.26.4"]}
+    assert "hashes" in capsys.readouterr().err
