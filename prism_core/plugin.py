@@ -40,9 +40,12 @@ from prism_core.errors import (
 )
 from prism_core.hookspecs import hookimpl
 from prism_core.limits import Limits
+from prism_core.logfile import read_log
 from prism_core.protocols import (
+    OPTIMIZE,
     BaseModel,
     Cache,
+    Explains,
     Launcher,
     Linker,
     PublicListener,
@@ -80,9 +83,11 @@ from prism_core.specs import (
     Request,
     Severity,
 )
+from prism_core.threads import numeric_variables
 from prism_core.types import Batch, Signature, TensorSpec, datatype_of
 
 __all__ = [
+    "OPTIMIZE",
     "Allowance",
     "Answer",
     "Artifact",
@@ -104,6 +109,7 @@ __all__ = [
     "DeployError",
     "Environment",
     "EnvironmentFailed",
+    "Explains",
     "Extension",
     "Finding",
     "Forbidden",
@@ -159,4 +165,6 @@ __all__ = [
     "Usage",
     "datatype_of",
     "hookimpl",
+    "numeric_variables",
+    "read_log",
 ]

@@ -183,6 +183,14 @@ class Launcher(Protocol):
 
 
 @runtime_checkable
+class Explains(Protocol):
+    """What a `Launcher` may have beside: why a replica ended, where that is more than its exit code."""
+
+    def reason(self, handle: ReplicaHandle) -> str:
+        """Return why it ended, as the end of a sentence, "" where nothing is known; asked after `wait`."""
+
+
+@runtime_checkable
 class Cache(Protocol):
     """A store of answers. Whatever it raises is a miss to the caller, and counted.
 

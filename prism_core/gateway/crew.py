@@ -21,7 +21,7 @@ from prism_core.gateway.lane import Lane
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.memory import needed_bytes
 from prism_core.gateway.replica import Ledger, Place, Replica
-from prism_core.gateway.restarts import RestartPolicy, exit_text
+from prism_core.gateway.restarts import RestartPolicy
 from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
 
@@ -316,7 +316,7 @@ class Crew:
 
     async def _bury(self, replica: Replica) -> None:
         replica.state = State.STARTING
-        reason = replica.reason or f"it ended with {exit_text(await replica.exit_code())}"
+        reason = replica.reason or f"it ended with {await replica.end_text()}"
         await self._end(replica, 0)
         self.watcher.lost(self.manifest, replica.name, reason)
         replica.reason = replica.last_loss = reason

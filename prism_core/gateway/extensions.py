@@ -97,15 +97,23 @@ class Openings(Generic[Opened]):
         Each extension's configuration by its name.
     stack
         What they are closed with.
+    server_id
+        What sets this server's things apart from those of others; see `named`.
     """
 
     def __init__(
-        self, records: Mapping[str, Extension[Opened]], kind: str, configs: Configs, stack: AsyncExitStack
+        self,
+        records: Mapping[str, Extension[Opened]],
+        kind: str,
+        configs: Configs,
+        stack: AsyncExitStack,
+        server_id: str = "",
     ) -> None:
         self.records = records
         self._kind = kind
         self._configs = configs
         self._stack = stack
+        self._server_id = server_id
         self._opened: dict[str, Opened] = {}
         self._lock = asyncio.Lock()
 
@@ -121,7 +129,7 @@ class Openings(Generic[Opened]):
             if name not in self._opened:
                 record = find(self.records, name, self._kind)
                 check_available(record)
-                context = record.open(config_of(record, self._configs))
+                context = record.open(named(config_of(record, self._configs), self._server_id))
                 self._opened[name] = await self._stack.enter_async_context(in_own_task(context))
                 log.info("extension.opened", kind=self._kind, name=name)
             return self._opened[name]

@@ -17,7 +17,7 @@ from prism_core.gateway.caching import open_caching
 from prism_core.gateway.callers.keyring import open_keyring
 from prism_core.gateway.callers.opening import open_leading_door
 from prism_core.gateway.deploy import Uploads
-from prism_core.gateway.directory import admin_token, locked, run_directory
+from prism_core.gateway.directory import admin_token, locked, run_directory, server_id
 from prism_core.gateway.events import open_events
 from prism_core.gateway.extensions import Openings, config_of, open_all, warn_of_unused
 from prism_core.gateway.followers import Followers
@@ -113,7 +113,7 @@ async def _open_operator(
     data = store.directory.parent
     run = stack.enter_context(run_directory(data))
     launchers: Openings[Launcher] = Openings(
-        plugins.isolation_backends, "isolation backend", settings.plugins, stack
+        plugins.isolation_backends, "isolation backend", settings.plugins, stack, server_id(data)
     )
     await launchers.get(settings.isolation.backend)
     watch = Watch(registry, metrics, followers)

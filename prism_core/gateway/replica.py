@@ -22,10 +22,13 @@ from prism_core.gateway.lifecycle import State
 from prism_core.gateway.restarts import exit_text
 from prism_core.limits import Limits
 from prism_core.manifest import Manifest
-from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec, Usage
+from prism_core.protocols import Explains, Launcher, ReplicaHandle, ReplicaSpec, Usage
 
 # Lines of a replica's log that an error carries.
 LAST_WORDS = 12
+# How long it is waited for the exit code of a replica whose connection has closed: a moment for a
+# process, up to a second or two for a container.
+EXIT_S = 3.0
 # How often it is looked whether the last answer of a replica that is to end has come.
 LOOK_S = 0.005
 
@@ -197,13 +200,19 @@ class Replica:
             self.usage, self.measured = usage, time.monotonic()
         return usage
 
-    async def exit_code(self) -> int:
-        """Return how it ended; -1 where that is not known."""
+    async def end_text(self) -> str:
+        """Return how it ended, in words, and why where its backend knows."""
+        code = -1
         if self.handle:
             # Its connection closed a moment before it ended, or it closed it and lives on.
             with suppress(TimeoutError):
-                return await asyncio.wait_for(self.place.launcher.wait(self.handle), 1.0)
-        return -1
+                code = await asyncio.wait_for(self.place.launcher.wait(self.handle), EXIT_S)
+        return exit_text(code) + self._why()
+
+    def _why(self) -> str:
+        launcher = self.place.launcher
+        why = launcher.reason(self.handle) if self.handle and isinstance(launcher, Explains) else ""
+        return f": {why}" if why else ""
 
     async def last_words(self) -> list[str]:
         """Return the end of its log."""
@@ -280,7 +289,7 @@ class Replica:
     async def _died(self, code: int) -> LaunchFailed:
         words = await self.last_words()
         return LaunchFailed(
-            f"Replica {self.name!r} ended with {exit_text(code)} before its model was ready.",
+            f"Replica {self.name!r} ended with {exit_text(code)} before its model was ready{self._why()}.",
             hint="Its last words are in details.log." if words else "It wrote nothing before it ended.",
             details={"log": words, "exit_code": code},
         )

@@ -95,15 +95,16 @@ class Supervisor:
     async def end_leftovers(self, launcher: Callable[[str], Awaitable[Launcher]]) -> None:
         """End the processes of a gateway that did not live to do it, by pid and start time.
 
-        ``launcher`` returns the open isolation backend of a name; it is asked for replicas
-        that have no pid.
+        ``launcher`` returns the open isolation backend of a name; it is told too: what it started may be
+        more than a process, or one that we may not signal.
         """
         for handle in await self._ledger.replicas():
             if handle.pid:
                 await asyncio.to_thread(end_process, handle.pid, handle.started)
-            else:
-                with suppress(PrismError):
-                    await (await launcher(handle.backend)).stop(handle, 0)
+            try:
+                await (await launcher(handle.backend)).stop(handle, 0)
+            except PrismError as error:
+                log.warning("replica.leftover_kept", replica=handle.replica, error=error.message)
             await self._ledger.replica_gone(handle.replica)
             log.info("replica.leftover_ended", replica=handle.replica, pid=handle.pid)
 
@@ -196,6 +197,8 @@ def end_process(pid: int, started: float) -> bool:
             with suppress(psutil.NoSuchProcess):
                 child.kill()
     except psutil.NoSuchProcess:
+        return False
+    except psutil.AccessDenied:  # of a container: another user's, outside
         return False
     psutil.wait_procs([process], timeout=5)
     return True

@@ -21,8 +21,8 @@ import msgspec
 
 from prism_core.isolation.confine import Confines, confine
 from prism_core.isolation.life import tie_to_life
-from prism_core.isolation.logfile import ForgivingStream
 from prism_core.isolation.view import imported
+from prism_core.logfile import ForgivingStream
 
 if TYPE_CHECKING:
     from prism_core.protocols import ReplicaSpec  # needs numpy, which may start threads

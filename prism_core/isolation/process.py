@@ -26,12 +26,12 @@ from prism_core.hookspecs import hookimpl
 from prism_core.isolation.config import ProcessConfig, confines_of, machine_memory_bytes
 from prism_core.isolation.confine import Confines
 from prism_core.isolation.forking import UNKNOWN_EXIT, Forker, Kind, NotForkable, Started, ZygoteLost
-from prism_core.isolation.logfile import open_log, read_log
 from prism_core.isolation.probing import abilities
 from prism_core.isolation.sandbox import Abilities, Level, chosen, warning, with_threads
 from prism_core.isolation.spawning import kill_group, spawn
 from prism_core.isolation.usage import usage_of
 from prism_core.isolation.watching import Watched, look_after
+from prism_core.logfile import open_log, read_log
 from prism_core.protocols import OPTIMIZE, Launcher, ReplicaHandle, ReplicaSpec, Usage
 from prism_core.specs import IsolationBackend
 

@@ -5,23 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from prism_core.isolation.sandbox import Level
-
-# Read once, when the library is loaded: later is too late.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "LOKY_MAX_CPU_COUNT",
-)
-
-# onnxruntime 1.31 starts a telemetry thread when it is imported, keeps a device id in ~/.cache
-# and reports to its vendor. A local server does not, and without the thread it can be warmed
-# in a zygote: 5 ms to a ready session instead of 200.
-QUIET = {"ORT_DISABLE_TELEMETRY": "1"}
-
+from prism_core.threads import numeric_variables
 
 # What a replica that is shut in gets to know of the server's environment: any other variable may be
 # a password of something else, and a model can put what it reads into its answers.
@@ -46,4 +30,4 @@ def replica_variables(
         kept = {
             name: value for name, value in kept.items() if name in named or name.startswith(KNOWN_PREFIXES)
         }
-    return kept | QUIET | dict.fromkeys(THREAD_VARIABLES, str(threads))
+    return kept | numeric_variables(threads)

@@ -10,7 +10,7 @@ from pathlib import Path
 import attrs
 
 from prism_core.isolation.limits import Bounds
-from prism_core.isolation.logfile import trim_log
+from prism_core.logfile import trim_log
 
 
 @attrs.frozen

@@ -90,7 +90,7 @@ def _write_replicas(replicas: list[dict[str, Any]]) -> None:
 
 def sandbox_text(level: str) -> str:
     """Return how a replica is shut in, in a colour that says whether that is enough for strangers."""
-    colour = "green" if level in ("namespaces", "landlock") else "yellow"
+    colour = "green" if level in ("namespaces", "landlock", "container") else "yellow"
     return f"[{colour}]{escaped(level)}[/]" if level else ""
 
 

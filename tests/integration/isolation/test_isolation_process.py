@@ -19,7 +19,7 @@ import pytest_asyncio
 from prism_core.errors import LaunchFailed
 from prism_core.isolation import forking
 from prism_core.isolation.forking import pid_of
-from prism_core.isolation.logfile import MAX_LOG_BYTES
+from prism_core.logfile import MAX_LOG_BYTES
 from prism_core.protocols import ReplicaHandle
 from prism_core.testing.isolation import numbers_of
 

@@ -14,9 +14,9 @@ import pytest
 from prism_core.isolation import bubblewrap, landlock
 from prism_core.isolation.config import LOG_BURST_BYTES, ProcessConfig, bounds_of, confines_of
 from prism_core.isolation.limits import HEADROOM_BYTES, MB, Bounds, data_bytes
-from prism_core.isolation.logfile import ForgivingStream
 from prism_core.isolation.sandbox import Level
 from prism_core.isolation.watching import Watched, excess, look_after, size_of, threads_of
+from prism_core.logfile import ForgivingStream
 from prism_core.protocols import OPTIMIZE, ReplicaSpec
 
 GB = 1024 * MB

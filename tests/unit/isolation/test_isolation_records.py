@@ -20,8 +20,9 @@ from prism_core.isolation.messages import (
     encode,
 )
 from prism_core.isolation.sandbox import Level
-from prism_core.isolation.variables import THREAD_VARIABLES, replica_variables
+from prism_core.isolation.variables import replica_variables
 from prism_core.plugins import load_plugins
+from prism_core.threads import THREAD_VARIABLES
 
 
 def test_process_is_offered_as_a_plugin():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from prism_core.plugin import IsolationBackend, Launcher, hookimpl
 from prism_podman.config import PodmanConfig
@@ -24,6 +25,8 @@ def prism_isolation_backends() -> Iterator[IsolationBackend]:
 
 
 def _open(config: PodmanConfig) -> AbstractAsyncContextManager[Launcher]:
+    from prism_podman.ids import IMAGE_OWNER
+    from prism_podman.images.ensuring import Images
     from prism_podman.launcher import open_podman
 
-    return open_podman(config)
+    return open_podman(config, partial(Images, owner=IMAGE_OWNER))

@@ -36,6 +36,8 @@ class PodmanConfig:
         The size of a container's own /tmp.
     max_threads
         How many processes and threads a container may have.
+    optimize_disk
+        How much a conversion may write.
     variables
         Environment variables that are passed on to models.
     abreast
@@ -50,5 +52,6 @@ class PodmanConfig:
     memory_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     tmp: Bytes = 64 * MB
     max_threads: Annotated[int, Meta(ge=16, le=32768)] = 256
+    optimize_disk: Bytes = 4096 * MB
     variables: tuple[str, ...] = ()
     abreast: Annotated[int, Meta(ge=1, le=32)] = 4

@@ -16,52 +16,13 @@ import attrs
 
 from prism_core.plugin import ConfigError
 from prism_podman.config import PodmanConfig
-from prism_podman.service import reach
+from prism_podman.facts import Facts, facts_of
+from prism_podman.service import HINT, Service, reach
 
 Result = TypeVar("Result")
 
 # How long Podman may be silent within one call; a build, which streams, sets its own.
 CALL_S = 120.0
-
-
-@attrs.frozen
-class Facts:
-    """What Podman says of itself and its machine."""
-
-    version: str
-    rootless: bool
-    cgroup: str
-    controllers: frozenset[str]
-    runtime: str
-    driver: str
-    kernel: str
-    memory_bytes: int
-    remote: bool = False
-
-    @property
-    def enforces(self) -> bool:
-        """Whether bounds on memory, processors and processes hold: without root not under cgroup v1."""
-        return self.cgroup == "v2" or not self.rootless
-
-    def bounds(self, controller: str) -> bool:
-        """Whether the bounds of one controller hold: ``memory``, ``cpu`` or ``pids``."""
-        return self.enforces and (controller in self.controllers or not self.controllers)
-
-
-def facts_of(info: dict[str, Any], *, remote: bool = False) -> Facts:
-    """Read what ``GET /info`` answered."""
-    host = info["host"]
-    return Facts(
-        version=info["version"]["Version"],
-        rootless=host["security"]["rootless"],
-        cgroup=host["cgroupVersion"],
-        controllers=frozenset(host.get("cgroupControllers") or ()),
-        runtime=host["ociRuntime"]["name"],
-        driver=info["store"]["graphDriverName"],
-        kernel=host.get("kernel", ""),
-        memory_bytes=int(host.get("memTotal", 0)),
-        remote=remote,
-    )
 
 
 @attrs.frozen(eq=False)
@@ -82,9 +43,21 @@ class Engine:
     client: Any
     facts: Facts
     _threads: ThreadPoolExecutor
+    _service: Service | None = None
 
     async def call(self, function: Callable[[Any], Result]) -> Result:
-        """Return ``function(client)``, called in a thread."""
+        """Return ``function(client)``, called in a thread.
+
+        A service that was started here and has died is started again, and asked again.
+        """
+        try:
+            return await self._threaded(function)
+        except Exception as error:
+            if not (lost(error) and self._service and await self._service.revive()):
+                raise
+        return await self._threaded(function)
+
+    async def _threaded(self, function: Callable[[Any], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, self.client)
 
 
@@ -97,15 +70,25 @@ async def open_engine(config: PodmanConfig) -> AsyncIterator[Engine]:
     ConfigError
         If there is no Podman to be had, with what it said.
     """
-    async with reach(config) as url:
+    async with reach(config) as reached:
+        url = reached.url
         threads = ThreadPoolExecutor(config.abreast, thread_name_prefix="prism-podman")
         client = await asyncio.get_running_loop().run_in_executor(threads, _client, url, config)
         try:
             info = await asyncio.get_running_loop().run_in_executor(threads, _info, client, url)
-            yield Engine(url, client, facts_of(info, remote=not url.startswith("unix:")), threads)
+            facts = facts_of(info, remote=not url.startswith("unix:"))
+            yield Engine(url, client, facts, threads, reached.service)
         finally:
             await asyncio.to_thread(threads.shutdown)
             client.close()
+
+
+def lost(error: BaseException) -> bool:
+    """Return whether there was nobody to speak with: podman-py says so in two ways."""
+    from podman.errors import APIError
+    from requests import ConnectionError
+
+    return isinstance(error, ConnectionError) or (isinstance(error, APIError) and error.response is None)
 
 
 def _client(url: str, config: PodmanConfig) -> Any:
@@ -119,9 +102,7 @@ def _info(client: Any, url: str) -> dict[str, Any]:
     try:
         found = client.info()
     except Exception as error:  # podman-py lets errors of requests through, and raises its own
-        raise ConfigError(
-            f"Podman does not answer at {url}: {error}", hint="`prism podman doctor` says what is wrong."
-        ) from error
+        raise ConfigError(f"Podman does not answer at {url}: {error}", hint=HINT) from error
     if not isinstance(found, dict) or "host" not in found:
         raise ConfigError(
             f"What answers at {url} is not Podman.", hint="Docker's API cannot do what is needed."

@@ -1,18 +1,295 @@
-"""Start replicas as containers, and end them."""
+"""Start replicas as containers, hear of their end, and end them; the backend ``podman``."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import logging
+import os
+import secrets
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Protocol
 
-from prism_core.plugin import ConfigError, Launcher
+import msgspec
+
+from prism_core.plugin import Environment, Launcher, LaunchFailed, ReplicaHandle, ReplicaSpec, Usage
+from prism_podman import containers, creating, logs, processes
+from prism_podman.cgroups import group_of
 from prism_podman.config import PodmanConfig
-from prism_podman.engine import open_engine
+from prism_podman.containers import Made
+from prism_podman.creating import Wanted, arguments
+from prism_podman.engine import Engine, open_engine
+from prism_podman.ids import blocks, choose, ids
+from prism_podman.layout import Layout
+from prism_podman.orphans import remove_orphans
+from prism_podman.replica import Container
+from prism_podman.watching import look_after
+
+NAME = "podman"
+# How often it is looked whether a container's address can be connected to.
+LOOK_S = 0.01
+# How many ended replicas are remembered, for whoever polls late.
+REMEMBERED = 1000
+LAST_LINES = 12
+UNKNOWN_EXIT = -1
+
+
+class Image(Protocol):
+    """An image of an environment."""
+
+    @property
+    def tag(self) -> str:
+        """What Podman knows it by."""
+
+    @property
+    def python(self) -> str:
+        """The interpreter in it."""
+
+
+class Images(Protocol):
+    """Where images come from."""
+
+    async def ensure(self, environment: Environment) -> Image:
+        """Return the image of an environment, made now if there is none."""
+
+
+log = logging.getLogger("prism.podman")
+
+
+class _Version(msgspec.Struct):
+    """What is needed of a manifest."""
+
+    model: str
+    version: int
 
 
 @asynccontextmanager
-async def open_podman(config: PodmanConfig) -> AsyncIterator[Launcher]:
-    """Open the launcher; when it is closed, no container that it started is left."""
-    async with open_engine(config):
-        raise ConfigError("Containers cannot be started by this version of prism-podman yet.")
-        yield
+async def open_podman(
+    config: PodmanConfig, images: Callable[[Engine, PodmanConfig], Images]
+) -> AsyncIterator[Launcher]:
+    """Open the launcher; when it is closed, no container that it started is left.
+
+    Containers that an earlier server of the same ``namespace`` has left are removed first.
+    ``images`` opens what makes images where there is none yet.
+    """
+    async with open_engine(config) as engine:
+        await remove_orphans(engine, config.namespace)
+        if engine.facts.unbounded:
+            log.warning("Podman: replicas are in a %s; `prism podman doctor` says why.", engine.facts.level)
+        launcher = PodmanLauncher(engine, config, images(engine, config))
+        looking = asyncio.create_task(look_after(launcher.running, launcher.kill))
+        try:
+            yield launcher
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+            await launcher.close()
+
+
+class PodmanLauncher:
+    """Starts replicas as containers; implements `Launcher` and `Explains`."""
+
+    def __init__(self, engine: Engine, config: PodmanConfig, images: Images) -> None:
+        self._engine = engine
+        self._images = images
+        self._config = config
+        self._directory = Path(tempfile.mkdtemp(prefix="prism-"))
+        self._containers: dict[ReplicaHandle, Container] = {}
+        self._blocks: dict[str, int] = {}
+        self._making: set[asyncio.Task[Made]] = set()
+        self._choosing = asyncio.Lock()
+
+    # --- the launcher's verbs --------------------------------------------------------
+
+    async def start(self, spec: ReplicaSpec, listener: socket.socket | None) -> ReplicaHandle:
+        """Start a replica; it makes its own address, which can be connected to when this returns."""
+        try:
+            wanted = await self._wanted(spec, await self._image(spec))
+        except OSError as error:
+            raise LaunchFailed(f"What {spec.replica!r} needs cannot be read: {error}.") from error
+        try:
+            async with asyncio.timeout(self._config.launch_s):
+                await asyncio.to_thread(wanted.layout.make, self._engine.facts.level)
+                container = await self._made(wanted)
+                await self._until_connectable(container)
+                return container.handle
+        except TimeoutError as error:
+            await asyncio.shield(self._discard(wanted))
+            raise LaunchFailed(
+                f"The container of {spec.replica!r} took longer than {self._config.launch_s:g} s to start.",
+                hint="plugins.podman.launch_s allows it more time.",
+                details={"log": await self._last_lines(wanted)},
+            ) from error
+        except BaseException:
+            await asyncio.shield(self._discard(wanted))
+            raise
+
+    async def poll(self, handle: ReplicaHandle) -> int | None:
+        """Return None while it runs, else its exit code; -1 for one of a gateway that is gone."""
+        container = self._containers.get(handle)
+        if container is None:
+            return UNKNOWN_EXIT
+        return container.exited.result().code if container.exited.done() else None
+
+    async def wait(self, handle: ReplicaHandle) -> int:
+        """Return the exit code as soon as it has ended."""
+        container = self._containers.get(handle)
+        return (await asyncio.shield(container.exited)).code if container else UNKNOWN_EXIT
+
+    def reason(self, handle: ReplicaHandle) -> str:
+        """Return why it ended, where that is more than its exit code."""
+        container = self._containers.get(handle)
+        return container.exited.result().reason if container and container.exited.done() else ""
+
+    async def stop(self, handle: ReplicaHandle, grace_s: float) -> None:
+        """Ask it to drain, kill it after ``grace_s``."""
+        container = self._containers.get(handle)
+        if container is None or container.exited.done():
+            return
+        container.told = True
+        if grace_s:
+            await self._signal(container, "SIGTERM")
+            try:
+                await asyncio.wait_for(asyncio.shield(container.exited), grace_s)
+            except TimeoutError:
+                pass
+        while not container.exited.done():
+            await self._signal(container, "SIGKILL")
+            await asyncio.wait({container.exited}, timeout=1.0)
+
+    def logs(self, spec_directory: Path, tail: int, follow: bool) -> AsyncIterator[str]:
+        """Yield the last ``tail`` lines of its log, and with ``follow`` those to come."""
+        return logs.lines(spec_directory, tail, follow)
+
+    async def usage(self, handle: ReplicaHandle) -> Usage | None:
+        """Measure what its control group is charged, else what its processes hold."""
+        container = self._containers.get(handle)
+        return await container.usage() if container else None
+
+    # --- starting --------------------------------------------------------------------
+
+    async def _image(self, spec: ReplicaSpec) -> Image:
+        if spec.recipe is None:
+            raise LaunchFailed(f"{spec.replica!r} has no environment that an image could be made of.")
+        recipe = await asyncio.to_thread(spec.recipe.read_bytes)
+        return await self._images.ensure(Environment.from_json(recipe))
+
+    async def _wanted(self, spec: ReplicaSpec, image: Image) -> Wanted:
+        version = msgspec.json.decode(spec.manifest.read_bytes(), type=_Version)
+        facts = self._engine.facts
+        block = await self._block(version.model)
+        number = secrets.token_hex(6)
+        unix = self._config.address == "unix"
+        layout = Layout(self._directory / number if unix else spec.directory / "container", spec)
+        labels = {
+            creating.SERVER: self._config.namespace,
+            creating.MODEL: version.model,
+            creating.VERSION: str(version.version),
+            creating.REPLICA: spec.replica,
+            creating.BLOCK: str(block),
+            creating.BASE: str(layout.base),
+        }
+        users = ids(block, facts.rootless, facts.numbers)
+        name = f"prism-{spec.replica}-{number}"
+        return Wanted(name, image.tag, image.python, layout, users, labels, self._config.optimize_disk)
+
+    async def _block(self, model: str) -> int:
+        async with self._choosing:
+            if model not in self._blocks:
+                self._blocks[model] = await self._free_block(model)
+            return self._blocks[model]
+
+    async def _free_block(self, model: str) -> int:
+        """Choose a block that no other model has, of this server or of another one on this Podman."""
+        facts, own = self._engine.facts, self._config.namespace
+        listed = await self._engine.call(partial(containers.listed, labels={creating.BLOCK: ""}))
+        labels = [one["Labels"] for one in listed]
+        others = {int(one[creating.BLOCK]) for one in labels if one.get(creating.SERVER) != own}
+        taken = others | set(self._blocks.values())
+        return choose(f"{own}/{model}", taken, blocks(facts.rootless, facts.numbers))
+
+    async def _made(self, wanted: Wanted) -> Container:
+        """Make and start the container; one that nobody waits for any more is removed when it is made."""
+        keywords = arguments(wanted, self._config, self._engine.facts, os.environ)
+        making = asyncio.create_task(
+            self._engine.call(partial(containers.make, keywords={"image": wanted.image, **keywords}))
+        )
+        self._making.add(making)
+        making.add_done_callback(self._making.discard)
+        made = await asyncio.shield(making)
+        return self._remember(wanted, made)
+
+    def _remember(self, wanted: Wanted, made: Made) -> Container:
+        unix = self._config.address == "unix"
+        address = f"unix:{wanted.layout.socket}" if unix else f"tcp:127.0.0.1:{made.port}"
+        pid, began = _identity(made, remote=self._engine.facts.remote)
+        handle = ReplicaHandle(wanted.spec.replica, NAME, pid, began, address)
+        group = group_of(pid, made.id) if pid else None
+        container = Container(made.id, handle, wanted, self._engine, group)
+        ended = [handle for handle, one in self._containers.items() if one.gone.done()]
+        for old in ended[:-REMEMBERED]:
+            del self._containers[old]
+        self._containers[handle] = container
+        container.watch()
+        return container
+
+    async def _until_connectable(self, container: Container) -> None:
+        if container.wanted.layout.converts:
+            return  # nobody calls it
+        while not await container.connectable():
+            if container.exited.done():
+                ended = container.exited.result()
+                name = container.handle.replica
+                raise LaunchFailed(
+                    f"The container of {name!r} ended with {ended.code} before it listened.",
+                    hint=ended.reason or "Its last words are in details.log.",
+                    details={"log": await self._last_lines(container.wanted)},
+                )
+            await asyncio.sleep(LOOK_S)
+
+    async def _discard(self, wanted: Wanted) -> None:
+        """Remove what a start has left that did not succeed."""
+        await asyncio.gather(*self._making, return_exceptions=True)
+        await self._engine.call(partial(containers.remove, container=wanted.name))
+        await asyncio.to_thread(wanted.layout.remove)
+
+    async def _last_lines(self, wanted: Wanted) -> list[str]:
+        return [line async for line in logs.lines(wanted.layout.log.parent, LAST_LINES, False)]
+
+    # --- ending ----------------------------------------------------------------------
+
+    async def _signal(self, container: Container, name: str) -> None:
+        await self._engine.call(partial(containers.signal, container=container.id, name=name))
+
+    def running(self) -> list[Container]:
+        """Return the containers that have not ended."""
+        return [one for one in self._containers.values() if not one.exited.done()]
+
+    async def kill(self, container: Container, reason: str) -> None:
+        """End a container that takes more than it may."""
+        log.warning("%s is ended: %s", container.handle.replica, reason)
+        container.excess = reason
+        await self._signal(container, "SIGKILL")
+
+    async def close(self) -> None:
+        """Kill what still runs, and leave nothing of it."""
+        await asyncio.gather(*self._making, return_exceptions=True)
+        await asyncio.gather(*(self.stop(one.handle, 0) for one in self.running()))
+        await asyncio.gather(*(one.gone for one in self._containers.values()))
+        await asyncio.to_thread(shutil.rmtree, self._directory, True)
+
+
+def _identity(made: Made, *, remote: bool) -> tuple[int, float]:
+    """Return the pid and the start time of a container's process; pid 0 where it is not of this machine."""
+    if made.pid and not remote:
+        try:
+            return made.pid, processes.started(made.pid)
+        except OSError:
+            pass
+    return 0, time.time()

@@ -1,7 +1,6 @@
 """Find Podman's API socket, or start a service that offers one.
 
-A service that is started here ends with its user: when it is left, and by itself a minute after the
-last connection, should this process be killed. Containers outlive it.
+A service that is started here ends with this process, however that ends. Containers outlive it.
 """
 
 from __future__ import annotations
@@ -11,11 +10,14 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
+
+import attrs
 
 from prism_core.plugin import ConfigError
 from prism_podman.config import PodmanConfig
@@ -23,10 +25,12 @@ from prism_podman.machine import missing, program, search_path
 
 # A service answers after 0.1 s; the first one of a user sets up their storage.
 START_S = 20.0
-# Without a connection for so long a service ends by itself.
-IDLE_S = 60
+LOOK_S = 0.01
+# Where Podman keeps a plain user's images; what its first use decides, stays.
+STORE = ".local/share/containers/storage"
 GRACE_S = 5.0
 LOG_LINES = 5
+HINT = "`prism podman doctor` says what is wrong."
 
 
 def configured(config: PodmanConfig, environ: Mapping[str, str]) -> str:
@@ -65,8 +69,8 @@ def answers(url: str) -> bool:
 
 
 @asynccontextmanager
-async def reach(config: PodmanConfig) -> AsyncIterator[str]:
-    """Give the URL of a Podman that answers.
+async def reach(config: PodmanConfig) -> AsyncIterator[Reached]:
+    """Give a Podman that answers.
 
     Raises
     ------
@@ -80,50 +84,121 @@ async def reach(config: PodmanConfig) -> AsyncIterator[str]:
                 f"Nothing answers at {named}, where Podman should.",
                 hint="See `plugins.podman.socket` and CONTAINER_HOST, or leave both out.",
             )
-        yield named
+        yield Reached(named)
         return
     for url in usual(os.getuid(), os.environ):
         if await asyncio.to_thread(answers, url):
-            yield url
+            yield Reached(url)
             return
-    async with started() as url:
-        yield url
+    async with started() as service:
+        yield Reached(service.url, service)
 
 
 @asynccontextmanager
-async def started() -> AsyncIterator[str]:
+async def started() -> AsyncIterator[Service]:
     """Start a service in a directory that nobody else may enter, and end it."""
     reason = missing()
     if reason:
-        raise ConfigError(f"Containers cannot be started: {reason}", hint="`prism podman doctor` says more.")
+        raise ConfigError(f"Containers cannot be started: {reason}", hint=HINT)
     directory = Path(tempfile.mkdtemp(prefix="prism-podman-"))
+    service = Service(directory)
     try:
-        service = await _start(directory)
-        try:
-            await _until_it_answers(service, directory)
-            yield f"unix://{directory}/s"
-        finally:
-            await _end(service)
+        await service.start()
+        yield service
     finally:
+        await service.end()
         shutil.rmtree(directory, ignore_errors=True)
 
 
-async def _start(directory: Path) -> asyncio.subprocess.Process:
-    with (directory / "log").open("wb") as log:
-        return await asyncio.create_subprocess_exec(
-            program("podman"),
-            *flags(),
-            "system",
-            "service",
-            f"--time={IDLE_S}",
-            f"unix://{directory}/s",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",  # Podman refuses a directory that it cannot read
-            env=environment(os.environ),
-            start_new_session=True,  # Ctrl-C in the terminal must not end it before its containers
-        )
+class Service:
+    """A service of Podman that this process started, and starts again if it dies."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"unix://{self._directory}/s"
+
+    async def revive(self) -> bool:
+        """Start it again if it has ended; return whether it had."""
+        async with self._starting:
+            # The socket closes a moment before the process is over.
+            ended = await self._ended(1.0)
+            if ended:
+                await self._start()
+            return ended
+
+    async def start(self) -> None:
+        """Start it and wait until it answers; raises ConfigError with what it said if it does not."""
+        async with self._starting:
+            await self._start()
+
+    async def end(self) -> None:
+        """End it; containers live on."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        if not await self._ended(GRACE_S):
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+
+    async def _start(self) -> None:
+        (self._directory / "s").unlink(missing_ok=True)
+        process = self._process = self._open()
+        try:
+            async with asyncio.timeout(START_S):
+                while not answers(self.url):
+                    if process.poll() is not None:
+                        raise ConfigError(
+                            f"Podman ended with {process.returncode}: {self._last()}", hint=HINT
+                        )
+                    await asyncio.sleep(LOOK_S)
+        except TimeoutError:
+            raise ConfigError(
+                f"Podman did not answer in {START_S:.0f} s: {self._last()}", hint=HINT
+            ) from None
+
+    def _open(self) -> subprocess.Popen[bytes]:
+        with (self._directory / "log").open("ab") as log:
+            return subprocess.Popen(
+                command(self.url),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",  # Podman refuses a directory that it cannot read
+                env=environment(os.environ),
+                start_new_session=True,  # Ctrl-C in the terminal must not end it before its containers
+            )
+
+    async def _ended(self, timeout_s: float) -> bool:
+        assert self._process is not None
+        try:
+            await asyncio.to_thread(self._process.wait, timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _last(self) -> str:
+        lines = (self._directory / "log").read_text(encoding="utf-8", errors="replace").splitlines()
+        return " / ".join(lines[-LOG_LINES:]) or "it said nothing."
+
+
+@attrs.frozen
+class Reached:
+    """Where a Podman answers, and the service if it was started here."""
+
+    url: str
+    service: Service | None = None
+
+
+def command(url: str) -> list[str]:
+    """Return the command line of a service; it ends with this process, also after ``kill -9``."""
+    tied = [program("setpriv"), "--pdeathsig", "TERM", "--"] if program("setpriv") else []
+    return [*tied, program("podman"), *flags(), "system", "service", "--time=0", url]
 
 
 def flags() -> tuple[str, ...]:
@@ -133,6 +208,8 @@ def flags() -> tuple[str, ...]:
         told.append("--runtime=runc")  # crun: "cgroups in hybrid mode not supported"
     if not Path("/run/systemd/system").exists():
         told.append("--cgroup-manager=cgroupfs")
+    if os.geteuid() and not (Path.home() / STORE).exists():
+        told.append("--storage-driver=overlay")  # else vfs may be taken: a copy of the image at every start
     return tuple(told)
 
 
@@ -163,41 +240,3 @@ def _is_own(directory: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
-
-
-async def _until_it_answers(service: asyncio.subprocess.Process, directory: Path) -> None:
-    url = f"unix://{directory}/s"
-    ended = asyncio.create_task(service.wait())
-    try:
-        async with asyncio.timeout(START_S):
-            while not (directory / "s").exists() or not answers(url):
-                if ended.done():
-                    raise ConfigError(
-                        f"Podman ended with {service.returncode}: {_last(directory)}", hint=_HINT
-                    )
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        raise ConfigError(
-            f"Podman did not answer within {START_S:.0f} s: {_last(directory)}", hint=_HINT
-        ) from None
-    finally:
-        ended.cancel()
-
-
-_HINT = "`prism podman doctor` says what is wrong."
-
-
-def _last(directory: Path) -> str:
-    lines = (directory / "log").read_text(encoding="utf-8", errors="replace").splitlines()
-    return " / ".join(lines[-LOG_LINES:]) or "it said nothing."
-
-
-async def _end(service: asyncio.subprocess.Process) -> None:
-    if service.returncode is not None:
-        return
-    service.terminate()
-    try:
-        await asyncio.wait_for(service.wait(), GRACE_S)
-    except TimeoutError:
-        service.kill()
-        await service.wait()

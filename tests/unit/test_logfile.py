@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 import pytest
 
-from prism_core.isolation import logfile
-from prism_core.isolation.logfile import MAX_LOG_BYTES, open_log, read_log, trim_log
+from prism_core import logfile
+from prism_core.logfile import MAX_LOG_BYTES, open_log, read_log, trim_log
 
 
 @pytest.fixture
