@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -146,6 +147,9 @@ def _arguments() -> dict[str, Callable[[], dict[str, Any]]]:
         "FeatureAgglomeration": lambda: {"n_clusters": 2},
         "GaussianMixture": lambda: {"n_components": 3},
         "SpectralEmbedding": lambda: {"n_neighbors": 5},
+        # What releases before 1.4 do by default asks scipy for what it no longer has, or for too much.
+        "QuantileRegressor": lambda: {"solver": "highs"},
+        "SelectKBest": lambda: {"k": 2},
         "LinearSVC": lambda: {"max_iter": 10000},
         "SVC": lambda: {},
         "Birch": lambda: {"n_clusters": KMeans(3, n_init=2)},
@@ -194,6 +198,8 @@ def case(name: str) -> Case:
 
     kind = dict(all_estimators())[name]
     arguments = _arguments().get(name, dict)()
+    if "estimator" in arguments and "estimator" not in inspect.signature(kind).parameters:
+        arguments["base_estimator"] = arguments.pop("estimator")  # as scikit-learn before 1.6 calls it
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         estimator = kind(**arguments)

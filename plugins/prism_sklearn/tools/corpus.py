@@ -98,6 +98,7 @@ def _everyday() -> dict[str, Callable[[], Any]]:
 
     frame, y = _frame(), _y()
     selector = make_column_selector
+    texts_type = frame["plan"].dtype  # `str` in pandas 3, which pandas 2 does not know
 
     def columns(*more: Any) -> Any:
         return ColumnTransformer(
@@ -111,7 +112,7 @@ def _everyday() -> dict[str, Callable[[], Any]]:
     def selected() -> Any:
         picked = make_column_transformer(
             (StandardScaler(), selector(dtype_include=np.number)),
-            (OrdinalEncoder(), selector(dtype_include=[object, "category", "str"], pattern="p|r")),
+            (OrdinalEncoder(), selector(dtype_include=[texts_type, "category"], pattern="p|r")),
             remainder="drop",
         )
         return make_pipeline(picked, RandomForestClassifier(3)).fit(frame, y)
@@ -260,7 +261,8 @@ def _kernels() -> dict[str, Callable[[], Any]]:
 
 
 def _metrics() -> dict[str, Callable[[], Any]]:
-    from sklearn.cluster import HDBSCAN, AgglomerativeClustering, Birch
+    from sklearn import cluster
+    from sklearn.cluster import AgglomerativeClustering, Birch
     from sklearn.metrics import DistanceMetric
     from sklearn.neighbors import BallTree, KDTree, KernelDensity, KNeighborsClassifier, LocalOutlierFactor
 
@@ -295,7 +297,7 @@ def _metrics() -> dict[str, Callable[[], Any]]:
     found["outliers"] = lambda: LocalOutlierFactor(novelty=True, algorithm="ball_tree").fit(_x())
     found["birch"] = lambda: Birch(n_clusters=None).fit(_x())
     found["birch clusters"] = lambda: Birch(n_clusters=AgglomerativeClustering(2)).fit(_x())
-    found["hdbscan"] = lambda: HDBSCAN(store_centers="both").fit(_x())
+    found["hdbscan"] = lambda: cluster.HDBSCAN(store_centers="both").fit(_x())
     return found
 
 
@@ -510,7 +512,11 @@ def _odd() -> dict[str, Callable[[], Any]]:
     from sklearn.preprocessing import MultiLabelBinarizer, SplineTransformer
     from sklearn.tree import DecisionTreeClassifier
     from sklearn.utils import Bunch
-    from sklearn.utils.metadata_routing import MetadataRequest
+
+    def routing() -> Any:
+        from sklearn.utils.metadata_routing import MetadataRequest  # since 1.3
+
+        return _with(LogisticRegression(), MetadataRequest("a"))
 
     x, y = _x(), _y()
     return {
@@ -530,7 +536,7 @@ def _odd() -> dict[str, Callable[[], Any]]:
         "splines": lambda: SplineTransformer(extrapolation="periodic").fit(x),
         "biclusters": lambda: SpectralBiclustering(2).fit(x),
         "bunch": lambda: _with(LogisticRegression(), Bunch(a=1, b=np.eye(2))),
-        "routing": lambda: _with(LogisticRegression(), MetadataRequest("a")),
+        "routing": routing,
         "sets": lambda: MultiLabelBinarizer().fit([["a", "b"], ["c"]]),
         "unfitted": lambda: LogisticRegression(),
         "iterative": lambda: IterativeImputer(max_iter=2).fit(np.where(x > 2.5, np.nan, x)),

@@ -29,14 +29,14 @@ LEFT_OUT = {
     "pandas._libs.tslibs.offsets.YearEnd", "uuid.UUID",
 }  # fmt: skip
 TYPES = (
-    "bool bool_ bytes_ complex128 complex64 datetime64 float16 float32 float64 floating generic inexact int16 int32 int64 "
+    "bool bool_ bytes_ complex128 complex64 datetime64 float128 float16 float32 float64 floating generic inexact int16 int32 int64 "
     "int8 int_ integer intc intp longdouble longlong matrix memmap ndarray number object_ signedinteger str_ timedelta64 "
     "uint16 uint32 uint64 uint8 uintc uintp ulonglong unsignedinteger void"
 )
 FUNCTIONS = (
     "abs amax amin angle argmax argmin argsort around array asarray average clip concatenate cumprod cumsum diff dot fix "
     "imag max mean median min nan_to_num nanmax nanmean nanmedian nanmin nanstd nansum nanvar percentile prod ptp quantile "
-    "ravel real reshape round sort squeeze std sum transpose var where"
+    "ravel real reshape round round_ sort squeeze std sum transpose var where"
 )
 # They call a function that they are given, or start processes.
 CALL_OTHERS = [
@@ -53,6 +53,7 @@ CALL_OTHERS = [
     "pairwise_distances_argmin_min",
     "pairwise_distances_chunked",
     "pairwise_kernels",
+    "PyFuncDistance",
     "PyFuncDistance32",
     "PyFuncDistance64",
 ]
@@ -115,7 +116,7 @@ def main() -> None:
         values |= {f"{f.__module__}.{f.__name__}" for f in found if getattr(f, "__module__", "").startswith("sklearn.metrics") and callable(f)
                    and not isinstance(f, type) and "plot" not in f.__module__}  # fmt: skip
     for module, ending in (
-        (_dist_metrics, r".*Distance(32|64)"),
+        (_dist_metrics, r".*Distance(32|64)?"),
         (_ball_tree, "BallTree(32|64)?"),
         (_kd_tree, "KDTree(32|64)?"),
     ):
@@ -141,7 +142,7 @@ def _is_instantiated(seen: set[str]) -> bool:
 HEAD = '''"""Names that models hold: written by ``tools/merge_names.py``, then read by a person.
 
 Seen in pickles of every estimator that scikit-learn lists, in some 600 configurations, with scikit-learn
-1.6 to 1.9, numpy 1.26 to 2.4 and pandas 2.2 to 3.1. `prism_sklearn.audit.called` has those that are called.
+1.2 to 1.9, numpy 1.23 to 2.5 and pandas 2.0 to 3.1. `prism_sklearn.audit.called` has those that are called.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 import numpy as np
 
-from prism_sklearn.walk import inner, of_sklearn
+from prism_sklearn.walk import inner, of_sklearn, tag
 
 IMPUTERS = ("SimpleImputer", "KNNImputer", "IterativeImputer", "MissingIndicator")
 VECTORIZERS = ("CountVectorizer", "TfidfVectorizer", "HashingVectorizer")
@@ -131,12 +131,7 @@ class Survey:
 
 def allows_missing(step: Any) -> bool:
     """Tell whether an estimator's tags say that it accepts NaN."""
-    from sklearn.utils import get_tags
-
-    try:
-        return bool(get_tags(step).input_tags.allow_nan)
-    except Exception:  # not an estimator by the book
-        return False
+    return bool(tag(step, "allow_nan"))
 
 
 def is_missing(value: Any) -> bool:

@@ -47,8 +47,8 @@ def _shorten(forest: Any, method: str) -> None:
         answer_by(forest, method, short)
 
 
-def _mean(forest: Any, trees: list[Any], width: int, flat: bool, rows: Any) -> Any:
-    checked = forest._validate_X_predict(rows)
+def _mean(forest: Any, trees: list[Any], width: int, flat: bool, X: Any) -> Any:
+    checked = forest._validate_X_predict(X)  # X: some of scikit-learn's own code gives it by that name
     total = np.zeros((checked.shape[0], width))
     for tree in trees:
         total += tree.predict(checked)[:, :width]

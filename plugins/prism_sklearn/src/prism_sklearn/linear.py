@@ -37,22 +37,25 @@ def _answers_frames(part: Any) -> bool:
 
 def _short_forms(part: Any) -> Iterator[tuple[str, Compute]]:
     """Yield the methods of ``part`` that have a short form, and the form."""
-    from sklearn.linear_model import Ridge
-    from sklearn.linear_model._base import LinearClassifierMixin, LinearModel, MultiOutputLinearModel
+    from sklearn.linear_model._base import LinearClassifierMixin
 
     kind = type(part)
     if getattr(kind, "decision_function", None) is LinearClassifierMixin.decision_function:
         yield "decision_function", partial(_scores, part)
         if kind.predict is LinearClassifierMixin.predict:
             yield "predict", partial(_labels, part)
-    elif getattr(kind, "predict", None) in (
-        LinearModel.predict,
-        MultiOutputLinearModel.predict,
-        Ridge.predict,
-    ):
+    elif getattr(kind, "predict", None) in _products():
         yield "predict", partial(_product, part)
     elif kind.__name__ == "StandardScaler":
         yield "transform", partial(_scaled, part)
+
+
+def _products() -> list[Any]:
+    """Return the `predict` that are a product of rows and coefficients; each release has some of them."""
+    from sklearn.linear_model import Ridge, _base
+
+    mixins = (getattr(_base, name, None) for name in ("LinearModel", "MultiOutputLinearModel"))
+    return [kind.predict for kind in (*mixins, Ridge) if kind is not None]
 
 
 def _shorten(part: Any, method: str, short: Compute) -> None:
@@ -73,7 +76,8 @@ def _equal(one: Any, other: Any) -> bool:
     return bool(np.array_equal(one, other)) and one.dtype == other.dtype
 
 
-def _try(short: Compute, long: Callable[..., Any], features: int, rows: Any, **options: Any) -> Any:
+def _try(short: Compute, long: Callable[..., Any], features: int, X: Any, **options: Any) -> Any:
+    rows = X  # some of scikit-learn's own code gives it by that name
     if options:
         return long(rows, **options)
     if type(rows) is np.ndarray and rows.dtype == np.float64 and rows.ndim == 2 and rows.shape[1] == features:

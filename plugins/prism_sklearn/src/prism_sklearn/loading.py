@@ -215,13 +215,14 @@ def _model_inside(value: Any) -> str:
 
 def _worth_telling(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
     """Return what the owner should know, each once, the versions first."""
-    from sklearn.exceptions import InconsistentVersionWarning
+    from sklearn import exceptions
 
+    other_version = getattr(exceptions, "InconsistentVersionWarning", ())  # since scikit-learn 1.3
     told: dict[str, None] = {}
     others: dict[str, None] = {}
     for one in caught:
         warning = one.message
-        if isinstance(warning, InconsistentVersionWarning):
+        if isinstance(warning, other_version):
             then, now = warning.original_sklearn_version, warning.current_sklearn_version
             text = f"The model was trained with scikit-learn {then}, this server runs {now}: answers may "
             told[

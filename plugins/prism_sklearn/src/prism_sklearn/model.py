@@ -92,7 +92,9 @@ class SklearnModel(BaseModel):
         """Turn off what a server has checked already; scikit-learn keeps its settings by thread."""
         import sklearn
 
-        sklearn.set_config(assume_finite=self._assume_finite, skip_parameter_validation=True)
+        wanted = {"assume_finite": self._assume_finite, "skip_parameter_validation": True}
+        # The second since scikit-learn 1.3; one that is not known there is refused.
+        sklearn.set_config(**{name: wanted[name] for name in wanted if name in sklearn.get_config()})
         self._thread.ready = True
 
 

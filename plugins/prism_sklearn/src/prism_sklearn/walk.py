@@ -89,9 +89,31 @@ def is_fitted(estimator: Any) -> bool:
 
     try:
         check_is_fitted(estimator)
-    except (NotFittedError, TypeError, AttributeError):
+    except NotFittedError:  # older releases say so also of those that need no fit
+        return tag(estimator, "requires_fit") is False or type(estimator).__name__ == "HashingVectorizer"
+    except (TypeError, AttributeError):
         return False
     return True
+
+
+def tag(estimator: Any, name: str) -> Any:
+    """Return what an estimator's tags say of ``allow_nan`` or ``requires_fit``; None for what has no tags."""
+    try:
+        tags = _tags(estimator)
+        if isinstance(tags, dict):
+            return tags.get(name)
+        return getattr(tags.input_tags if hasattr(tags.input_tags, name) else tags, name)
+    except Exception:  # not an estimator by the book
+        return None
+
+
+def _tags(estimator: Any) -> Any:
+    """Return all tags: a record, before scikit-learn 1.6 a dict."""
+    try:
+        from sklearn.utils import get_tags
+    except ImportError:
+        return estimator._get_tags()
+    return get_tags(estimator)
 
 
 def needs_frame(root: Any) -> bool:

@@ -15,7 +15,10 @@ import attrs
 from prism_sklearn.audit.values import Global, Items, Made
 
 DTYPE = "numpy.dtype"
-ARRAYS = ("numpy.ndarray", "numpy.matrix", "numpy.memmap", "numpy.recarray", "numpy.ma.MaskedArray")
+ARRAYS = (
+    *("numpy.ndarray", "numpy.matrix", "numpy.memmap", "numpy.recarray"),
+    *("numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"),  # as numpy 2 calls it, and numpy 1
+)
 SCALAR = "numpy._core.multiarray.scalar"
 # All that numpy writes; what other texts mean to it, no pickle of its own says.
 _CODE = re.compile(r"[|<>=]?(b1|[iu][1248]|f(?:2|4|8|12|16)|c(?:8|16|24|32)|[Mm]8|O8?|[SUV]\d{1,9})")

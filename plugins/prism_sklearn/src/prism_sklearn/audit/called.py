@@ -26,6 +26,21 @@ _SGD = "sklearn.linear_model._sgd_fast."
 _PANDAS = "pandas._libs."
 _NUMBERS = "its constructor keeps a number or nothing"
 
+# One by one, before scikit-learn 1.6 each was unpickled by a function of its own.
+_LOSSES = (
+    "CyAbsoluteError",
+    "CyExponentialLoss",
+    "CyHalfBinomialLoss",
+    "CyHalfGammaLoss",
+    "CyHalfMultinomialLoss",
+    "CyHalfPoissonLoss",
+    "CyHalfSquaredError",
+    "CyHalfTweedieLoss",
+    "CyHalfTweedieLossIdentity",
+    "CyHuberLoss",
+    "CyPinballLoss",
+)
+
 CALLED: dict[str, Called] = {
     "_codecs.encode": Called("bytes before protocol 3: a text in latin1", rules.texts),
     "builtins.bytearray": Called("a copy of bytes", rules.content),
@@ -83,25 +98,13 @@ CALLED: dict[str, Called] = {
     "pandas.core.internals.managers.BlockManager": Called(
         "the blocks of a table", rules.held(2), rules.any_state
     ),
+    **{f"{_LOSS}{name}": Called(_NUMBERS, rules.plain(0, 1)) for name in _LOSSES},
     **{
-        f"{_LOSS}{name}": Called(_NUMBERS, rules.plain(0, 1))
-        for name in (
-            "CyAbsoluteError",
-            "CyExponentialLoss",
-            "CyHalfBinomialLoss",
-            "CyHalfGammaLoss",
-            "CyHalfMultinomialLoss",
-            "CyHalfPoissonLoss",
-            "CyHalfSquaredError",
-            "CyHalfTweedieLoss",
-            "CyHalfTweedieLossIdentity",
-            "CyHuberLoss",
-            "CyPinballLoss",
+        f"{_LOSS}__pyx_unpickle_{name}": Called(
+            "an empty loss", rules.named(f"{_LOSS}{name}", more=2), rules.any_state
         )
+        for name in _LOSSES
     },
-    f"{_LOSS}__pyx_unpickle_CyHalfMultinomialLoss": Called(
-        "an empty loss", rules.named(f"{_LOSS}CyHalfMultinomialLoss", more=2), rules.any_state
-    ),
     **{
         f"{_SGD}{name}": Called(_NUMBERS, rules.plain(0, 1))
         for name in (

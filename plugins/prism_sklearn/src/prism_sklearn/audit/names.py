@@ -1,7 +1,7 @@
 """Names that models hold: written by ``tools/merge_names.py``, then read by a person.
 
 Seen in pickles of every estimator that scikit-learn lists, in some 600 configurations, with scikit-learn
-1.6 to 1.9, numpy 1.26 to 2.4 and pandas 2.2 to 3.1. `prism_sklearn.audit.called` has those that are called.
+1.2 to 1.9, numpy 1.23 to 2.5 and pandas 2.0 to 3.1. `prism_sklearn.audit.called` has those that are called.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ CLASSES = _paths(
         "pandas.core.arrays.floating": "FloatingArray",
         "pandas.core.arrays.integer": "IntegerArray",
         "pandas.core.arrays.sparse.array": "SparseArray",
+        "pandas.core.arrays.sparse.dtype": "SparseDtype",
         "pandas.core.arrays.string_": "StringDtype",
         "pandas.core.dtypes.dtypes": "CategoricalDtype SparseDtype",
         "pandas.core.frame": "DataFrame",
         "pandas.core.internals.managers": "SingleBlockManager",
         "pandas.core.series": "Series",
-        "scipy.interpolate._bsplines": "BSpline",
+        "scipy.interpolate._bsplines": "BSpline _BSpline",
         "scipy.sparse._bsr": "bsr_array bsr_matrix",
         "scipy.sparse._coo": "coo_array coo_matrix",
         "scipy.sparse._csc": "csc_array csc_matrix",
@@ -85,6 +86,10 @@ CLASSES = _paths(
             "RandomTreesEmbedding"
         ),
         "sklearn.ensemble._gb": "GradientBoostingClassifier GradientBoostingRegressor",
+        "sklearn.ensemble._gb_losses": (
+            "BinomialDeviance ExponentialLoss HuberLossFunction LeastAbsoluteError LeastSquaresError "
+            "MultinomialDeviance QuantileLossFunction"
+        ),
         "sklearn.ensemble._hist_gradient_boosting.binning": "_BinMapper",
         "sklearn.ensemble._hist_gradient_boosting.gradient_boosting": (
             "HistGradientBoostingClassifier HistGradientBoostingRegressor"
@@ -150,11 +155,13 @@ CLASSES = _paths(
         "sklearn.manifold._mds": "MDS",
         "sklearn.manifold._spectral_embedding": "SpectralEmbedding",
         "sklearn.manifold._t_sne": "TSNE",
-        "sklearn.metrics._scorer": "_CurveScorer _PassthroughScorer _Scorer",
+        "sklearn.metrics._scorer": (
+            "_CurveScorer _PassthroughScorer _PredictScorer _ProbaScorer _Scorer _ThresholdScorer"
+        ),
         "sklearn.mixture._bayesian_mixture": "BayesianGaussianMixture",
         "sklearn.mixture._gaussian_mixture": "GaussianMixture",
         "sklearn.model_selection._classification_threshold": (
-            "FixedThresholdClassifier TunedThresholdClassifierCV"
+            "FixedThresholdClassifier TunedThresholdClassifierCV _CurveScorer"
         ),
         "sklearn.model_selection._search": "GridSearchCV RandomizedSearchCV",
         "sklearn.model_selection._search_successive_halving": ("HalvingGridSearchCV HalvingRandomSearchCV"),
@@ -209,10 +216,10 @@ _VALUES = _paths(
         "numpy": (
             "abs amax amin angle argmax argmin argsort around array asarray average bool bool_ "
             "bytes_ clip complex128 complex64 concatenate cumprod cumsum datetime64 diff dot fix "
-            "float16 float32 float64 floating generic imag inexact int16 int32 int64 int8 int_ "
+            "float128 float16 float32 float64 floating generic imag inexact int16 int32 int64 int8 int_ "
             "intc integer intp longdouble longlong matrix max mean median memmap min nan_to_num "
             "nanmax nanmean nanmedian nanmin nanstd nansum nanvar ndarray number object_ "
-            "percentile prod ptp quantile ravel real reshape round signedinteger sort squeeze std "
+            "percentile prod ptp quantile ravel real reshape round round_ signedinteger sort squeeze std "
             "str_ sum timedelta64 transpose uint16 uint32 uint64 uint8 uintc uintp ulonglong "
             "unsignedinteger var void where"
         ),
@@ -258,16 +265,21 @@ _VALUES = _paths(
             "recall_score zero_one_loss"
         ),
         "sklearn.metrics._dist_metrics": (
-            "BrayCurtisDistance32 BrayCurtisDistance64 CanberraDistance32 CanberraDistance64 "
-            "ChebyshevDistance32 ChebyshevDistance64 DiceDistance32 DiceDistance64 "
-            "EuclideanDistance32 EuclideanDistance64 HammingDistance32 HammingDistance64 "
-            "HaversineDistance32 HaversineDistance64 JaccardDistance32 JaccardDistance64 "
-            "KulsinskiDistance32 KulsinskiDistance64 MahalanobisDistance32 MahalanobisDistance64 "
-            "ManhattanDistance32 ManhattanDistance64 MatchingDistance32 MatchingDistance64 "
-            "MinkowskiDistance32 MinkowskiDistance64 RogersTanimotoDistance32 "
-            "RogersTanimotoDistance64 RussellRaoDistance32 RussellRaoDistance64 "
-            "SEuclideanDistance32 SEuclideanDistance64 SokalMichenerDistance32 "
-            "SokalMichenerDistance64 SokalSneathDistance32 SokalSneathDistance64"
+            "BrayCurtisDistance BrayCurtisDistance32 BrayCurtisDistance64 CanberraDistance "
+            "CanberraDistance32 CanberraDistance64 ChebyshevDistance ChebyshevDistance32 "
+            "ChebyshevDistance64 DiceDistance DiceDistance32 DiceDistance64 EuclideanDistance "
+            "EuclideanDistance32 EuclideanDistance64 HammingDistance HammingDistance32 "
+            "HammingDistance64 HaversineDistance HaversineDistance32 HaversineDistance64 "
+            "JaccardDistance JaccardDistance32 JaccardDistance64 KulsinskiDistance "
+            "KulsinskiDistance32 KulsinskiDistance64 MahalanobisDistance MahalanobisDistance32 "
+            "MahalanobisDistance64 ManhattanDistance ManhattanDistance32 ManhattanDistance64 "
+            "MatchingDistance MatchingDistance32 MatchingDistance64 MinkowskiDistance "
+            "MinkowskiDistance32 MinkowskiDistance64 RogersTanimotoDistance "
+            "RogersTanimotoDistance32 RogersTanimotoDistance64 RussellRaoDistance "
+            "RussellRaoDistance32 RussellRaoDistance64 SEuclideanDistance SEuclideanDistance32 "
+            "SEuclideanDistance64 SokalMichenerDistance SokalMichenerDistance32 "
+            "SokalMichenerDistance64 SokalSneathDistance SokalSneathDistance32 "
+            "SokalSneathDistance64"
         ),
         "sklearn.metrics._ranking": (
             "auc average_precision_score confusion_matrix_at_thresholds coverage_error dcg_score "
@@ -282,7 +294,9 @@ _VALUES = _paths(
             "mean_tweedie_deviance median_absolute_error r2_score root_mean_squared_error "
             "root_mean_squared_log_error"
         ),
-        "sklearn.metrics._scorer": "negative_likelihood_ratio positive_likelihood_ratio",
+        "sklearn.metrics._scorer": (
+            "_passthrough_scorer negative_likelihood_ratio positive_likelihood_ratio"
+        ),
         "sklearn.metrics.cluster._bicluster": "consensus_score",
         "sklearn.metrics.cluster._supervised": (
             "adjusted_mutual_info_score adjusted_rand_score completeness_score "
