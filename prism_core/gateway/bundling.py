@@ -8,10 +8,8 @@ it runs, what stays in memory, how much of the machine it gets.
 from __future__ import annotations
 
 import asyncio
-import platform
 import re
-import sys
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,8 +20,8 @@ from packaging.utils import canonicalize_name
 
 from prism_core import bundle as bundles
 from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment, Locked
-from prism_core.environment import SERVER, Environment
-from prism_core.environments.closure import closure
+from prism_core.environment import Environment
+from prism_core.environments.needs import OWNER, parsed_requirement
 from prism_core.errors import ArtifactError, UnknownPlugin, UnsafeArtifact
 from prism_core.gateway.gauge import cores
 from prism_core.gateway.store import HEAD_BYTES, Kept, Staged, Store
@@ -76,15 +74,6 @@ def frozen(
         trust=manifest.trust,
         signature=msgspec.to_builtins(signature) if signature else None,
     )
-
-
-def server_environment(manifest: Manifest, plugins: PluginSet) -> Environment:
-    """Return what the server itself runs a model with: all that its loader's plugin and the runtime need."""
-    plugin = plugins.plugins.get(manifest.plugin)
-    roots = {"prism-core": "the runtime"}
-    if plugin and plugin.distribution:
-        roots[plugin.distribution] = f"loads models of {manifest.loader}"
-    return Environment(SERVER, sys.executable, platform.python_version(), closure(roots))
 
 
 # --- in -----------------------------------------------------------------------------------
@@ -237,7 +226,8 @@ def merge(
         optimize=request.optimize or ("auto" if config.optimize == "auto" else ""),
     )
     cut = sorted(name for name, value in bounded.items() if value != taken[name])
-    return merged, tuple(_note(name, taken[name], bounded[name]) for name in cut)
+    notes = [_note(name, taken[name], bounded[name]) for name in cut]
+    return merged, (*notes, *_unasked(request, bundle))
 
 
 def _bounded(count: int | None, processors: int) -> int | None:
@@ -253,19 +243,42 @@ def _note(name: str, asked: int | None, given: int | None) -> str:
 
 
 def _environment(request: UploadRequest, bundle: Bundle) -> dict[str, Any]:
-    """Return what a bundle says about the environment, as keys of a request."""
-    if request.environment == "server":
+    """Return what a bundle says about packages, as keys of a request that says nothing of its environment.
+
+    Versions alone: what is installed is for the artifact and its owner to say.
+    """
+    if request.environment:
         return {}
     python = _PYTHON.fullmatch(bundle.environment.python_version)
+    named = _named(request)
     lock = [
         f"{one.name}=={one.version}"
         for one in bundle.environment.lock
-        if _DISTRIBUTION.fullmatch(one.name) and _VERSION.fullmatch(one.version)
+        if _DISTRIBUTION.fullmatch(one.name)
+        and _VERSION.fullmatch(one.version)
+        and canonicalize_name(one.name) not in named
     ]
     return {
         "python": request.python or (python[1] if python else ""),
         "constraints": request.constraints or tuple(lock),
     }
+
+
+def _named(request: UploadRequest) -> set[str]:
+    """Return the distributions that the uploader names."""
+    return {canonicalize_name(parsed_requirement(one).name) for one in request.requirements}
+
+
+def _unasked(request: UploadRequest, bundle: Bundle) -> Iterator[str]:
+    """Yield what its owner wanted installed there, which is not done here because a file says so."""
+    named = _named(request)
+    for one in bundle.environment.requirements[:100]:
+        proper = one.reason == OWNER and _DISTRIBUTION.fullmatch(one.name)
+        if proper and canonicalize_name(one.name) not in named:
+            yield (
+                f"Where it was frozen its owner asked for {one.name}. Here it is installed if the artifact "
+                "itself asks for it; else name it in a file for --requirements."
+            )
 
 
 def _trusted(bundle: Bundle) -> list[str]:

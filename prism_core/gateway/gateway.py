@@ -14,10 +14,11 @@ import msgspec
 import structlog
 
 from prism_core.bundle import Bundle
+from prism_core.environment import Environment
 from prism_core.errors import UnsafeArtifact
 from prism_core.gateway import links
 from prism_core.gateway.auditing import audited, version_of
-from prism_core.gateway.bundling import delivered, frozen, server_environment
+from prism_core.gateway.bundling import delivered, frozen
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.deploy import Uploads
@@ -149,9 +150,10 @@ class Gateway:
         try:
             artifact = store.path(digest)
             await store.soundness.check(artifact, digest)
-            environment = await asyncio.to_thread(server_environment, manifest, self.plugins)
+            environment = await self.operator.recipe(manifest)
             await self.audit.write("model.freeze", version_of(manifest), digest=digest)
-            yield frozen(manifest, found.signature, artifact, self.plugins, environment), artifact
+            packages = Environment.from_json(await asyncio.to_thread(environment.read_bytes))
+            yield frozen(manifest, found.signature, artifact, self.plugins, packages), artifact
         finally:
             await store.release(digest)
 

@@ -11,12 +11,15 @@ import socket
 import sys
 import time
 
+import attrs
+
 from prism_core.errors import PrismError
 from prism_core.protocols import OPTIMIZE, ReplicaSpec
 from prism_core.runtime.engine import Engine
+from prism_core.runtime.http import Bounds
 from prism_core.runtime.loading import load
 from prism_core.runtime.rehearsal import rehearse
-from prism_core.runtime.server import Service, serve
+from prism_core.runtime.server import Service, Stranger, serve
 
 __all__ = ["rehearse", "run"]
 
@@ -32,7 +35,15 @@ SWITCH_INTERVAL_S = 0.0005
 log = logging.getLogger("prism.runtime")
 
 
-def run(spec: ReplicaSpec, listener: socket.socket) -> int:
+@attrs.frozen
+class Alone:
+    """A replica without a gateway: it speaks HTTP to anybody, and ends with what it cannot load."""
+
+    bounds: Bounds = Bounds()
+    drain_s: float = 30.0
+
+
+def run(spec: ReplicaSpec, listener: socket.socket, alone: Alone | None = None) -> int:
     """Serve one replica on ``listener`` until SIGTERM or DRAIN, or do the one task that ``spec`` names.
 
     Returns
@@ -57,16 +68,16 @@ def run(spec: ReplicaSpec, listener: socket.socket) -> int:
             log.info("uvloop is not installed; the standard event loop is used")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with asyncio.Runner(loop_factory=loop_factory) as runner:
-        return runner.run(_serve(spec, listener))
+        return runner.run(_serve(spec, listener, alone))
 
 
-async def _serve(spec: ReplicaSpec, listener: socket.socket) -> int:
+async def _serve(spec: ReplicaSpec, listener: socket.socket, alone: Alone | None) -> int:
     begun = time.perf_counter()
     try:
         session, warnings, framework = load(spec)
     except PrismError as error:
         log.error("model.load_failed %s: %s", error.code, error.message)
-        return await _report(spec, listener, error)
+        return 1 if alone else await _report(spec, listener, error)
     engine = Engine(session, session.manifest.batching)
     service = Service(
         engine,
@@ -75,16 +86,25 @@ async def _serve(spec: ReplicaSpec, listener: socket.socket) -> int:
         load_ms=(time.perf_counter() - begun) * 1000,
         framework=framework,
         sandbox=spec.sandbox,
+        bounds=alone.bounds if alone else Bounds(),
     )
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, service.draining.set)
+    _end_with(service, signal.SIGTERM, *((signal.SIGINT,) if alone else ()))
     gc.collect()
     gc.freeze()
     manifest = session.manifest
     log.info(
         "model.ready model=%s version=%s load_ms=%.1f", manifest.model, manifest.version, service.load_ms
     )
-    await serve(service, listener, DRAIN_S)
+    if alone:
+        await serve(service, listener, alone.drain_s, Stranger)
+    else:
+        await serve(service, listener, DRAIN_S)
     return 0
+
+
+def _end_with(service: Service, *signals: signal.Signals) -> None:
+    for one in signals:
+        asyncio.get_running_loop().add_signal_handler(one, service.draining.set)
 
 
 async def _report(spec: ReplicaSpec, listener: socket.socket, error: PrismError) -> int:
@@ -97,7 +117,7 @@ async def _report(spec: ReplicaSpec, listener: socket.socket, error: PrismError)
             log.warning("No gateway asked why the model failed to load.")
         service.draining.set()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, service.draining.set)
+    _end_with(service, signal.SIGTERM)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(stop_when_told())
         tasks.create_task(serve(service, listener, DRAIN_S))

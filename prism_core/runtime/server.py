@@ -17,9 +17,12 @@ from prism_core.errors import PrismError, Unauthorized
 from prism_core.filling import LARGE_BYTES, Filling, write_all
 from prism_core.runtime.batching import Waiting
 from prism_core.runtime.engine import Answered, Engine
-from prism_core.runtime.http import HttpConnection
+from prism_core.runtime.http import Bounds, HttpConnection, full
 from prism_core.runtime.large import LargeCall, LargeRequests, Written
 from prism_core.runtime.turns import Job
+
+# What the last answers have to leave in, where draining took all of its time.
+LAST_BYTES_S = 0.5
 
 log = logging.getLogger("prism.runtime")
 
@@ -37,6 +40,8 @@ class Service:
         What HELLO must present, "" for nothing.
     warnings, load_ms, framework
         What READY reports beside the signature.
+    bounds
+        On those who speak HTTP.
     """
 
     def __init__(
@@ -49,8 +54,10 @@ class Service:
         load_ms: float = 0.0,
         framework: str = "",
         sandbox: str = "",
+        bounds: Bounds = Bounds(),
     ) -> None:
         self.engine = engine
+        self.bounds = bounds
         self.large = LargeRequests(engine) if engine else None
         self.failure = failure
         self.token = token
@@ -61,6 +68,19 @@ class Service:
         self.draining = asyncio.Event()
         self.reported = asyncio.Event()
         self.connections: set[asyncio.Transport] = set()
+        self.empty = asyncio.Event()
+        self.empty.set()
+
+    def enter(self, transport: asyncio.Transport) -> None:
+        """Take note of a connection."""
+        self.connections.add(transport)
+        self.empty.clear()
+
+    def leave(self, transport: asyncio.Transport) -> None:
+        """Forget a connection that has ended."""
+        self.connections.discard(transport)
+        if not self.connections:
+            self.empty.set()
 
     def cancel(self, request: Waiting | LargeCall | Job) -> None:
         """Forget what nobody waits for any more."""
@@ -113,10 +133,10 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
         self._transport = cast(asyncio.Transport, transport)
-        self._service.connections.add(self._transport)
+        self._service.enter(self._transport)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: D102 - asyncio's
-        self._service.connections.discard(self._transport)
+        self._service.leave(self._transport)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
         self._head += data
@@ -126,6 +146,22 @@ class Connection(asyncio.Protocol):
         protocol = speaks(self._service, self._transport)
         self._transport.set_protocol(protocol)
         protocol.data_received(self._head)
+
+
+class Stranger(asyncio.Protocol):
+    """A connection where there is no gateway: nothing but HTTP is spoken, and not with too many."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
+        arrived = cast(asyncio.Transport, transport)
+        if len(self._service.connections) >= self._service.bounds.max_connections:
+            arrived.write(full())
+            arrived.close()
+            return
+        self._service.enter(arrived)
+        arrived.set_protocol(HttpConnection(self._service, arrived))
 
 
 class FrameConnection(asyncio.Protocol):
@@ -142,7 +178,7 @@ class FrameConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: D102 - asyncio's
-        self._service.connections.discard(self._transport)
+        self._service.leave(self._transport)
         for request in self._calls.values():
             self._service.cancel(request)
         self._calls.clear()
@@ -280,16 +316,22 @@ class FrameConnection(asyncio.Protocol):
         self._out = []
 
 
-async def serve(service: Service, listener: socket.socket, drain_s: float) -> None:
+async def serve(
+    service: Service,
+    listener: socket.socket,
+    drain_s: float,
+    protocol: Callable[[Service], asyncio.Protocol] = Connection,
+) -> None:
     """Accept on ``listener`` until draining is asked for and everything has been answered."""
     loop = asyncio.get_running_loop()
     listener.setblocking(False)
     if listener.family == socket.AF_UNIX:
-        server = await loop.create_unix_server(lambda: Connection(service), sock=listener)
+        server = await loop.create_unix_server(lambda: protocol(service), sock=listener)
     else:
-        server = await loop.create_server(lambda: Connection(service), sock=listener)
+        server = await loop.create_server(lambda: protocol(service), sock=listener)
     await service.draining.wait()
     server.close()
+    end = loop.time() + drain_s
     if service.engine:
         try:
             await asyncio.wait_for(service.drain(), drain_s)
@@ -301,4 +343,7 @@ async def serve(service: Service, listener: socket.socket, drain_s: float) -> No
     await asyncio.sleep(0)  # the last answers are written at the end of this turn of the loop
     for transport in tuple(service.connections):
         transport.close()
-    await asyncio.sleep(0)
+    try:  # an answer may be longer than what the system takes at once
+        await asyncio.wait_for(service.empty.wait(), max(LAST_BYTES_S, end - loop.time()))
+    except TimeoutError:
+        log.warning("runtime.answers_cut connections=%s", len(service.connections))

@@ -8,6 +8,7 @@ from prism_core.errors import PrismError
 from prism_core.rest.heads import Heads
 from prism_core.rest.predict import PredictFront, head_of, reference_of
 from prism_core.rest.upload import upload_request
+from prism_core.runtime.heads import media_type_of, parse, timeout_of
 from prism_core.runtime.session import accepted, parse_media_type
 from prism_core.testing.fuzzing import fuzz
 
@@ -93,3 +94,16 @@ def test_the_request_of_an_upload_is_read_or_refused():
     report = fuzz(upload_request, specs, cases=2000, allowed=(PrismError,))
 
     assert 0 < report.refused < report.cases
+
+
+def test_a_replica_reads_a_damaged_head_or_refuses_it():
+    heads = [head.removesuffix(b"\r\n\r\n") for head in HEADS]
+
+    def read(data):
+        found = parse(data)
+        assert found.length >= 0
+        assert found.path.startswith("/")
+        media_type_of(found)
+        assert timeout_of(found, 30.0) > 0
+
+    fuzz(read, heads, cases=5000, allowed=(PrismError,), tokens=TOKENS)

@@ -283,7 +283,7 @@ async def test_plain_http_predicts(http):
         ("POST", "/predict", b"[]", 422),
         ("POST", "/predict", b"[", 400),
         ("POST", "/predict", b"[-1]", 500),
-        ("GET", "/predict", b"", 404),
+        ("GET", "/predict", b"", 405),
         ("GET", "/nowhere", b"", 404),
     ],
 )
@@ -303,4 +303,4 @@ async def test_plain_http_refuses_a_head_that_cannot_be_read(replica, head):
     answer = await reader.read()
     writer.close()
 
-    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 413"))
+    assert answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from prism_core import bundle as bundles
 from prism_core import tars
 from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment, Locked
-from prism_core.environment import Environment, Pin
+from prism_core.environment import Environment, Pin, Requirement
+from prism_core.environments.needs import OWNER
 from prism_core.errors import ArtifactError, ArtifactTooLarge, UnknownPlugin, UnsafeArtifact
-from prism_core.gateway.bundling import Delivery, delivered, frozen, merge, read, server_environment, stated
+from prism_core.gateway.bundling import Delivery, delivered, frozen, merge, read, stated
 from prism_core.gateway.digests import digest_of
 from prism_core.gateway.views import UploadRequest
 from prism_core.manifest import Batching
@@ -119,12 +120,6 @@ def test_prisms_own_packages_are_in_no_lock(artifact):
     assert told.environment.lock == (Locked("numpy", "2.1.0"),)
 
 
-def test_the_servers_own_packages_are_found():
-    names = {pin.name for pin in server_environment(manifest_of(), plugin_set()).pins}
-
-    assert {"prism-core", "numpy", "msgspec"} <= names
-
-
 # --- who has the say ----------------------------------------------------------------------
 
 
@@ -156,6 +151,9 @@ def test_a_bundle_speaks_where_nobody_does():
         ({"replicas": 1}, {"replicas": 1, "min_replicas": None, "max_replicas": None}),
         ({"max_replicas": 2}, {"replicas": 1, "min_replicas": None, "max_replicas": 2}),
         ({"environment": "server"}, {"python": "", "constraints": ()}),
+        ({"environment": "auto"}, {"python": "", "constraints": ()}),
+        ({"constraints": ("numpy==1",)}, {"constraints": ("numpy==1",)}),
+        ({"requirements": ("Scikit_Learn>=1.6",)}, {"constraints": ("numpy==2.1.0",)}),
     ],
 )
 def test_what_the_uploader_says_wins(said, expected):
@@ -238,6 +236,20 @@ def test_a_lock_holds_names_and_versions_only(name, version):
 
     assert merged(environment=environment).constraints == ("scipy==1.14.1",)
     assert merged(environment=environment).python == ""
+
+
+def test_what_was_asked_for_there_is_told_and_not_installed():
+    asked = (
+        Requirement("pandas", "==2.2", OWNER),
+        Requirement("numpy", ">=1", "the file"),
+        Requirement("; x", "", OWNER),
+    )
+    bundle = bundle_of(environment=FrozenEnvironment("3.11.7", LOCK, asked))
+    found, notes = merge(UploadRequest(filename="b"), (), bundle, 8)
+
+    assert found.requirements == ()
+    assert [note.split(". ")[0] for note in notes] == ["Where it was frozen its owner asked for pandas"]
+    assert merge(UploadRequest(filename="b", requirements=("Pandas",)), (), bundle, 8)[1] == ()
 
 
 def test_trusted_names_are_told_and_not_believed():
