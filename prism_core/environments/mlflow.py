@@ -21,8 +21,9 @@ MARK = "MLmodel"
 BY = "written down by MLflow"
 # It logs models and loads them, which is done here without it: a hundred packages, a web server among them.
 _ITSELF = ("mlflow", "mlflow-skinny")
-# A class of its own is refused in a pickle; what else it writes is read without it.
-_LOOSE = ("cloudpickle",)
+# Functions as code are refused in a pickle, what else is in it is read without cloudpickle; onnxruntime needs
+# no onnx.
+_LOOSE = ("cloudpickle", "onnx")
 
 
 def asked(path: Path, artifact: Iterable[Requirement], owners: Iterable[str] = (), python: str = "") -> Needs:
@@ -50,8 +51,6 @@ def stated_by_mlflow(path: Path) -> Stated | None:
     names = [parsed_requirement(text).name.lower() for text in found.requirements]
     kept = [text for text, name in zip(found.requirements, names, strict=True) if name not in _ITSELF]
     notes = list(found.notes)
-    if len(kept) < len(names):
-        notes.append("MLflow itself is left out: its models are served without it.")
     python = _python(_of_python_env(path) or found.python, notes)
     return Stated(tuple(kept), python, tuple(notes))
 

@@ -174,18 +174,21 @@ def request_of(
     request = {key: value for key, value in given.items() if value or type(value) in (int, float)}
     if no_preload:
         request["preload"] = False
-    if requirements:
-        request |= _needs_in(requirements, given.get("python", ""))
+    if requirements or given.get("python"):
+        request |= _needs(requirements, given.get("python", ""))
     if example:
         request["example"] = base64.b64encode(example.read_bytes()).decode()
         request["example_media_type"] = media_type_of(example)
     return request
 
 
-def _needs_in(path: Path, python: str) -> dict[str, Any]:
-    """Return what a file says of the packages and the Python that a model needs."""
+def _needs(path: Path | None, python: str) -> dict[str, Any]:
+    """Return what a file and ``--python`` say of the packages and the Python that a model needs."""
+    from prism_core.environments.needs import checked_python
     from prism_core.environments.stated import stated
 
+    if path is None:
+        return {"python": checked_python(python)}
     found = stated(path, python)
     for note in found.notes:
         warn(note)

@@ -7,7 +7,7 @@ from prism_core.cli.commands.upload import request_of
 from prism_core.cli.options import Common
 from prism_core.cli.output import ago, replicas_text, write_table
 from prism_core.cli.report import tell
-from prism_core.errors import InvalidInput
+from prism_core.errors import ConfigError, InvalidInput
 
 URL = "http://127.0.0.1:1/model/churn/predict"
 
@@ -165,5 +165,11 @@ def test_a_file_of_requirements_is_sent_as_what_it_says(tmp_path, capsys):
         "python": ">=3.11",
     }
     assert request_of(example=None, requirements=project, python="3.12")["python"] == "3.12"
+    assert request_of(example=None, python="3.12") == {"python": "3.12"}
     assert request_of(example=None, requirements=locked) == {"requirements": ["numpy==1.26.4"]}
     assert "hashes" in capsys.readouterr().err
+
+
+def test_a_python_that_cannot_be_had_is_refused_at_once():
+    with pytest.raises(ConfigError, match=r"Python '3.9' is asked for"):
+        request_of(example=None, python="3.9")

@@ -57,7 +57,7 @@ def test_it_states_packages_and_a_python_and_not_mlflow_itself(logged):
 
     assert found.requirements == ("cloudpickle==3.1.3", "pandas==3.1.1", "scikit-learn==1.9.1")
     assert found.python == "3.12"
-    assert found.notes == ("MLflow itself is left out: its models are served without it.",)
+    assert found.notes == ()
 
 
 def test_without_a_file_of_requirements_condas_is_taken(logged):
