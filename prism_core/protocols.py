@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import attrs
 import msgspec
@@ -38,6 +39,8 @@ class BaseModel(ABC):
         """Return a small plausible input for the warm-up, or None to have one made from the signature."""
         return None
 
+
+Config = TypeVar("Config")
 
 # The task of a replica that converts its model and ends, instead of serving it.
 OPTIMIZE = "optimize"
@@ -191,6 +194,23 @@ class Explains(Protocol):
 
 
 @runtime_checkable
+class Prepares(Protocol):
+    """A launcher that makes something of an environment before it starts replicas in it, such as an image."""
+
+    async def prepare(self, recipe: Path | None, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        """Make it, where it is not there; ``recipe`` is that of the replicas' spec.
+
+        Part of an upload's step "environment", so no replica's time to start is spent on it. ``tell`` is
+        given facts about the progress, among them a ``text`` for people. `Launcher.start` works without it.
+
+        Raises
+        ------
+        EnvironmentFailed
+            If it cannot be made.
+        """
+
+
+@runtime_checkable
 class Cache(Protocol):
     """A store of answers. Whatever it raises is a miss to the caller, and counted.
 
@@ -270,3 +290,36 @@ class Linker(Protocol):
 
     async def health(self) -> str:
         """Return "" when the link works, else why it does not."""
+
+
+class CommandLine(Protocol):
+    """What the command of a plugin is given, as click's ``ctx.obj``: what was said, and how to answer.
+
+    The options that all commands have are on it without its doing, before its name or after it.
+    """
+
+    @property
+    def json(self) -> bool:
+        """Whether programs read what is printed: JSON on stdout, nothing else."""
+
+    @property
+    def data_dir(self) -> Path:
+        """The data directory of the server that is meant."""
+
+    def config(self, name: str, cls: type[Config]) -> Config:
+        """Return ``plugins.<name>`` of the settings; an empty ``namespace`` in it is the server's id."""
+
+    def admin(self, method: str, path: str, body: Any = None) -> Any:
+        """Ask the admin API of the server, ``GET /models``; its errors are raised as they were there."""
+
+    def running(self) -> bool:
+        """Return whether a server runs that `admin` would ask."""
+
+    def write_json(self, value: Any) -> None:
+        """Write a value as one line of JSON."""
+
+    def write_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Write a table; cells are plain text."""
+
+    def progress(self, title: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Show on a terminal that something lasts; give what tells how far it is."""

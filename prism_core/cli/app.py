@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from prism_core import __version__
+from prism_core.cli.offered import Offered, completed
 from prism_core.cli.options import common_options, option_panels, write_examples
 from prism_core.cli.report import reported
 
@@ -80,6 +81,7 @@ class LazyGroup(click.RichGroup):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; whatever fails is told in PRISM's words."""
+        ctx.obj = ctx.obj or Offered(ctx)
         with reported(ctx):
             return super().invoke(ctx)
 
@@ -107,7 +109,7 @@ def _built(record: Command) -> click.Command:
 
         return broken
     command.help = command.help or record.help
-    return command
+    return completed(command)
 
 
 @click.group(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,3 +54,21 @@ def progress_of(name: str, size_bytes: int, *, quiet: bool, verb: str = "Sending
     )
     with Bar(*columns, console=console, transient=True) as bar:
         yield TerminalProgress(bar, bar.add_task(f"{verb} {name}", total=size_bytes))
+
+
+@contextmanager
+def spinning(title: str, *, quiet: bool) -> Iterator[Callable[[str], None]]:
+    """Show a spinner while the block runs, where stderr is a terminal; give what changes its text."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield lambda _: None
+        return
+    from rich.progress import Progress as Bar
+    from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda text: bar.update(task, description=text)

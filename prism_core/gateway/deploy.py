@@ -245,7 +245,8 @@ class Uploads:
         self.operator.registry.put(version)
         undo.push_async_callback(self._abandon, version)
         self.operator.registry.tell("model.stored", manifest.model, manifest.version, digest=manifest.digest)
-        await self.operator.place(manifest, tell=steps.tell)
+        place = await self.operator.place(manifest, tell=steps.tell)
+        await self.operator.prepare_backend(manifest, place, steps.tell)
         await asyncio.to_thread(self.operator.clear_directories, manifest)
         if manifest.optimize == "auto":
             steps.begin("optimize")

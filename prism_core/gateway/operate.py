@@ -44,7 +44,7 @@ from prism_core.gateway.supervisor import Supervisor
 from prism_core.gateway.views import check_name
 from prism_core.manifest import Manifest
 from prism_core.plugins import PluginSet
-from prism_core.protocols import Launcher
+from prism_core.protocols import Launcher, Prepares
 from prism_core.settings import Settings
 from prism_core.specs import Artifact, IsolationBackend, Optimizer
 from prism_core.types import Signature
@@ -276,6 +276,18 @@ class Operator:
         distributions = self.distributions(manifest.served.loader)
         work = self.environments.ready(manifest.environment, distributions, tell)
         return await self.until_broken_off(manifest, "its environment was built", work)
+
+    async def prepare_backend(self, manifest: Manifest, place: Place, tell: Tell) -> None:
+        """Let the isolation backend make what it starts replicas of an environment with, such as an image.
+
+        Raises
+        ------
+        PrismError
+            If it cannot.
+        """
+        if isinstance(place.launcher, Prepares):
+            work = place.launcher.prepare(place.recipe, tell)
+            await self.until_broken_off(manifest, "its environment was prepared", work)
 
     async def recipe(self, manifest: Manifest) -> Path:
         """Return the file that says what the version runs with, pin by pin."""

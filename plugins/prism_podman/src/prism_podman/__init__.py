@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
-from functools import partial
+from typing import Any
 
-from prism_core.plugin import IsolationBackend, Launcher, hookimpl
+from prism_core.plugin import Command, IsolationBackend, Launcher, hookimpl
 from prism_podman.config import PodmanConfig
 from prism_podman.machine import missing
 
@@ -25,8 +25,19 @@ def prism_isolation_backends() -> Iterator[IsolationBackend]:
 
 
 def _open(config: PodmanConfig) -> AbstractAsyncContextManager[Launcher]:
-    from prism_podman.ids import IMAGE_OWNER
-    from prism_podman.images.ensuring import Images
+    from prism_podman.images.ensuring import images_of
     from prism_podman.launcher import open_podman
 
-    return open_podman(config, partial(Images, owner=IMAGE_OWNER))
+    return open_podman(config, images_of)
+
+
+@hookimpl
+def prism_commands() -> Iterator[Command]:
+    """Offer ``prism podman``."""
+    yield Command("podman", build=_command, help="Look after images and Podman.")
+
+
+def _command() -> Any:
+    from prism_podman.commands.group import podman
+
+    return podman

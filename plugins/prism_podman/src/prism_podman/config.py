@@ -27,7 +27,8 @@ class PodmanConfig:
         How a replica is reached: ``unix`` by a socket in a mounted directory, without any network; ``tcp``
         by a port on 127.0.0.1, for a Podman in a virtual machine (macOS, Windows).
     base_image
-        What images begin with. "": ``docker.io/library/python:X.Y-slim`` of the environment's Python.
+        What images begin with. "": a base that was made here, else ``docker.io/library/python:X.Y-slim``
+        of the environment's Python.
     launch_s
         How long starting a container may take, an image not counted.
     memory_share

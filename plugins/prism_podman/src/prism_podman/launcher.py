@@ -10,11 +10,11 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -55,8 +55,8 @@ class Image(Protocol):
 class Images(Protocol):
     """Where images come from."""
 
-    async def ensure(self, environment: Environment) -> Image:
-        """Return the image of an environment, made now if there is none."""
+    async def ensure(self, environment: Environment, tell: Callable[[str], None] = ...) -> Image:
+        """Return the image of an environment, made now if there is none; ``tell`` hears how far it is."""
 
 
 log = logging.getLogger("prism.podman")
@@ -93,7 +93,7 @@ async def open_podman(
 
 
 class PodmanLauncher:
-    """Starts replicas as containers; implements `Launcher` and `Explains`."""
+    """Starts replicas as containers; implements `Launcher`, `Explains` and `Prepares`."""
 
     def __init__(self, engine: Engine, config: PodmanConfig, images: Images) -> None:
         self._engine = engine
@@ -129,6 +129,12 @@ class PodmanLauncher:
         except BaseException:
             await asyncio.shield(self._discard(wanted))
             raise
+
+    async def prepare(self, recipe: Path | None, tell: Callable[[Mapping[str, Any]], None]) -> None:
+        """Make the image of an environment, where it is not there."""
+        if recipe is not None:
+            environment = await _environment(recipe)
+            await self._images.ensure(environment, lambda text: tell({"phase": "image", "text": text}))
 
     async def poll(self, handle: ReplicaHandle) -> int | None:
         """Return None while it runs, else its exit code; -1 for one of a gateway that is gone."""
@@ -177,8 +183,7 @@ class PodmanLauncher:
     async def _image(self, spec: ReplicaSpec) -> Image:
         if spec.recipe is None:
             raise LaunchFailed(f"{spec.replica!r} has no environment that an image could be made of.")
-        recipe = await asyncio.to_thread(spec.recipe.read_bytes)
-        return await self._images.ensure(Environment.from_json(recipe))
+        return await self._images.ensure(await _environment(spec.recipe))
 
     async def _wanted(self, spec: ReplicaSpec, image: Image) -> Wanted:
         version = msgspec.json.decode(spec.manifest.read_bytes(), type=_Version)
@@ -293,3 +298,7 @@ def _identity(made: Made, *, remote: bool) -> tuple[int, float]:
         except OSError:
             pass
     return 0, time.time()
+
+
+async def _environment(recipe: Path) -> Environment:
+    return Environment.from_json(await asyncio.to_thread(recipe.read_bytes))

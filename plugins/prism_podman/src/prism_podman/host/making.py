@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from prism_podman.host import rootfs
-from prism_podman.host.interpreter import Interpreter, ask, check_usable
-from prism_podman.images import store
+from prism_podman.host.interpreter import Interpreter, ask, check_usable, minor_of
+from prism_podman.images import bases, spooling, store
 from prism_podman.images.bases import LOCAL
-from prism_podman.images.containerfile import KIND, LIBC, PYTHON, PYTHON_VERSION
+from prism_podman.images.containerfile import KIND, LIBC, ORIGIN, OWNER, PYTHON, PYTHON_VERSION
 from prism_podman.images.store import Stored, Tell
-
-ORIGIN = "prism.origin"
 
 
 def from_host(client: Any, python: Path, owner: int, tell: Tell) -> Stored:
@@ -29,16 +27,18 @@ def from_host(client: Any, python: Path, owner: int, tell: Tell) -> Stored:
     tell(f"Looking at what Python {found.version} needs")
     entries = list(rootfs.entries(found))
     tell(f"Handing {len(entries)} files over to Podman")
-    with store.packed(entries, str(found.executable), owner) as parts:
-        store.import_root(client, f"{name}-host", parts, changes(found))
-    return named(client, f"{name}-host", name)
+    with spooling.packed(entries, str(found.executable), owner) as parts:
+        store.import_root(client, f"{name}-host", parts, changes(found, owner))
+    store.tag(client, f"{name}-host", name)
+    return store.expected(client, name)
 
 
-def changes(found: Interpreter) -> list[str]:
+def changes(found: Interpreter, owner: int) -> list[str]:
     """Return what the image says beside its files: variables, and labels that tell what is in it."""
     labels = {
         KIND: "base",
         ORIGIN: "host",
+        OWNER: str(owner),
         PYTHON: rootfs.python_of(found),
         PYTHON_VERSION: found.version,
         LIBC: found.libc,
@@ -47,11 +47,19 @@ def changes(found: Interpreter) -> list[str]:
     return variables + [f"LABEL {name}={value}" for name, value in labels.items()]
 
 
-def named(client: Any, image: str, name: str) -> Stored:
-    """Give an image its second name, under which images of environments find it."""
-    repository, _, tag = name.rpartition(":")
-    with store.told("naming", name):
-        client.api.post(f"/images/{image}/tag", params={"repo": repository, "tag": tag}).raise_for_status()
-    found = store.inspect(client, name)
-    assert found is not None
-    return found
+def labelled_as(client: Any, raw: str, origin: str, owner: int) -> Stored:
+    """Make of an imported image the base of the Python that is in it."""
+    found = bases.described(client, raw, store.expected(client, raw))
+    name = LOCAL.format(minor=minor_of(found.python_version))
+    labels = {
+        KIND: "base",
+        ORIGIN: origin,
+        OWNER: str(owner),
+        PYTHON: found.python,
+        PYTHON_VERSION: found.python_version,
+        LIBC: found.libc,
+    }
+    variables = {"LANG": "C.UTF-8", "PATH": rootfs.VARIABLES["PATH"]}
+    store.relabelled(client, f"{name}-{origin}", found.beneath, variables, labels)
+    store.tag(client, f"{name}-{origin}", name)
+    return store.expected(client, name)

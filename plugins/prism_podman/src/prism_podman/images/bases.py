@@ -12,8 +12,9 @@ import attrs
 from prism_core.plugin import Environment, EnvironmentFailed
 from prism_podman.host.interpreter import ARGUMENTS, interpreter_of, minor_of
 from prism_podman.images import store
-from prism_podman.images.containerfile import LIBC, PYTHON, PYTHON_VERSION
+from prism_podman.images.containerfile import KIND, LIBC, ORIGIN, OWNER, PYTHON, PYTHON_VERSION
 from prism_podman.images.oci import Beneath
+from prism_podman.images.reowning import reowned
 from prism_podman.images.selection import Package
 from prism_podman.images.store import Stored, Tell
 
@@ -40,8 +41,10 @@ class Base:
     beneath: Beneath
 
 
-def find(client: Any, configured: str, environment: Environment, tell: Tell) -> Base:
+def find(client: Any, configured: str, environment: Environment, owner: int, tell: Tell) -> Base:
     """Return the base of an environment's image; one that has to be fetched is fetched.
+
+    ``owner`` is to whom its files are to belong.
 
     Raises
     ------
@@ -49,20 +52,29 @@ def find(client: Any, configured: str, environment: Environment, tell: Tell) -> 
         If there is none, or it does not fit.
     """
     minor = minor_of(environment.python_version)
-    stored = _stored(client, configured, minor, tell)
-    base = described(client, *stored)
+    name, stored = _stored(client, configured, minor, tell)
+    base = described(client, name, stored)
     if minor_of(base.python_version) != minor:
         raise EnvironmentFailed(
             f"The base image {base.name} has Python {base.python_version}; the environment "
             f"{environment.key!r} needs {minor}.",
             hint="Set `plugins.podman.base_image` to one that has it, or to nothing.",
         )
-    return base
+    if not owned(stored, owner):
+        tell(f"Copying {name}, so that containers of all models can share it")
+        stored = adopted(client, base, stored, owner)
+    return described(client, name, stored)
 
 
-def present(client: Any, configured: str, python_version: str) -> tuple[str, Stored] | None:
-    """Return the name and the image that `find` would begin with, None if it would have to be fetched."""
-    minor = minor_of(python_version)
+def present(client: Any, configured: str, python_version: str, owner: int) -> Stored | None:
+    """Return the image that `find` would begin with, None if it would have to be made."""
+    found = _present(client, configured, minor_of(python_version))
+    if found is None or owned(found[1], owner):
+        return found and found[1]
+    return store.inspect(client, _adopted_name(found[1], owner))
+
+
+def _present(client: Any, configured: str, minor: str) -> tuple[str, Stored] | None:
     for name in [configured] if configured else [one.format(minor=minor) for one in (LOCAL, OFFICIAL)]:
         found = store.inspect(client, name)
         if found:
@@ -71,7 +83,7 @@ def present(client: Any, configured: str, python_version: str) -> tuple[str, Sto
 
 
 def _stored(client: Any, configured: str, minor: str, tell: Tell) -> tuple[str, Stored]:
-    there = present(client, configured, minor)
+    there = _present(client, configured, minor)
     if there:
         return there
     name = configured or OFFICIAL.format(minor=minor)
@@ -84,10 +96,7 @@ def _stored(client: Any, configured: str, minor: str, tell: Tell) -> tuple[str, 
             f"({error.message.rpartition(': ')[2]}).",
             hint=_how_to_get(minor),
         ) from error
-    found = store.inspect(client, name)
-    if found is None:
-        raise EnvironmentFailed(f"{name} was fetched and is not there.", hint="Was it removed meanwhile?")
-    return name, found
+    return name, store.expected(client, name)
 
 
 def _how_to_get(minor: str) -> str:
@@ -146,6 +155,40 @@ def _is_answer(line: str) -> bool:
         return isinstance(json.loads(line), dict)
     except ValueError:
         return False
+
+
+# --- whose it is ----------------------------------------------------------------------------
+
+
+def owned(stored: Stored, owner: int) -> bool:
+    """Tell whether a base's files belong to ``owner``; those of others' images belong to root, 0."""
+    return int(stored.labels.get(OWNER, "0")) == owner
+
+
+def adopted(client: Any, base: Base, stored: Stored, owner: int) -> Stored:
+    """Return a copy of a base whose files belong to ``owner``, made where there is none yet."""
+    name = _adopted_name(stored, owner)
+    found = store.inspect(client, name)
+    if found:
+        return found
+    raw = f"{name}-raw"
+    store.import_root(client, raw, reowned(store.export(client, stored.id), owner), [])
+    layers = store.expected(client, raw).beneath.layers
+    labels = {
+        KIND: "base",
+        ORIGIN: base.name,
+        OWNER: str(owner),
+        PYTHON: base.python,
+        PYTHON_VERSION: base.python_version,
+        LIBC: base.libc,
+    }
+    store.relabelled(client, name, attrs.evolve(stored.beneath, layers=layers), {}, labels)
+    store.untag(client, raw)
+    return store.expected(client, name)
+
+
+def _adopted_name(stored: Stored, owner: int) -> str:
+    return f"localhost/prism-base:{stored.id[:12]}-{owner}"
 
 
 # --- does it fit ----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What is built, and under which name: the text of a Containerfile, and a tag that says what is in it."""
+"""What an image is called, by what is in it, and the Containerfile by which any program builds it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from prism_core.plugin import Environment
-from prism_podman.images.layers import Layer
+from prism_podman.images.layers import GENERATOR, Layer
 from prism_podman.images.packing import Entry
-from prism_podman.images.selection import SITE
+from prism_podman.images.selection import SITE, wheel_digest
 
-# Part of every tag: raise it where the same packages would give another image.
-GENERATOR = 1
 REPOSITORY = "localhost/prism-environment"
 
 # Labels: whose an image is, and what it holds. KIND is "base" or "environment".
 KIND, SERVER, ENVIRONMENT = "prism.image", "prism.server", "prism.environment"
 BASE, PYTHON, PYTHON_VERSION, LIBC = "prism.base", "prism.python", "prism.python-version", "prism.libc"
+# Of a base: where it comes from, and to which user its files belong.
+ORIGIN, OWNER = "prism.origin", "prism.owner"
+# Of an environment's: its layers, as ``KEY=DIGEST`` with commas between them.
+LAYERS = "prism.layers"
 
 VARIABLES = {
     "PYTHONPATH": SITE,
@@ -47,20 +48,15 @@ def tag_of(environment: Environment, base: str, server: str, owner: int) -> str:
     return f"{REPOSITORY}:{environment.key[:12]}-{digest[:16]}"
 
 
-def wheel_digest(path: str) -> str:
-    """Return the digest of a wheel, "" for none."""
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
-
-
 def text_of(base: str, layers: Sequence[Layer], labels: Mapping[str, str]) -> str:
-    """Return the Containerfile of packages on a base, each layer in a tar beside it.
+    """Return the Containerfile of packages on a base, each layer in a tar beside it (`file_of`).
 
     Nothing is run in a build, so it needs no shell and no network. The labels, which differ most,
     stand last.
     """
     lines = [f"FROM {base}"]
     for number, layer in enumerate(layers):
-        lines += [f"# {layer.title}", f"ADD {file_of(number)} {SITE}/"]
+        lines += [f"# {layer.title}", f"ADD {file_of(number)} /"]
     lines += ["ENV " + " ".join(f"{name}={quoted(value)}" for name, value in VARIABLES.items())]
     lines += ["LABEL " + " ".join(f"{name}={quoted(value)}" for name, value in sorted(labels.items()))]
     return "\n".join(lines) + "\n"
@@ -76,10 +72,7 @@ def file_of(number: int) -> str:
     return f"{number:02}.tar"
 
 
-def contents(layer: Layer, place: str = "") -> list[Entry]:
-    """Return a layer's files by name; where two packages have one, the last stands, as if installed in turn.
-
-    ``place`` is where they lie, "" for names as they are in the packages' directory.
-    """
+def contents(layer: Layer) -> list[Entry]:
+    """Return a layer's files by name; one that two have is the last one's, as if installed in turn."""
     files = {file.name: file for package in layer.packages for file in package.files}
-    return [dataclasses.replace(file, name=f"{place}{name}") for name, file in sorted(files.items())]
+    return [dataclasses.replace(file, name=f"{SITE[1:]}/{name}") for name, file in sorted(files.items())]

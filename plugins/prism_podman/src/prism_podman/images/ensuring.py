@@ -8,9 +8,8 @@ import os
 import platform
 import tempfile
 import threading
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,24 +19,28 @@ import attrs
 from prism_core.plugin import Environment, EnvironmentFailed
 from prism_podman.config import PodmanConfig
 from prism_podman.engine import Engine
+from prism_podman.facts import Facts
 from prism_podman.host.interpreter import minor_of
-from prism_podman.images import bases, oci, store
+from prism_podman.ids import IMAGE_OWNER
+from prism_podman.images import bases, oci, spooling, store
 from prism_podman.images.bases import Base
 from prism_podman.images.containerfile import (
     BASE,
     ENVIRONMENT,
     KIND,
+    LAYERS,
     LIBC,
     PYTHON,
     PYTHON_VERSION,
     SERVER,
     VARIABLES,
     contents,
+    file_of,
     tag_of,
 )
 from prism_podman.images.layers import Layer, layered
 from prism_podman.images.oci import Blob
-from prism_podman.images.selection import SITE, selected
+from prism_podman.images.selection import selected
 from prism_podman.images.store import Tell
 
 Result = TypeVar("Result")
@@ -45,6 +48,19 @@ Result = TypeVar("Result")
 
 class Cancelled(Exception):
     """Whoever wanted it does so no more."""
+
+
+def owner_of(facts: Facts) -> int:
+    """Return to whom the files of images belong, so that a namespace of its own costs no copy of them.
+
+    Root's Podman needs none; who has too few numbers for that one can have no such namespaces either.
+    """
+    return IMAGE_OWNER if facts.rootless and facts.numbers > IMAGE_OWNER else 0
+
+
+def images_of(engine: Engine, config: PodmanConfig) -> Images:
+    """Return the images of a server in the Podman that was connected with."""
+    return Images(engine, config, owner_of(engine.facts))
 
 
 def silent(_: str) -> None:
@@ -107,7 +123,7 @@ class Images:
             if anew or minor not in self._bases:
                 configured = self.config.base_image
                 self._bases[minor] = await self._threaded(
-                    lambda client, told: bases.find(client, configured, environment, told), tell
+                    lambda client, told: bases.find(client, configured, environment, self.owner, told), tell
                 )
             return self._bases[minor]
 
@@ -121,9 +137,8 @@ class Images:
             PYTHON_VERSION: base.python_version,
             LIBC: base.libc,
         }
-        await self._threaded(
-            lambda client, told: make(client, tag, environment, base, labels, self.owner, told), tell
-        )
+        plan = Plan(tag, environment, base, labels, self.owner)
+        await self._threaded(lambda client, told: make(client, plan, told), tell)
 
     async def _threaded(self, function: Callable[[Any, Tell], Result], tell: Tell) -> Result:
         """Call a function in a thread, which tells here; given up here, it ends at its next word."""
@@ -140,64 +155,69 @@ class Images:
             gone.set()
 
 
-def make(
-    client: Any,
-    tag: str,
-    environment: Environment,
-    base: Base,
-    labels: dict[str, str],
-    owner: int,
-    tell: Tell,
-) -> None:
+@attrs.frozen
+class Plan:
+    """An image that is to be made."""
+
+    tag: str
+    environment: Environment
+    base: Base
+    labels: Mapping[str, str]
+    owner: int
+
+    @property
+    def minor(self) -> str:
+        """The Python that its files are compiled for."""
+        return minor_of(self.environment.python_version)
+
+
+def make(client: Any, plan: Plan, tell: Tell) -> None:
     """Make the image of an environment; where another process does so now, wait for it instead."""
-    with building(tag):
-        if store.exists(client, tag):
+    with building(plan.tag):
+        if store.exists(client, plan.tag):
             return
-        packages = selected(environment)
-        bases.check_libc(base, packages, "-".join(platform.libc_ver()))
+        packages = selected(plan.environment)
+        bases.check_libc(plan.base, packages, "-".join(platform.libc_ver()))
         layers = layered(packages)
-        with scratch() as directory:
-            blobs = spooled(layers, environment.python, owner, directory, tell)
-            put(client, tag, base, blobs, labels, tell)
+        known = store.known_layers(client)
+        try:
+            hand_over(client, plan, layers, known, tell)
+        except EnvironmentFailed:
+            if not known:
+                raise
+            # An image that had one of the layers may have been removed this moment.
+            hand_over(client, plan, layers, {}, tell)
 
 
-def spooled(layers: Sequence[Layer], python: str, owner: int, directory: Path, tell: Tell) -> list[Blob]:
-    """Write the tars of layers below ``directory``."""
-    blobs = []
-    for number, layer in enumerate(layers, 1):
+def hand_over(client: Any, plan: Plan, layers: Sequence[Layer], known: Mapping[str, str], tell: Tell) -> None:
+    """Give Podman an image; of layers that are ``known``, digest by key, the digest alone."""
+    with tempfile.TemporaryDirectory(prefix="prism-image-", dir=spooling.scratch_place()) as directory:
+        blobs = list(spooled(plan, layers, known, Path(directory), tell))
+        said = ",".join(
+            f"{keys}={blob.digest}" for keys, blob in zip(_keys(plan, layers), blobs, strict=True)
+        )
+        labels = {**plan.labels, LAYERS: said}
+        config = oci.configuration(plan.base.beneath, blobs, VARIABLES, labels, store.now())
+        tell(f"Handing {sum(blob.size_bytes for blob in blobs) / 1e6:.0f} MB over to Podman")
+        with spooling.packed(oci.archive(plan.tag, plan.base.beneath, blobs, config)) as parts:
+            store.load(client, parts, plan.tag)
+
+
+def _keys(plan: Plan, layers: Sequence[Layer]) -> list[str]:
+    return [layer.key(plan.minor, plan.owner) for layer in layers]
+
+
+def spooled(
+    plan: Plan, layers: Sequence[Layer], known: Mapping[str, str], directory: Path, tell: Tell
+) -> Iterator[Blob]:
+    """Write the tars of layers below ``directory``, but for those that are known."""
+    for number, (layer, key) in enumerate(zip(layers, _keys(plan, layers), strict=True), 1):
+        if key in known:
+            yield Blob(layer.title, known[key])
+            continue
         tell(f"Packing {layer.title} ({number} of {len(layers)})")
-        entries = contents(layer, f"{SITE[1:]}/")
-        blobs.append(store.spooled(layer.title, entries, python, owner, directory / f"{number:02}.tar"))
-    return blobs
-
-
-def put(client: Any, tag: str, base: Base, blobs: Sequence[Blob], labels: dict[str, str], tell: Tell) -> None:
-    """Hand an image over to Podman: what it has already is not sent again."""
-    created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    config = oci.configuration(base.beneath, blobs, VARIABLES, labels, created)
-    known = store.known_layers(client)
-    try:
-        _send(client, tag, base, blobs, config, known, tell)
-    except EnvironmentFailed:
-        if not known:
-            raise
-        # An image that had one of them may have been removed this moment.
-        _send(client, tag, base, blobs, config, frozenset(), tell)
-
-
-def _send(
-    client: Any,
-    tag: str,
-    base: Base,
-    blobs: Sequence[Blob],
-    config: dict[str, Any],
-    known: frozenset[str],
-    tell: Tell,
-) -> None:
-    new = sum(blob.size_bytes for blob in blobs if blob.digest not in known)
-    tell(f"Handing {new / 1e6:.0f} MB over to Podman")
-    with store.packed(oci.archive(tag, base.beneath, blobs, config, known)) as parts:
-        store.load(client, parts, tag)
+        path = directory / file_of(number)
+        yield spooling.spooled(layer.title, contents(layer), plan.environment.python, plan.owner, path)
 
 
 @contextmanager
@@ -210,11 +230,3 @@ def building(tag: str) -> Iterator[None]:
     with (directory / f"{tag.rpartition(':')[2]}.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-@contextmanager
-def scratch() -> Iterator[Path]:
-    """Give a directory for layers; not in memory, where /tmp is often kept."""
-    place = "/var/tmp" if os.access("/var/tmp", os.W_OK) and "TMPDIR" not in os.environ else None
-    with tempfile.TemporaryDirectory(prefix="prism-image-", dir=place) as directory:
-        yield Path(directory)

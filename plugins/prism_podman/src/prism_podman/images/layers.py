@@ -7,12 +7,16 @@ together, and PRISM's own, which change most, are the last.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 
 import attrs
 
 from prism_podman.images.selection import Package
 
+# Part of every layer's key and image's tag: raise it where the same packages would give another image.
+GENERATOR = 1
 # Below this a layer of its own costs more than it saves: each is a directory that the kernel stacks.
 LARGE_BYTES = 8 * 1024 * 1024
 MOST = 12
@@ -29,6 +33,15 @@ class Layer:
     def size_bytes(self) -> int:
         """The size of its files."""
         return sum(package.size_bytes for package in self.packages)
+
+    def key(self, python: str, owner: int) -> str:
+        """Return what two layers have in common that hold the same, without a look into their files."""
+        packages = [
+            [one.name, one.version, one.size_bytes, sorted(one.platforms), one.digest]
+            for one in self.packages
+        ]
+        content = json.dumps([GENERATOR, python, owner, packages])
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def layered(packages: Sequence[Package]) -> tuple[Layer, ...]:

@@ -22,12 +22,12 @@ _TYPE = "application/vnd.oci.image."
 
 @attrs.frozen
 class Blob:
-    """A layer's tar on this machine. ``title`` is what `podman history` calls it."""
+    """A layer's tar; without a ``path`` where Podman has it. ``title`` is what `podman history` calls it."""
 
     title: str
-    path: Path
     digest: str
-    size_bytes: int
+    path: Path | None = None
+    size_bytes: int = 0
 
 
 @attrs.frozen
@@ -68,12 +68,10 @@ def configuration(
     }
 
 
-def archive(
-    name: str, base: Beneath, blobs: Sequence[Blob], config: Mapping[str, Any], known: frozenset[str]
-) -> Iterator[Entry]:
-    """Yield the files of an archive of the image ``name``, without the layers that are ``known``.
+def archive(name: str, base: Beneath, blobs: Sequence[Blob], config: Mapping[str, Any]) -> Iterator[Entry]:
+    """Yield the files of an archive of the image ``name``, without the layers that Podman has already.
 
-    The base's are taken to be known; their sizes, which nobody reads then, are 0.
+    The base's are among these; nobody reads their sizes, which are 0.
     """
     below = [{"mediaType": f"{_TYPE}layer.v1.tar", "digest": digest, "size": 0} for digest in base.layers]
     own = [
@@ -95,7 +93,7 @@ def archive(
     yield Entry("index.json", text=json.dumps(index))
     for text in (settings, manifest):
         yield Entry(_place(_digest(text)), text=text)
-    for blob in {blob.digest: blob for blob in blobs if blob.digest not in known}.values():
+    for blob in {blob.digest: blob for blob in blobs if blob.path}.values():
         yield Entry(_place(blob.digest), source=str(blob.path))
 
 

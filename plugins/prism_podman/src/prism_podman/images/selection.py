@@ -6,6 +6,7 @@ taken of a package is what its RECORD lists inside of the packages' directory.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 import zipfile
@@ -38,8 +39,8 @@ class Package:
         Normalized names of what it asks for, also for extras that nobody wanted.
     platforms
         For each tag of its wheel the platforms, ``manylinux_2_17_x86_64``; "any" is left out.
-    own
-        It is PRISM's, from a wheel of this server.
+    digest
+        That of its wheel, for PRISM's own, which this server made; "" for all others.
     """
 
     name: str
@@ -48,7 +49,12 @@ class Package:
     size_bytes: int
     requires: frozenset[str] = frozenset()
     platforms: frozenset[str] = frozenset()
-    own: bool = False
+    digest: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether it is PRISM's."""
+        return bool(self.digest)
 
 
 def selected(environment: Environment, search: Sequence[str] | None = None) -> list[Package]:
@@ -157,4 +163,10 @@ def _of_wheel(pin: Pin) -> Package:
                 about[path.name] = wheel.read(info).decode()
     requires = required_names(message_from_string(about["METADATA"]).get_all("Requires-Dist", []))
     platforms = platforms_of(about["WHEEL"])
-    return Package(normalized(pin.name), pin.version, tuple(files), size, requires, platforms, own=True)
+    digest = wheel_digest(pin.wheel)
+    return Package(normalized(pin.name), pin.version, tuple(files), size, requires, platforms, digest)
+
+
+def wheel_digest(path: str) -> str:
+    """Return the digest of a wheel, "" for none."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""

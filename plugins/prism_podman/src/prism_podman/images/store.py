@@ -6,27 +6,22 @@ requests. Everything that goes wrong is an `EnvironmentFailed` with what can be 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import subprocess
-import sys
-import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import attrs
 
 from prism_core.plugin import EnvironmentFailed
-from prism_podman.images import packing
-from prism_podman.images.containerfile import KIND
-from prism_podman.images.oci import Beneath, Blob
-from prism_podman.images.packing import Entry
+from prism_podman.images import oci
+from prism_podman.images.containerfile import KIND, LAYERS
+from prism_podman.images.oci import Beneath
+from prism_podman.images.spooling import CHUNK_BYTES, packed
 
 Tell = Callable[[str], None]
 
-CHUNK_BYTES = 1 << 20
 # Podman says nothing while it copies large layers to a slow disk.
 SILENT_S = 1800.0
 TAR = {"Content-type": "application/x-tar"}
@@ -74,11 +69,19 @@ def _inspected(found: Mapping[str, Any]) -> Stored:
     )
 
 
+def expected(client: Any, name: str) -> Stored:
+    """Return an image that was there a moment ago."""
+    found = inspect(client, name)
+    if found is None:
+        raise EnvironmentFailed(f"The image {name} is gone.", hint="Was it removed meanwhile? Try again.")
+    return found
+
+
 def labelled(client: Any) -> list[Stored]:
     """Return the images that PRISM made, of all servers."""
-    filters = json.dumps({"label": [KIND]})
+    parameters = {"filters": json.dumps({"label": [KIND]}), "all": True}
     with told("listing images with", KIND):
-        response = client.api.get("/images/json", params={"filters": filters})
+        response = client.api.get("/images/json", params=parameters)
         response.raise_for_status()
     return [
         Stored(
@@ -92,10 +95,11 @@ def labelled(client: Any) -> list[Stored]:
     ]
 
 
-def known_layers(client: Any) -> frozenset[str]:
-    """Return the layers of the images that PRISM made."""
-    found = (inspect(client, one.id) for one in labelled(client))
-    return frozenset(layer for one in found if one for layer in one.beneath.layers)
+def known_layers(client: Any) -> dict[str, str]:
+    """Return the layers of environments' images, digest by key."""
+    said = (one.labels.get(LAYERS, "") for one in labelled(client))
+    pairs = (pair.split("=", 1) for text in said for pair in text.split(",") if "=" in pair)
+    return {key: digest for key, digest in pairs}
 
 
 # --- make ---------------------------------------------------------------------------------
@@ -119,6 +123,45 @@ def import_root(client: Any, name: str, parts: Iterable[bytes], changes: Sequenc
         return str(response.json()["Id"])
 
 
+def relabelled(
+    client: Any, name: str, beneath: Beneath, variables: Mapping[str, str], labels: Mapping[str, str]
+) -> None:
+    """Make an image of the layers of another one, which says something else of itself."""
+    config = oci.configuration(beneath, (), variables, labels, now())
+    with packed(oci.archive(name, beneath, (), config)) as parts:
+        load(client, parts, name)
+
+
+def now() -> str:
+    """Return the time as images have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def tag(client: Any, image: str, name: str) -> None:
+    """Give an image one more name; the image that had it loses it."""
+    repository, _, word = name.rpartition(":")
+    with told("naming", name):
+        client.api.post(f"/images/{image}/tag", params={"repo": repository, "tag": word}).raise_for_status()
+
+
+def untag(client: Any, name: str) -> None:
+    """Take a name away; with its last one an image goes on as long as another needs its layers."""
+    client.api.delete(f"/images/{name}")
+
+
+def export(client: Any, image: str) -> Iterator[bytes]:
+    """Yield the root file system of an image as a tar, all layers in one."""
+    with told("reading", image):
+        container = client.containers.create(image, ["none"])
+        try:
+            response = client.api.get(f"/containers/{container.id}/export", stream=True, timeout=SILENT_S)
+            with closing(response):
+                response.raise_for_status()
+                yield from response.iter_content(CHUNK_BYTES)
+        finally:
+            container.remove(force=True, v=True)
+
+
 def pull(client: Any, name: str, tell: Tell) -> None:
     """Fetch an image from its registry."""
     with told("pulling", name):
@@ -138,42 +181,6 @@ def said(lines: Iterable[bytes]) -> Iterator[str]:
         if message.get("error"):
             raise EnvironmentFailed(str(message["error"]))
         yield from (text.strip() for text in message.get("stream", "").splitlines() if text.strip())
-
-
-def spooled(title: str, entries: Iterable[Entry], python: str, owner: int, path: Path) -> Blob:
-    """Write the tar of a layer to ``path``."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("wb") as file, packed(entries, python, owner) as parts:
-        for part in parts:
-            digest.update(part)
-            size += file.write(part)
-    return Blob(title, path, f"sha256:{digest.hexdigest()}", size)
-
-
-@contextmanager
-def packed(
-    entries: Iterable[Entry], python: str = sys.executable, owner: int = 0
-) -> Iterator[Iterator[bytes]]:
-    """Give the tar of ``entries`` in parts, as a process of ``python`` writes it."""
-    with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as words:
-        lines.writelines(packing.to_lines(entries))
-        lines.seek(0)
-        command = [python, "-I", "-S", str(Path(packing.__file__)), str(owner)]
-        with subprocess.Popen(command, stdin=lines, stdout=subprocess.PIPE, stderr=words) as process:
-            try:
-                yield _parts(process, words)
-            finally:
-                process.kill()
-
-
-def _parts(process: subprocess.Popen[bytes], words: Any) -> Iterator[bytes]:
-    assert process.stdout is not None
-    while part := process.stdout.read(CHUNK_BYTES):
-        yield part
-    if process.wait():
-        words.seek(0)
-        last = words.read().decode(errors="replace").strip().splitlines()[-1:]
-        raise EnvironmentFailed(f"The files of the image could not be read: {' '.join(last)}")
 
 
 # --- remove -------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""``prism podman``: images and bases from the command line, and what is wrong with Podman here."""
