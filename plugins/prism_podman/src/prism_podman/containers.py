@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ from prism_core.plugin import LaunchFailed, Usage
 
 # Podman looks in such steps whether a container that is waited for has ended.
 LOOK = "10ms"
+REMOVALS, REMOVAL_S = 20, 0.1
 
 
 @attrs.frozen
@@ -118,10 +120,18 @@ def signal(client: Any, container: str, name: str) -> None:
 
 def remove(client: Any, container: str) -> None:
     """Kill and remove a container with all that is its own; one that is gone is fine."""
-    from podman.errors import NotFound
+    from podman.errors import APIError, NotFound
 
-    with suppress(NotFound):
-        client.containers.get(container).remove(force=True, v=True)
+    for attempt in range(REMOVALS):
+        try:
+            client.containers.get(container).remove(force=True, v=True)
+            return
+        except NotFound:
+            return
+        except APIError:  # Podman cleans up after each container that ends: for a moment both are at it
+            if attempt == REMOVALS - 1:
+                raise
+            time.sleep(REMOVAL_S)
 
 
 def listed(client: Any, labels: Mapping[str, str]) -> list[dict[str, Any]]:

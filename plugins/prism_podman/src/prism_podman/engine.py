@@ -43,17 +43,19 @@ class Engine:
     client: Any
     facts: Facts
     _threads: ThreadPoolExecutor
-    _service: Service | None = None
+    service: Service | None = None
 
     async def call(self, function: Callable[[Any], Result]) -> Result:
         """Return ``function(client)``, called in a thread.
 
         A service that was started here and has died is started again, and asked again.
         """
+        if self.service and self.service.has_ended:
+            await self.service.revive()
         try:
             return await self._threaded(function)
         except Exception as error:
-            if not (lost(error) and self._service and await self._service.revive()):
+            if not (lost(error) and self.service and await self.service.revive()):
                 raise
         return await self._threaded(function)
 

@@ -96,7 +96,7 @@ class PodmanLauncher:
     """Starts replicas as containers; implements `Launcher`, `Explains` and `Prepares`."""
 
     def __init__(self, engine: Engine, config: PodmanConfig, images: Images) -> None:
-        self._engine = engine
+        self.engine = engine
         self._images = images
         self._config = config
         self._directory = Path(tempfile.mkdtemp(prefix="prism-"))
@@ -115,7 +115,7 @@ class PodmanLauncher:
             raise LaunchFailed(f"What {spec.replica!r} needs cannot be read: {error}.") from error
         try:
             async with asyncio.timeout(self._config.launch_s):
-                await asyncio.to_thread(wanted.layout.make, self._engine.facts.level)
+                await asyncio.to_thread(wanted.layout.make, self.engine.facts.level)
                 container = await self._made(wanted)
                 await self._until_connectable(container)
                 return container.handle
@@ -187,7 +187,7 @@ class PodmanLauncher:
 
     async def _wanted(self, spec: ReplicaSpec, image: Image) -> Wanted:
         version = msgspec.json.decode(spec.manifest.read_bytes(), type=_Version)
-        facts = self._engine.facts
+        facts = self.engine.facts
         block = await self._block(version.model)
         number = secrets.token_hex(6)
         unix = self._config.address == "unix"
@@ -212,8 +212,8 @@ class PodmanLauncher:
 
     async def _free_block(self, model: str) -> int:
         """Choose a block that no other model has, of this server or of another one on this Podman."""
-        facts, own = self._engine.facts, self._config.namespace
-        listed = await self._engine.call(partial(containers.listed, labels={creating.BLOCK: ""}))
+        facts, own = self.engine.facts, self._config.namespace
+        listed = await self.engine.call(partial(containers.listed, labels={creating.BLOCK: ""}))
         labels = [one["Labels"] for one in listed]
         others = {int(one[creating.BLOCK]) for one in labels if one.get(creating.SERVER) != own}
         taken = others | set(self._blocks.values())
@@ -221,9 +221,9 @@ class PodmanLauncher:
 
     async def _made(self, wanted: Wanted) -> Container:
         """Make and start the container; one that nobody waits for any more is removed when it is made."""
-        keywords = arguments(wanted, self._config, self._engine.facts, os.environ)
+        keywords = arguments(wanted, self._config, self.engine.facts, os.environ)
         making = asyncio.create_task(
-            self._engine.call(partial(containers.make, keywords={"image": wanted.image, **keywords}))
+            self.engine.call(partial(containers.make, keywords={"image": wanted.image, **keywords}))
         )
         self._making.add(making)
         making.add_done_callback(self._making.discard)
@@ -233,10 +233,10 @@ class PodmanLauncher:
     def _remember(self, wanted: Wanted, made: Made) -> Container:
         unix = self._config.address == "unix"
         address = f"unix:{wanted.layout.socket}" if unix else f"tcp:127.0.0.1:{made.port}"
-        pid, began = _identity(made, remote=self._engine.facts.remote)
+        pid, began = _identity(made, remote=self.engine.facts.remote)
         handle = ReplicaHandle(wanted.spec.replica, NAME, pid, began, address)
         group = group_of(pid, made.id) if pid else None
-        container = Container(made.id, handle, wanted, self._engine, group)
+        container = Container(made.id, handle, wanted, self.engine, group)
         ended = [handle for handle, one in self._containers.items() if one.gone.done()]
         for old in ended[:-REMEMBERED]:
             del self._containers[old]
@@ -261,7 +261,7 @@ class PodmanLauncher:
     async def _discard(self, wanted: Wanted) -> None:
         """Remove what a start has left that did not succeed."""
         await asyncio.gather(*self._making, return_exceptions=True)
-        await self._engine.call(partial(containers.remove, container=wanted.name))
+        await self.engine.call(partial(containers.remove, container=wanted.name))
         await asyncio.to_thread(wanted.layout.remove)
 
     async def _last_lines(self, wanted: Wanted) -> list[str]:
@@ -270,7 +270,7 @@ class PodmanLauncher:
     # --- ending ----------------------------------------------------------------------
 
     async def _signal(self, container: Container, name: str) -> None:
-        await self._engine.call(partial(containers.signal, container=container.id, name=name))
+        await self.engine.call(partial(containers.signal, container=container.id, name=name))
 
     def running(self) -> list[Container]:
         """Return the containers that have not ended."""

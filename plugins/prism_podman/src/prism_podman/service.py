@@ -115,13 +115,18 @@ class Service:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self._starting = asyncio.Lock()
 
     @property
     def url(self) -> str:
         """Where it listens."""
         return f"unix://{self._directory}/s"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is known to have died."""
+        return self.process is not None and self.process.poll() is not None
 
     async def revive(self) -> bool:
         """Start it again if it has ended; return whether it had."""
@@ -139,16 +144,16 @@ class Service:
 
     async def end(self) -> None:
         """End it; containers live on."""
-        if self._process is None:
+        if self.process is None:
             return
-        self._process.terminate()
+        self.process.terminate()
         if not await self._ended(GRACE_S):
-            self._process.kill()
-            await asyncio.to_thread(self._process.wait)
+            self.process.kill()
+            await asyncio.to_thread(self.process.wait)
 
     async def _start(self) -> None:
         (self._directory / "s").unlink(missing_ok=True)
-        process = self._process = self._open()
+        process = self.process = self._open()
         try:
             async with asyncio.timeout(START_S):
                 while not answers(self.url):
@@ -175,9 +180,9 @@ class Service:
             )
 
     async def _ended(self, timeout_s: float) -> bool:
-        assert self._process is not None
+        assert self.process is not None
         try:
-            await asyncio.to_thread(self._process.wait, timeout_s)
+            await asyncio.to_thread(self.process.wait, timeout_s)
         except subprocess.TimeoutExpired:
             return False
         return True
