@@ -20,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from prism_core.plugin import Artifact
-from prism_sklearn import prism_loaders
+from prism_sklearn import prism_inspect_artifact, prism_loaders
+from prism_sklearn.audit import walking
 from prism_sklearn.audit.noticing import RELEASE
 from prism_sklearn.made_with import requirements
 
@@ -282,3 +283,19 @@ def test_damaged_files_raise_nothing(tmp_path_factory, data):
 def test_what_is_no_model_asks_for_nothing(asked):
     assert asked(b"nothing of the kind", "model.txt") == {}
     assert asked(b"PK\x03\x04 broken __loader__", "model.skops") == {}
+
+
+def test_what_the_audit_has_walked_is_not_walked_again(save, monkeypatch):
+    model = save(LogisticRegression())
+    assert list(prism_inspect_artifact(model, next(iter(prism_loaders())), ())) == []
+    monkeypatch.setattr(walking, "walked", lambda artifact, judge: pytest.fail("walked again"))
+
+    assert [one.specifier for one in requirements(model) if one.name == "scikit-learn"] == [f"=={HERE}"]
+
+
+def test_a_file_that_was_changed_since_its_audit_is_walked(save):
+    model = save(LogisticRegression())
+    assert list(prism_inspect_artifact(model, next(iter(prism_loaders())), ())) == []
+    save(Old("1.5.2"))
+
+    assert [one.specifier for one in requirements(model) if one.name == "scikit-learn"] == ["==1.5.2"]

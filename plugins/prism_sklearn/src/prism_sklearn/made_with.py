@@ -1,7 +1,4 @@
-"""What a file was made with: read from it without loading it, as requirements.
-
-A walk more of what the audit has walked, some milliseconds for each ten megabytes.
-"""
+"""What a file was made with: read from it without loading it, as requirements."""
 
 from __future__ import annotations
 
@@ -9,14 +6,13 @@ import re
 from collections.abc import Iterable, Iterator
 
 from prism_core.plugin import Artifact, Requirement
-from prism_sklearn.audit.noticing import RELEASE, Ends, Notes, Noticing, note_schema
-from prism_sklearn.audit.opcodes import run
+from prism_sklearn.audit.noticing import RELEASE, Notes, note_schema
 from prism_sklearn.audit.schema import nodes
-from prism_sklearn.audit.source import Refused
-from prism_sklearn.content import is_skops, looks_pickled, opening
+from prism_sklearn.audit.walking import noticed
+from prism_sklearn.content import is_skops
 from prism_sklearn.directories import file_of
 from prism_sklearn.distributions import DISTRIBUTIONS
-from prism_sklearn.unpacking import Damaged, compression_of, opened
+from prism_sklearn.unpacking import compression_of
 
 _LZ4 = b"\x04\x22\x4d\x18"
 # The first release of scikit-learn that was built for numpy 2 too. Earlier ones do not all say so.
@@ -28,7 +24,7 @@ _SHOWN = 5
 def requirements(artifact: Artifact) -> Iterator[Requirement]:
     """Yield what ``artifact`` says that it was made with; nothing where it cannot be read."""
     artifact = file_of(artifact)
-    notes = noticed(artifact)
+    notes = _noticed(artifact)
     versions = _releases(notes.sklearn)
     for package, evidence in sorted(_packages(notes).items()):
         uses = f"it uses {_clipped(evidence)}"
@@ -49,27 +45,15 @@ def requirements(artifact: Artifact) -> Iterator[Requirement]:
         yield Requirement("skops", reason="it is a skops file")
 
 
-def noticed(artifact: Artifact) -> Notes:
-    """Return what was noticed in a pickle or skops file, as far as it can be read."""
+def _noticed(artifact: Artifact) -> Notes:
     if not is_skops(artifact):
-        return _walked(artifact)
+        return noticed(artifact)
     notes = Notes()
     try:
         note_schema(notes, nodes(artifact))
     except Exception:  # zipfile and json have a dozen for damaged files; the audit has told of them
         return Notes()
     return notes
-
-
-def _walked(artifact: Artifact) -> Notes:
-    judge = Noticing()
-    if looks_pickled(opening(artifact)):
-        try:
-            with opened(artifact) as (stream, size):
-                run(Ends(stream, size), judge)
-        except (Refused, Damaged, ModuleNotFoundError):  # the audit has told of it
-            pass
-    return judge.notes
 
 
 def _packages(notes: Notes) -> dict[str, str]:

@@ -80,8 +80,8 @@ class Ends(Source):
 class Noticing(Auditor):
     """Judges as the audit does, and takes notes."""
 
-    def __init__(self) -> None:
-        super().__init__(Admitted())
+    def __init__(self, admitted: Admitted) -> None:
+        super().__init__(admitted)
         self.notes = Notes()
 
     def name(self, module: str, name: str, offset: int) -> Global:
