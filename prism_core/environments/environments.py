@@ -23,6 +23,7 @@ from prism_core.environments.building import build
 from prism_core.environments.closure import closure
 from prism_core.environments.disk import Disk
 from prism_core.environments.interpreters import interpreter, own
+from prism_core.environments.locks import Lock
 from prism_core.environments.needs import Needs, fits, satisfied
 from prism_core.environments.resolving import (
     LOOP,
@@ -73,7 +74,12 @@ class Environments:
 
     @asynccontextmanager
     async def chosen(
-        self, needs: Needs, distributions: Sequence[str], mode: str = "", tell: Tell = tell_nobody
+        self,
+        needs: Needs,
+        distributions: Sequence[str],
+        mode: str = "",
+        tell: Tell = tell_nobody,
+        lock: Lock = Lock(),
     ) -> AsyncIterator[Choice]:
         """Choose the environment of a model with ``needs``; it need not be there yet.
 
@@ -86,36 +92,43 @@ class Environments:
         mode
             "auto": the server's where that has everything; "server": that one in any case; "" as the
             settings have it.
+        lock
+            Versions of what is installed anyway.
 
         Raises
         ------
         PrismError
             If there is no environment with all that is needed.
         """
-        here = _installed(one.name for one in needs.requirements)
-        reasons = satisfied(needs, here, own().version)
+        names = [one.name for one in needs.requirements]
+        reasons = satisfied(needs, _installed(names), own().version)
+        if lock.held:
+            used = await asyncio.to_thread(closure, dict.fromkeys((*distributions, *names), ""))
+            reasons = (*reasons, *lock.broken({pin.name: pin.version for pin in used}))
         if not reasons:
             yield Choice(SERVER)
         elif (mode or self._settings.mode) == "server":
             yield Choice(SERVER, tuple(f"The server's own environment is used, though {r}." for r in reasons))
         else:
             log.info("environment.wanted", reasons=list(reasons))
-            found = await self._resolve(needs, distributions, tell)
+            found = await self._resolve(needs, distributions, lock, tell)
             try:
                 yield Choice(found.key, tuple(_left_out(found)))
             finally:
                 self._release(found.key)
 
-    async def _resolve(self, needs: Needs, distributions: Sequence[str], tell: Tell) -> Environment:
+    async def _resolve(
+        self, needs: Needs, distributions: Sequence[str], lock: Lock, tell: Tell
+    ) -> Environment:
         """Return an environment, held: what releases it is `_release`."""
         own_names = set(distributions)
         wanted = tuple(one for one in needs.requirements if one.name not in own_names)
         wheels = await self.wheels(distributions)
         async with self._collecting:
-            found = await asyncio.to_thread(self._equal, wanted, needs.python, own_names)
+            found = await asyncio.to_thread(self._equal, wanted, needs.python, own_names, lock)
             if found:
                 return self._hold(found)
-        resolver = self._resolver(distributions)
+        resolver = self._resolver(distributions, lock)
         with self.disk.scratch() as scratch:
             python = await interpreter(resolver.uv, needs.python)
             pins = await resolver.pins(wanted, wheels, python, scratch, tell)
@@ -134,15 +147,16 @@ class Environments:
             self._resolved.pop(key, None)
 
     def _equal(
-        self, requirements: Collection[Requirement], python: str, own_names: set[str]
+        self, requirements: Collection[Requirement], python: str, own_names: set[str], lock: Lock
     ) -> Environment | None:
         """Return an environment that was resolved from the same: a newer release is no reason for another."""
         asked = {one.pep508 for one in requirements}
         wanted_python = python or own().minor
         for found in (*self._resolved.values(), *self.disk.environments()):
             same = {one.pep508 for one in found.requirements} == asked
-            packed = {pin.name for pin in found.pins if pin.wheel}
-            if same and packed == own_names and fits(wanted_python, found.python_version):
+            packed = {pin.name for pin in found.pins if pin.wheel} == own_names
+            locked = not lock.broken({pin.name: pin.version for pin in found.pins})
+            if same and packed and locked and fits(wanted_python, found.python_version):
                 return found
         return None
 
@@ -252,13 +266,12 @@ class Environments:
             log.info("environment.collected", removed=removed)
         return removed
 
-    def _resolver(self, distributions: Sequence[str]) -> Resolver:
+    def _resolver(self, distributions: Sequence[str], lock: Lock = Lock()) -> Resolver:
         self.disk.directory.mkdir(parents=True, exist_ok=True)
         uv = Uv(find_uv(), self.disk.directory, self._settings.build_s)
-        preferred = closure(dict.fromkeys((*distributions, LOOP.name), ""))
-        return Resolver(
-            uv, [p for p in preferred if p.name not in distributions], self._settings.allow_builds
-        )
+        here = closure(dict.fromkeys((*distributions, LOOP.name), ""))
+        versions = {pin.name: pin.version for pin in here if pin.name not in distributions}
+        return Resolver(uv, versions | dict(lock.liked), lock.held, self._settings.allow_builds)
 
 
 def _own_environment(

@@ -6,7 +6,7 @@ import hashlib
 import re
 import sys
 import sysconfig
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,12 +45,15 @@ class Resolver:
     ----------
     preferred
         Versions that are taken where nothing speaks against them: what the server has itself.
+    held
+        Versions that are taken, of what is installed anyway.
     allow_builds
         Whether packages may be built from source, which runs their code.
     """
 
     uv: Uv
-    preferred: Collection[Pin] = ()
+    preferred: Mapping[str, str] = attrs.field(factory=dict)
+    held: Mapping[str, str] = attrs.field(factory=dict)
     allow_builds: bool = False
 
     @property
@@ -91,12 +94,13 @@ class Resolver:
     ) -> Outcome:
         lines = [*(one.pep508 for one in requirements), *(f"{w.name} @ {w.path.as_uri()}" for w in wheels)]
         (scratch / "wanted.txt").write_text("".join(f"{line}\n" for line in lines))
+        (scratch / "held.txt").write_text(_written(self.held))
         # uv keeps the versions of an output file that is there, where it can.
-        preferred = (f"{pin.name}=={pin.version}\n" for pin in self.preferred if not pin.wheel)
-        (scratch / "pins.txt").write_text("".join(preferred))
+        (scratch / "pins.txt").write_text(_written(self.preferred))
         return await self.online(
             *("pip", "compile", str(scratch / "wanted.txt"), "--output-file", str(scratch / "pins.txt")),
-            *("--python", python.path, "--no-header", "--annotation-style", "line", "--no-strip-extras"),
+            *("--constraints", str(scratch / "held.txt"), "--python", python.path, "--no-header"),
+            *("--annotation-style", "line", "--no-strip-extras"),
             *self.flags,
         )
 
@@ -111,6 +115,10 @@ class Resolver:
         if outcome.code and unreachable(outcome.said):
             return await self.uv.run(*arguments, "--offline", hear=hear)
         return outcome
+
+
+def _written(versions: Mapping[str, str]) -> str:
+    return "".join(f"{name}=={version}\n" for name, version in versions.items())
 
 
 def _of_the_loop() -> Iterator[Requirement]:
@@ -128,7 +136,8 @@ def read_pins(text: str, requirements: Iterable[Requirement], wheels: Iterable[W
         if not found:
             continue
         name = canonicalize_name(found["name"])
-        above = [via for via in re.split(r",\s*", found["via"] or "") if via and not via.startswith("-r ")]
+        said_by = re.split(r",\s*", found["via"] or "")
+        above = [via for via in said_by if via and not via.startswith(("-r ", "-c "))]
         said = [wanted[name].reason or "asked for"] if name in wanted else []
         reasons = [*said, *([f"required by {', '.join(above)}"] if above else [])]
         if name in made:

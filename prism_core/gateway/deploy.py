@@ -21,6 +21,7 @@ import structlog
 
 from prism_core.environment import SERVER
 from prism_core.environments.environments import Choice
+from prism_core.environments.locks import read_lock
 from prism_core.environments.needs import Needs
 from prism_core.errors import DeployError, InvalidParameter, PrismError
 from prism_core.gateway.admission import admitted, essence, inspect, needs_of
@@ -214,7 +215,8 @@ class Uploads:
     ) -> AbstractAsyncContextManager[Choice]:
         steps.begin("environment", isolation=manifest.isolation)
         distributions = self.operator.distributions(manifest.loader)
-        return self.operator.environments.chosen(needs, distributions, request.environment, steps.tell)
+        lock = read_lock(request.constraints, distributions)
+        return self.operator.environments.chosen(needs, distributions, request.environment, steps.tell, lock)
 
     def _next_number(self, name: str) -> int:
         model = self.operator.registry.models.get(name)

@@ -190,10 +190,11 @@ async def test_who_cancels_ends_uv_and_leaves_nothing(stage, asked):
 
 async def test_a_server_that_is_killed_takes_uv_with_it(stage):
     pids = stage.path / "pids"
-    shell = f"sleep 1000 & echo $$ $! > {pids}; wait"
-    code = (
+    shell = "sleep 1000 & echo $$ $! >&2; wait"
+    code = (  # told only when uv is heard: it is tied to the server then
         "import asyncio, pathlib; from prism_core.environments.uv import Uv\n"
-        f"asyncio.run(Uv('/bin/sh', pathlib.Path('/'), 1000).run('-c', {shell!r}))"
+        "uv = Uv('/bin/sh', pathlib.Path('/'), 1000)\n"
+        f"asyncio.run(uv.run('-c', {shell!r}, hear=pathlib.Path({str(pids)!r}).write_text))"
     )
     server = subprocess.Popen([sys.executable, "-c", code])  # noqa: ASYNC220 - it is back at once
     await until(lambda: pids.exists() and len(pids.read_text().split()) == 2)
@@ -299,3 +300,32 @@ async def test_uv_gets_none_of_the_servers_secrets(stage, monkeypatch):
     assert "VIRTUAL_ENV" not in outcome.said
     assert "UV_CACHE_DIR" in outcome.said
     assert os.path.isabs(find_uv())
+
+
+async def test_a_lock_decides_what_nobody_asked_for(stage):
+    from prism_core.environments.locks import Lock
+    from prism_core.environments.needs import needed
+
+    for version in ("1", "2"):
+        stage.wheel("beta", version)
+    stage.wheel("alpha", "1", "beta")
+    environments, needs = stage.open(), needed((), ["alpha==1"])
+
+    async with environments.chosen(needs, ["tiny"], lock=Lock({"beta": "1", "gamma": "3"})) as choice:
+        locked = await environments.ready(choice.key, ["tiny"])
+    async with environments.chosen(needs, ["tiny"], lock=Lock({"beta": "2"})) as other:
+        free = await environments.ready(other.key, ["tiny"])
+
+    assert {p.name: p.version for p in locked.pins} == {"alpha": "1", "beta": "1", "tiny": "1", "uvloop": "1"}
+    assert {p.name: p.version for p in free.pins}["beta"] == "2"
+    assert {p.name: p.reason for p in locked.pins}["beta"] == "required by alpha"
+
+
+async def test_a_server_that_has_another_version_than_is_locked_is_not_enough(stage):
+    from prism_core.environments.locks import Lock
+    from prism_core.environments.needs import needed
+
+    stage.wheel("numpy", "0.1")
+
+    async with stage.open().chosen(needed(()), ["tiny"], lock=Lock({"numpy": "0.1"})) as choice:
+        assert choice.key != "server"

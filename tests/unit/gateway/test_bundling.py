@@ -270,7 +270,7 @@ async def test_an_inspector_is_asked_as_always(tmp_path, artifact):
 
     module = SimpleNamespace(prism_inspect_artifact=prism_inspect_artifact)
     async with open_desk(tmp_path, plugin_set(module)) as desk:
-        await taking(desk)(packed(bundle_of(artifact, trust=("os:system",)), artifact))
+        await taking(desk)(packed(bundle_of(artifact, trust=("os:system",)), artifact), environment="server")
 
     assert asked == [(b"weights", "toy", ())]
 
@@ -346,7 +346,7 @@ async def test_a_loader_that_is_not_here(take, artifact):
     with pytest.raises(UnknownPlugin, match=r"'catboost' of 'prism-catboost 2\.0'"):
         await take(data)
 
-    assert (await take(data, loader="toy")).manifest.loader == "toy"
+    assert (await take(data, loader="toy", environment="server")).manifest.loader == "toy"
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2Jb.toy", "n" * 300, "a\nb"])
