@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "predict",
     "list": "list_models",
     "show": "show",
+    "env": "env",
     "logs": "logs",
     "keys": "keys",
     "alias": "alias",

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prism_core.cli.artifacts import Source
+from prism_core.cli.building import Building
 from prism_core.cli.client import AdminClient, problem_error
 from prism_core.cli.progress import Progress
 from prism_core.errors import PrismError
@@ -50,12 +51,13 @@ def _counted(spec: bytes, source: Source, sent: Callable[[int], None]) -> Iterat
 
 
 def _follow(lines: Iterator[str], progress: Progress) -> dict[str, Any]:
+    building = Building()
     for line in lines:
         if not line.strip():
             continue
         event = json.loads(line)
         if event["event"] == "step":
-            progress.step(STEPS.get(event["step"], event["step"].capitalize()))
+            progress.step(building.text(event) or STEPS.get(event["step"], event["step"].capitalize()))
         elif event["event"] == "error":
             raise problem_error(event["error"])
         elif event["event"] == "done":

@@ -177,12 +177,8 @@ class Environments:
         return self._sound[key]
 
     async def _prepare(self, key: str, distributions: Sequence[str], tell: Tell) -> None:
-        stored = self._resolved.get(key) or await asyncio.to_thread(self.disk.read, key)
-        if stored is None:
-            raise EnvironmentFailed(
-                f"The recipe of the model's environment {key} is lost.",
-                hint="Upload the model again: its environment is resolved anew.",
-            )
+        resolved = self._resolved.get(key)
+        stored = resolved if resolved else await asyncio.to_thread(self.recipe, key)
         wanted = await self._with_own(stored, distributions)
         problem = await asyncio.to_thread(self.disk.problem, wanted) if wanted == stored else "PRISM changed"
         if problem:
@@ -247,9 +243,20 @@ class Environments:
 
     # --- look and clean --------------------------------------------------------------
 
-    def read(self, key: str) -> Environment | None:
-        """Return an environment by its key, None where there is no such."""
-        return self._sound.get(key) or self._resolved.get(key) or self.disk.read(key)
+    def recipe(self, key: str) -> Environment:
+        """Return an environment as its recipe has it.
+
+        Raises
+        ------
+        EnvironmentFailed
+            If there is none that can be read.
+        """
+        if found := self._sound.get(key) or self.disk.read(key):
+            return found
+        raise EnvironmentFailed(
+            f"The recipe of the model's environment {key} is lost.",
+            hint="Upload the model again: its environment is resolved anew.",
+        )
 
     async def collect(self, wanted: Callable[[], Iterable[str]]) -> list[str]:
         """Remove environments that are not ``wanted``, held or being made, and what was left behind.

@@ -214,9 +214,11 @@ class Uploads:
         self, manifest: Manifest, needs: Needs, request: UploadRequest, steps: Steps
     ) -> AbstractAsyncContextManager[Choice]:
         steps.begin("environment", isolation=manifest.isolation)
-        distributions = self.operator.distributions(manifest.loader)
+        distributions = self.operator.packages.distributions(manifest.loader)
         lock = read_lock(request.constraints, distributions)
-        return self.operator.environments.chosen(needs, distributions, request.environment, steps.tell, lock)
+        return self.operator.packages.environments.chosen(
+            needs, distributions, request.environment, steps.tell, lock
+        )
 
     def _next_number(self, name: str) -> int:
         model = self.operator.registry.models.get(name)

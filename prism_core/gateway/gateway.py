@@ -14,7 +14,6 @@ import msgspec
 import structlog
 
 from prism_core.bundle import Bundle
-from prism_core.environment import Environment
 from prism_core.errors import UnsafeArtifact
 from prism_core.gateway import links
 from prism_core.gateway.auditing import audited, version_of
@@ -150,9 +149,8 @@ class Gateway:
         try:
             artifact = store.path(digest)
             await store.soundness.check(artifact, digest)
-            environment = await self.operator.recipe(manifest)
+            packages = await self.operator.packages.described(manifest)
             await self.audit.write("model.freeze", version_of(manifest), digest=digest)
-            packages = Environment.from_json(await asyncio.to_thread(environment.read_bytes))
             yield frozen(manifest, found.signature, artifact, self.plugins, packages), artifact
         finally:
             await store.release(digest)
@@ -267,6 +265,11 @@ class Gateway:
             for found in chosen:
                 self.metrics.forget(model, found.manifest.version)
 
+    @audited("environments.prune")
+    async def prune_environments(self) -> list[str]:
+        """Remove environments that no version has; return the names of what went."""
+        return await self.operator.collect_environments()
+
     def _chosen(self, model: str, version: int | None) -> list[Version]:
         if version is None:
             return list(self.registry.model(model).versions.values())
@@ -312,6 +315,7 @@ class Gateway:
             loaded=bool(crew and crew.ready),
             last_used=version.use.last or None,
             optimization=shown_optimization(manifest.optimization),
+            environment=manifest.environment,
         )
 
 

@@ -16,7 +16,6 @@ from typing import Any, TypeVar
 
 import attrs
 import structlog
-from packaging.utils import canonicalize_name
 
 from prism_core import wire
 from prism_core.environment import SERVER, Environment
@@ -36,6 +35,7 @@ from prism_core.gateway.extensions import Openings
 from prism_core.gateway.lane import Lane, signature_of
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.loads import Loads
+from prism_core.gateway.packages import Packages
 from prism_core.gateway.records import Records
 from prism_core.gateway.registry import LATEST, Model, Registry, Version
 from prism_core.gateway.replica import Place
@@ -73,8 +73,11 @@ class Operator:
     make_lane: Callable[[Manifest, Signature], Lane]
     data: Path
     run: Path
-    environments: Environments = attrs.Factory(
-        lambda self: Environments(self.data / "environments", self.settings.environments), takes_self=True
+    packages: Packages = attrs.Factory(
+        lambda self: Packages(
+            self.plugins, Environments(self.data / "environments", self.settings.environments)
+        ),
+        takes_self=True,
     )
     breakable: dict[tuple[str, int], asyncio.Future[Any]] = attrs.field(factory=dict)
 
@@ -256,25 +259,11 @@ class Operator:
 
     # --- environments ----------------------------------------------------------------------
 
-    def distributions(self, loader: str) -> list[str]:
-        """Return what of PRISM, and which plugins, a runtime of ``loader`` has to have."""
-        names = [reference.partition("=")[0] for reference in self.plugins.runtime_plugins(loader)]
-        # A plugin that was loaded without being installed is named all the same: whoever needs it says so.
-        found = [self.plugins.plugins[name].distribution or name for name in names]
-        return list(dict.fromkeys(("prism-core", *map(canonicalize_name, found))))
-
     async def environment(self, manifest: Manifest, tell: Tell = tell_nobody) -> Environment | None:
-        """Return the version's own environment, built if it is not there; None where it has the server's.
-
-        Raises
-        ------
-        PrismError
-            If it cannot be built.
-        """
+        """As `Packages.ready`, until the version is told to stop."""
         if manifest.environment == SERVER:
             return None
-        distributions = self.distributions(manifest.served.loader)
-        work = self.environments.ready(manifest.environment, distributions, tell)
+        work = self.packages.ready(manifest, tell)
         return await self.until_broken_off(manifest, "its environment was built", work)
 
     async def prepare_backend(self, manifest: Manifest, place: Place, tell: Tell) -> None:
@@ -289,14 +278,6 @@ class Operator:
             work = place.launcher.prepare(place.recipe, tell)
             await self.until_broken_off(manifest, "its environment was prepared", work)
 
-    async def recipe(self, manifest: Manifest) -> Path:
-        """Return the file that says what the version runs with, pin by pin."""
-        if manifest.environment != SERVER:
-            return self.environments.disk.recipe(manifest.environment)
-        distributions = self.distributions(manifest.served.loader)
-        _, path = await self.environments.servers(distributions, manifest.requirements)
-        return path
-
     async def prepare(self, version: Version) -> None:
         """See to it that a stored version's environment is there; without it the version is FAILED."""
         try:
@@ -308,7 +289,7 @@ class Operator:
 
     async def collect_environments(self) -> list[str]:
         """Remove environments that no version has; return the names of what went."""
-        return await self.environments.collect(
+        return await self.packages.environments.collect(
             lambda: [version.manifest.environment for version in self.registry.versions()]
         )
 
@@ -352,7 +333,7 @@ class Operator:
             private=(self.data, self.run),
             limits=self.settings.limits.of_readers,
             python=environment.python if environment else sys.executable,
-            recipe=await self.recipe(manifest) if of_others else None,
+            recipe=await self.packages.recipe(manifest) if of_others else None,
         )
 
     async def start_replicas(self, version: Version, attempts: int = 1) -> tuple[Crew, wire.Ready]:

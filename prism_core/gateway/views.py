@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import attrs
 
+from prism_core.environment import SERVER
 from prism_core.errors import InvalidParameter
 from prism_core.manifest import Batching
 
@@ -114,7 +115,8 @@ class VersionInfo:
     ``sandbox`` (how it says that it is shut in), ``restarts``, ``last_loss`` (why it was last
     restarted), ``started`` and ``address``.
     ``duplicate`` says that an upload was answered with a version that existed. ``optimization`` is
-    what came of the wish for a faster form, None where nobody asked.
+    what came of the wish for a faster form, None where nobody asked. ``environment`` is the key of
+    what it runs in, "server" for the server's own.
     """
 
     model: str
@@ -137,6 +139,7 @@ class VersionInfo:
     last_used: float | None = None
     duplicate: bool = False
     optimization: dict[str, Any] | None = None
+    environment: str = SERVER
 
 
 @attrs.frozen

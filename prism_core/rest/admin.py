@@ -28,6 +28,7 @@ from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.admin_openapi import admin_document, told
 from prism_core.rest.bundle import Frozen
+from prism_core.rest.environments import environment_routes
 from prism_core.rest.errors import problem_response
 from prism_core.rest.keys import key_routes
 from prism_core.rest.public import Answer, answer
@@ -98,6 +99,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *_look_routes(gateway),
         *_move_routes(gateway),
         *key_routes(gateway),
+        *environment_routes(gateway),
         *_stream_routes(gateway, stopping),
     ]
 

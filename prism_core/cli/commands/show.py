@@ -47,6 +47,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("loader", escaped(found["loader"])),
         ("options", escaped(", ".join(f"{key}={value}" for key, value in found["options"].items()))),
         ("isolation", escaped(found["isolation"])),
+        ("environment", _environment(found)),
         ("created", ago(found["created"])),
         ("loaded", _loaded(found)),
         ("last used", ago(found["last_used"]) if found["last_used"] else ""),
@@ -56,6 +57,13 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("warning", f"[yellow]{escaped(warning)}[/]") for warning in found["warnings"]),
     ]
     return [(f"[dim]{name}[/]", text) for name, text in facts if text]
+
+
+def _environment(found: dict[str, Any]) -> str:
+    key = found.get("environment", "server")
+    if key == "server":
+        return "the server's own"
+    return escaped(f"{key}; `prism env {found['model']}/{found['version']}` shows its packages")
 
 
 def _loaded(found: dict[str, Any]) -> str:

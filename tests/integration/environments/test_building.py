@@ -254,7 +254,7 @@ async def test_an_updated_server_puts_itself_into_what_was_there(stage, asked):
 
     assert again.key == made.key
     assert says(again, "import alpha, gamma, tiny; print(alpha.VERSION, tiny.A)") == "1 2"
-    assert stage.open().read(made.key) == again
+    assert stage.open().recipe(made.key) == again
 
 
 async def test_a_recipe_that_is_lost_asks_for_another_upload(stage):
@@ -326,6 +326,10 @@ async def test_a_server_that_has_another_version_than_is_locked_is_not_enough(st
     from prism_core.environments.needs import needed
 
     stage.wheel("numpy", "0.1")
+    lock = Lock({"numpy": "0.1"})
 
-    async with stage.open().chosen(needed(()), ["tiny"], lock=Lock({"numpy": "0.1"})) as choice:
+    async with stage.open().chosen(needed(()), ["tiny"], lock=lock) as choice:
+        assert choice.key == "server"  # nothing of this model is numpy
+    stage.plugin(requires="numpy")
+    async with stage.open().chosen(needed(()), ["tiny"], lock=lock) as choice:
         assert choice.key != "server"
