@@ -13,6 +13,7 @@ from typing import Any
 
 import pluggy
 
+from prism_core.appliances import ImageBuilder
 from prism_core.specs import (
     Artifact,
     CacheBackend,
@@ -165,6 +166,18 @@ def prism_commands() -> Iterable[Command]:  # type: ignore[empty-body]
         @hookimpl
         def prism_commands():
             yield Command("bench", build=build_bench, help="Measure a served model.")
+    """
+
+
+@hookspec
+def prism_image_builders() -> Iterable[ImageBuilder]:  # type: ignore[empty-body]
+    """Offer to build images of versions, for ``prism export MODEL --image``.
+
+    Called by that command::
+
+        @hookimpl
+        def prism_image_builders():
+            yield ImageBuilder("podman", build=build, available=missing)
     """
 
 

@@ -5,6 +5,7 @@ entry-point group ``prism``. Nothing outside this module (and `prism_core.testin
 tests) is promised to stay.
 """
 
+from prism_core.appliances import Appliance, ImageBuilder
 from prism_core.environment import Environment, Pin, Requirement
 from prism_core.errors import (
     ArtifactError,
@@ -92,6 +93,7 @@ __all__ = [
     "OPTIMIZE",
     "Allowance",
     "Answer",
+    "Appliance",
     "Artifact",
     "ArtifactError",
     "ArtifactTooLarge",
@@ -118,6 +120,7 @@ __all__ = [
     "Forbidden",
     "Frontend",
     "Guard",
+    "ImageBuilder",
     "InsufficientMemory",
     "InvalidInput",
     "IsolationBackend",

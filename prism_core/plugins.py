@@ -19,6 +19,7 @@ import attrs
 import pluggy
 
 from prism_core import __version__, hookspecs
+from prism_core.appliances import ImageBuilder
 from prism_core.errors import PluginConflict, PluginError, PluginLoadError, UnknownPlugin
 from prism_core.specs import (
     Artifact,
@@ -58,6 +59,7 @@ _KINDS: Mapping[str, str] = {
     "prism_observers": "name",
     "prism_frontends": "name",
     "prism_commands": "name",
+    "prism_image_builders": "name",
 }
 
 Record = TypeVar("Record")
@@ -146,6 +148,11 @@ class PluginSet:
     def commands(self) -> Mapping[str, Command]:
         """Commands by name."""
         return self.records["prism_commands"]
+
+    @property
+    def image_builders(self) -> Mapping[str, ImageBuilder]:
+        """What builds images, by name."""
+        return self.records["prism_image_builders"]
 
     def owner(self, hook: str, record: str) -> str:
         """Return the name of the plugin that offers ``record`` through ``hook``."""

@@ -35,6 +35,7 @@ COMMANDS = {
     "start": "start",
     "remove": "remove",
     "freeze": "freeze",
+    "export": "export",
     "audit": "audit",
     "plugins": "plugins",
     "doctor": "doctor",

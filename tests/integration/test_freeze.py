@@ -1,16 +1,21 @@
 """A version that was frozen on one server answers on another as it did there."""
 
+import contextlib
 import json
 import operator
 import pickle
+import socket
 import subprocess
+import sys
 import tarfile
+import time
 
 import httpx
 import joblib
 import numpy
 import pytest
 import sklearn
+import yaml
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -163,3 +168,69 @@ def test_a_damaged_bundle_changes_nothing(there, servers, tmp_path):
 
     assert "has the digest" in " ".join(refused.stderr.split())
     assert "bad" not in [model["model"] for model in servers[1].json("list")]
+
+
+# --- out of a server altogether ----------------------------------------------------------------
+
+
+def test_a_build_context_holds_all_that_serves_the_version(there, servers, tmp_path):
+    """Its files serve, by the interpreter of this environment: the packages that the lock names are in it."""
+    context = tmp_path / "context"
+    told = servers[0].json("export", "churn", "--containerfile", context)
+    process, url = begun(context / "prism")
+    try:
+        answer = httpx.post(f"{url}/model/churn/predict", json=ROWS).raise_for_status().json()
+    finally:
+        process.terminate()
+        assert process.wait(30) == 0
+
+    assert answer == answer_of(there[0])
+    assert told["directory"] == str(context)
+    assert {path.name.split("-")[0] for path in (context / "wheels").iterdir()} == {
+        "prism_core",
+        "prism_sklearn",
+    }
+    assert f"scikit-learn=={sklearn.__version__}" in (context / "requirements.txt").read_text().splitlines()
+    assert sorted(path.name for path in context.iterdir()) == [
+        "Containerfile",
+        "prism",
+        "requirements.txt",
+        "wheels",
+    ]
+
+
+def begun(prism_directory):
+    """Serve the files of an image from where they lie."""
+    spec = prism_directory / "spec.json"
+    spec.write_text(spec.read_text().replace("/prism/", f"{prism_directory}/"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "prism_core.runtime", str(spec), "--http"]
+    process = subprocess.Popen(command, env=environment() | {"HOST": "127.0.0.1", "PORT": str(port)})
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        assert process.poll() is None
+        with contextlib.suppress(httpx.TransportError):
+            httpx.get(f"{url}/v2/health/ready", timeout=60).raise_for_status()
+            return process, url
+        time.sleep(0.05)
+    raise AssertionError("it does not answer")
+
+
+def test_a_directory_that_holds_something_is_left_alone(there, servers, tmp_path):
+    (tmp_path / "mine").touch()
+    done = servers[0]("export", "churn", "--containerfile", tmp_path, code=1)
+
+    assert "is not empty" in " ".join(done.stderr.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_manifest_for_kserve(there, servers):
+    manifest = yaml.safe_load(
+        servers[0]("export", "churn/1", "--kserve", "--tag", "registry.example/churn:1").stdout
+    )
+
+    (container,) = manifest["spec"]["predictor"]["containers"]
+    assert container["image"] == "registry.example/churn:1"
+    assert manifest["metadata"]["annotations"]["prism/digest"] == there[0]["digest"]

@@ -8,15 +8,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import rich_click as click
 
-from prism_core.cli.client import AdminClient, admin, model_path
+from prism_core.cli.client import admin
+from prism_core.cli.exporting.fetching import download
 from prism_core.cli.models import model_argument, version_option
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
-from prism_core.cli.progress import progress_of
 from prism_core.sizes import format_bytes
 
 EXAMPLES = """
@@ -48,24 +48,11 @@ def freeze(model: str, version: int | None, output: Path | None) -> None:
     with admin(common) as client:
         name, number = client.resolve(model, version)
         with _target(output) as file:
-            size = _written(client, name, number, file, common)
+            size = download(client, name, number, file, "Freezing", quiet=common.json)
     if common.json:
         write_json({"model": name, "version": number, "file": str(output), "size_bytes": size})
     else:
         click.echo(f"{name}/{number} is frozen: {output or 'stdout'}, {format_bytes(size)}.", err=True)
-
-
-def _written(client: AdminClient, name: str, number: int, file: IO[bytes], common: Common) -> int:
-    path, size = f"{model_path(name)}/versions/{number}/bundle", 0
-    with client.stream("GET", path) as response:
-        whole = int(response.headers["content-length"])
-        with progress_of(f"{name}/{number}", whole, quiet=common.json, verb="Freezing") as progress:
-            for chunk in response.iter_raw():
-                file.write(chunk)
-                progress.sent(len(chunk))
-                size += len(chunk)
-    file.flush()
-    return size
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""A served version as something that runs without a server: a build context, an image, a KServe manifest."""
