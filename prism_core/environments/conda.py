@@ -38,12 +38,18 @@ _NAMES = {
     "pytorch-gpu": "torch",
     "tensorflow-base": "tensorflow",
 }
-# What conda installs that is no distribution of Python, or comes with every environment.
+# What conda installs that is no distribution of Python, or comes with every environment. On PyPI some of
+# these names are other people's packages: a library of C must not become one of them.
 _OF_THE_SYSTEM = re.compile(
-    r"_.*|pip|setuptools|wheel|python_abi|tzdata|tk|xz|zlib|bzip2|openssl|readline|sqlite|ncurses|icu|nomkl|mkl"
-    r"|ca-certificates|ld_impl_.*|lib(blas|cblas|lapacke?|openblas|gfortran|gcc|stdcxx|gomp|uuid|nsl|xcrypt|zlib"
-    r"|ffi|sqlite|expat|lzma|mpdec|xgboost|lightgbm)(-.*|[0-9]*|-ng)?|blas|openblas|intel-openmp|llvm-openmp|tbb"
-    r"|libcxx|cudatoolkit|cudnn|nccl|cuda-.*|.*_linux-64|.*_osx-.*|gcc|gxx|cmake|make|nodejs|git|graphviz"
+    r"_.*|lib(?!rosa$|cst$|pysal$|tmux$|sass$).*|pip|setuptools|wheel|python_abi|tzdata|.*_(linux|osx|win)-.*"
+    r"|(aws|font|fonts|gst|gtk|qt|qt6|r|xcb|xorg|cuda|mysql|xz|krb5|brotli|rdma)-.*|ca-certificates|llvm-openmp"
+    r"|alsa-lib|aom|atk.*|attr|binutils|blas|bzip2|c-ares|cairo|clang|cmake|cudatoolkit|cudnn|dav1d|dbus|expat"
+    r"|ffmpeg|flac|fmt|fontconfig|freetype|fribidi|gcc|gdk-pixbuf|geos|gettext|gflags|giflib|git|glew|glib.*|glog"
+    r"|gmp|gnutls|graphite2|graphviz|gsl|gxx|harfbuzz|hdf5|icu|imath|intel-openmp|jasper|jpeg|keyutils|krb5|lame"
+    r"|lcms2|lerc|lz4-c|magma|make|mkl|mpc|mpfr|mpg123|mpi|nccl|ncurses|nettle|ninja|nlohmann_json|nodejs|nomkl"
+    r"|nspr|nss|openblas|openexr|openh264|openjpeg|openjdk|openmpi|openssl|orc|p11-kit|pandoc|pango|pcre2?|perl"
+    r"|pixman|pkg-config|proj|pthread-stubs|re2|readline|ruby|s2n|sleef|snappy|spdlog|sqlite|svt-av1|tbb|tk|ucx"
+    r"|x264|x265|xkeyboard-config|xz|yaml|zeromq|zlib|zlib-ng|zstd"
 )
 _SPEC = re.compile(
     r"(?:[\w./-]+::)?(?P<name>[A-Za-z0-9_][\w.-]*)\s*(?:\[(?P<keys>[^\]]*)\])?\s*(?P<rest>[^\[\]]*)"

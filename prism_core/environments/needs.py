@@ -28,7 +28,8 @@ _LONGEST = 200
 # On one distribution; whether a thousand can be true together takes seconds to tell.
 _MOST_CONDITIONS = 40
 OWNER = "named by its owner"
-# Other distributions of the same modules, in the same versions: whoever installed one of these has the first.
+# Other distributions of the same modules, in the same versions: whoever has or names one of these needs not
+# the first.
 _TWINS = {
     "onnxruntime": ("onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml"),
     "xgboost": ("xgboost-cpu",),
@@ -79,10 +80,12 @@ def needed(
     notes: list[str] = []
     said = _joined(_proper(artifact, notes), notes)
     owned = _owned(owners, python, by)
-    for name in said.keys() & owned.keys():
-        notes += _difference(said[name], owned[name])
-    chosen = said | owned
-    return Needs(tuple(chosen[name] for name in sorted(chosen)), python, tuple(sorted(notes)))
+    for name, one in said.items():
+        same = [owned[other] for other in (name, *_TWINS.get(name, ())) if other in owned]
+        notes += [note for other in same for note in _difference(one, other)]
+        if not same:
+            owned[name] = one
+    return Needs(tuple(owned[name] for name in sorted(owned)), python, tuple(sorted(notes)))
 
 
 def satisfied(needs: Needs, installed: Mapping[str, str], python_version: str) -> tuple[str, ...]:

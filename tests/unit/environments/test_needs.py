@@ -42,6 +42,13 @@ def test_who_asks_for_another_version_than_the_model_was_made_with_is_told():
     assert needed([SKLEARN], ["scikit-learn>=1.5"]).notes == ()
 
 
+def test_another_distribution_of_the_same_modules_takes_the_place_of_the_first():
+    said = [Requirement("xgboost", "==3.2.0", "its boosters say so"), SKLEARN]
+
+    assert texts(needed(said, ["xgboost-cpu"])) == ["scikit-learn==1.5.2", "xgboost-cpu"]
+    assert needed(said, ["xgboost-cpu==3.1.0"]).notes[0].startswith("The model was made with xgboost 3.2.0")
+
+
 @pytest.mark.parametrize(
     ("owners", "expected"),
     [

@@ -204,6 +204,16 @@ def test_an_environment_states_its_python_and_what_pip_installs(said, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "name", ["libtiff", "libgcc-ng", "snappy", "yaml", "aws-c-io", "_openmp_mutex", "zstd"]
+)
+def test_a_library_of_the_system_does_not_become_somebodys_package(said, name):
+    found = said(f"dependencies: [numpy, {name}=1.2.3=h1234_0, librosa]", "environment.yml")
+
+    assert found.requirements == ("numpy", "librosa")
+    assert found.notes == (f"Not of Python's index, left out: {name}.",)
+
+
+@pytest.mark.parametrize(
     ("entry", "python"),
     [
         ("python", ""),

@@ -127,8 +127,8 @@ def _missing_module(error: ModuleNotFoundError, artifact: Artifact) -> ModelLoad
         )
     else:
         hint = (
-            f"Name the distribution that has {package!r} in a file, upload again with --requirements FILE; "
-            "or install it in the server's environment."
+            f"Name the distribution that has {package!r} in a file, upload again with --requirements FILE; or "
+            "install it where the server is, and use what is there: --environment server."
         )
     return ModelLoadFailed(
         f"{artifact.name!r} needs the module {name!r}, which is not installed here"
