@@ -127,7 +127,7 @@ def _missing_module(error: ModuleNotFoundError, artifact: Artifact) -> ModelLoad
         )
     else:
         hint = (
-            f"Name the distribution that has {package!r} in a file, upload again with --requirements FILE; or "
+            f"Name the package that has {package!r} in a file, upload again with --requirements FILE, or "
             "install it where the server is, and use what is there: --environment server."
         )
     return ModelLoadFailed(
