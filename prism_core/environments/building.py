@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from prism_core.environment import Environment
-from prism_core.environments.disk import Disk
+from prism_core.environments.bytecode import share
+from prism_core.environments.disk import Disk, site_packages
 from prism_core.environments.interpreters import Interpreter
 from prism_core.environments.resolving import Resolver, Tell, tell_nobody
 from prism_core.environments.said import failure
@@ -36,13 +38,19 @@ async def build(
 
     with disk.scratch() as scratch:
         made = scratch / "made"
-        await _install(resolver, environment, python, scratch, made, count)
+        await _install(resolver, disk, environment, python, scratch, made, count)
         await asyncio.to_thread(disk.place, made, environment.key)
         await asyncio.to_thread(disk.write, environment)
 
 
 async def _install(
-    resolver: Resolver, environment: Environment, python: Interpreter, scratch: Path, made: Path, tell: Tell
+    resolver: Resolver,
+    disk: Disk,
+    environment: Environment,
+    python: Interpreter,
+    scratch: Path,
+    made: Path,
+    tell: Tell,
 ) -> None:
     outcome = await resolver.uv.run("venv", "--no-project", "--python", python.path, str(made))
     if outcome.code:
@@ -50,14 +58,20 @@ async def _install(
     lines = [pin.wheel or f"{pin.name}=={pin.version}" for pin in environment.pins]
     (scratch / "pins.txt").write_text("".join(f"{line}\n" for line in lines))
     tell({"phase": "installing"})
-    outcome = await resolver.online(
-        *("pip", "sync", str(scratch / "pins.txt"), "--python", str(made / "bin" / "python")),
+    sync = ("pip", "sync", str(scratch / "pins.txt"), "--python", str(made / "bin" / "python"))
+    outcome = await resolver.online(*sync, "--link-mode", _link_mode(), *resolver.flags, tell=tell)
+    if not outcome.code:
         # Compiled once here: a replica may not write, and would compile at each start.
-        *("--link-mode", _link_mode(), "--compile-bytecode", *resolver.flags),
-        tell=tell,
-    )
+        await asyncio.to_thread(share, site_packages(made), _others(disk), python.version)
+        outcome = await resolver.uv.run(*sync, "--compile-bytecode", "--offline", *resolver.flags)
     if outcome.code:
         raise failure(outcome.said, "The model's packages cannot be installed", environment.requirements)
+
+
+def _others(disk: Disk) -> list[Path]:
+    """Return where packages lie that may have been compiled: the server's own, and other environments."""
+    roots = [disk.root(one.key) for one in disk.environments()]
+    return [Path(sysconfig.get_path("purelib")), *map(site_packages, roots)]
 
 
 def _link_mode() -> str:

@@ -83,7 +83,7 @@ async def test_many_who_wait_get_one_build(stage, asked):
     made = await asyncio.gather(*(asked(environments, "alpha==1") for _ in range(4)))
 
     assert len({environment.key for environment in made}) == 1
-    assert stage.runs.count("sync") == 1
+    assert stage.runs.count("venv") == 1
 
 
 async def test_what_is_only_wished_for_gives_way(stage):
@@ -333,3 +333,21 @@ async def test_a_server_that_has_another_version_than_is_locked_is_not_enough(st
     stage.plugin(requires="numpy")
     async with stage.open().chosen(needed(()), ["tiny"], lock=lock) as choice:
         assert choice.key != "server"
+
+
+async def test_what_two_environments_have_in_common_is_on_disk_once(stage, asked):
+    stage.wheel("common", "1")
+    stage.wheel("alpha", "1", "common")
+    stage.wheel("alpha", "2", "common")
+    environments = stage.open()
+
+    first = await asked(environments, "alpha==1")
+    second = await asked(environments, "alpha==2")
+
+    of_both = [Path(one.python).parents[1] for one in (first, second)]
+    for pattern in ("common.py", "common.*.pyc"):
+        files = [next(root.rglob(pattern)) for root in of_both]
+        assert os.path.samefile(*files)
+    assert says(second, "import common, traceback; print(common.__file__)") == str(
+        next(of_both[1].rglob("common.py"))
+    )

@@ -169,7 +169,7 @@ async def test_a_damaged_environment_is_built_again_while_others_are_served(plac
     async with toy_gateway(place) as gateway:
         assert await predict(gateway, "other", 1) == [5]
         waiting = asyncio.create_task(predict(gateway, "m", 1))
-        await until(lambda: stage.runs.count("sync") == 2)
+        await until(lambda: stage.runs.count("venv") == 2)
         begin.touch()
 
         assert await waiting == [2]
