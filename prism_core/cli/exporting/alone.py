@@ -94,17 +94,22 @@ class Alone:
     @property
     def arguments(self) -> tuple[str, ...]:
         """The command line, without the interpreter."""
-        return ("-m", MODULE, str(ROOT / "spec.json"), "--http")
+        return ("-P", "-m", MODULE, str(ROOT / "spec.json"), "--http")
 
     @property
     def probe(self) -> tuple[str, ...]:
         """A command line, without the interpreter, that tells by its exit code whether it is ready."""
-        return ("-c", _PROBE)
+        return ("-P", "-c", _PROBE)
 
     @property
     def variables(self) -> dict[str, str]:
         """The environment variables that the process needs."""
-        return {"PORT": str(PORT), "PYTHONUNBUFFERED": "1", **numeric_variables(self.bundle.config.threads)}
+        return {
+            "PORT": str(PORT),
+            "HOME": "/tmp",
+            "PYTHONUNBUFFERED": "1",
+            **numeric_variables(self.bundle.config.threads),
+        }
 
     @property
     def labels(self) -> dict[str, str]:

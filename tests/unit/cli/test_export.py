@@ -76,9 +76,9 @@ def test_a_containerfile():
     assert words.index("USER") > words.index("RUN")
     assert {"USER 10001:10001", "EXPOSE 8080", "ENV OMP_NUM_THREADS=2", "ENV PORT=8080"} <= set(lines)
     entry = json.loads(lines[-1].removeprefix("ENTRYPOINT "))
-    assert entry == ["python", "-m", "prism_core.runtime", "/prism/spec.json", "--http"]
+    assert entry == ["python", "-P", "-m", "prism_core.runtime", "/prism/spec.json", "--http"]
     probe = next(line for line in lines if line.startswith("HEALTHCHECK"))
-    assert "/v2/health/ready" in json.loads(probe.partition(" CMD ")[2])[2]
+    assert "/v2/health/ready" in json.loads(probe.partition(" CMD ")[2])[-1]
     assert 'LABEL prism.model="churn/3"' in lines
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from prism_core.plugin import Command, IsolationBackend, Launcher, hookimpl
+from prism_core.plugin import Appliance, Command, ImageBuilder, IsolationBackend, Launcher, hookimpl
 from prism_podman.config import PodmanConfig
 from prism_podman.machine import missing
 
@@ -41,3 +41,15 @@ def _command() -> Any:
     from prism_podman.commands.group import podman
 
     return podman
+
+
+@hookimpl
+def prism_image_builders() -> Iterator[ImageBuilder]:
+    """Offer to build images for ``prism export --image``."""
+    yield ImageBuilder("podman", build=_build, available=missing)
+
+
+def _build(cli: Any, appliance: Appliance) -> None:
+    from prism_podman.commands.exporting import build
+
+    build(cli, appliance)
