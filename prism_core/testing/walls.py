@@ -18,8 +18,9 @@ import sys
 import tempfile
 import uuid
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -30,6 +31,8 @@ from prism_core import wire
 from prism_core.manifest import Manifest
 from prism_core.probe import ATTEMPTS, LOADER, MB, REFERENCE, Facts, Wall
 from prism_core.protocols import Launcher, ReplicaHandle, ReplicaSpec
+
+Attempts = Callable[[Sequence[str]], Awaitable[dict[str, str]]]
 
 VARIABLE = "PROBE_SECRET"
 # An image may have to be made first, and a bound takes its time to be enforced.
@@ -67,8 +70,8 @@ class WallContract:
         claimed = [wall for wall in ATTEMPTS if wall in self.walls.difference(BOUNDS)]
         if not claimed:
             pytest.skip("it claims no walls")
-        async with self._probed(tmp_path) as (_, handle):
-            assert await attempt(handle.address, claimed) == dict.fromkeys(claimed, "")
+        async with self._probed(tmp_path) as (_, handle, attempts):
+            assert await attempts(claimed) == dict.fromkeys(claimed, "")
             if Wall.USER in self.walls:
                 assert account_of(handle.pid) != os.geteuid()
 
@@ -77,19 +80,19 @@ class WallContract:
         """What is too much is refused to the replica, which goes on; or the replica ends over it."""
         if wall not in self.walls:
             pytest.skip(f"it claims no bound of {wall}")
-        async with self._probed(tmp_path, self.memory_limit_bytes) as (launcher, handle):
+        async with self._probed(tmp_path, self.memory_limit_bytes) as (launcher, handle, attempts):
             try:
-                assert await attempt(handle.address, [wall]) == {wall: ""}
+                assert await attempts([wall]) == {wall: ""}
             except ConnectionError:
                 assert await asyncio.wait_for(launcher.wait(handle), ATTEMPT_S) != 0
             else:
-                assert await attempt(handle.address, [""]) == {"": ""}
+                assert await attempts([""]) == {"": ""}
 
     @asynccontextmanager
     async def _probed(
         self, directory: Path, memory_limit_bytes: int = 0
-    ) -> AsyncIterator[tuple[Launcher, ReplicaHandle]]:
-        """Start a replica with the probe, amid what it is to try."""
+    ) -> AsyncIterator[tuple[Launcher, ReplicaHandle, Attempts]]:
+        """Start a replica with the probe, amid what it is to try; gives what has it try walls."""
         spec = self.spec(directory / "probe-1-0", "probe-1-0")
         spec = attrs.evolve(spec, memory_limit_bytes=memory_limit_bytes)
         with surroundings(spec.threads) as facts:
@@ -97,7 +100,7 @@ class WallContract:
                 facts, memory_mb=int(memory_limit_bytes * self.memory_factor) // MB, threads=self.too_many
             )
             async with self.open() as launcher, self._running(launcher, probing(spec, facts)) as handle:
-                yield launcher, handle
+                yield launcher, handle, partial(attempt, handle.address, token=spec.token)
 
     @asynccontextmanager
     async def _running(self, launcher: Launcher, spec: ReplicaSpec) -> AsyncIterator[ReplicaHandle]:
@@ -155,7 +158,6 @@ def surroundings(processors: int) -> Iterator[Facts]:
             memory_mb=0,
             threads=0,
         )
-        process.kill()
 
 
 def probing(spec: ReplicaSpec, facts: Facts) -> ReplicaSpec:
