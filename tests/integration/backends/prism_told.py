@@ -62,13 +62,18 @@ NOTHING, SLEEP, HOLD, SAY, LEAVE, FAIL = range(len(DEEDS))
 
 
 def load(artifact, options) -> Told:
-    facts = json.loads(artifact.path.read_text())
+    path = artifact.path / "told.json" if artifact.path.is_dir() else artifact.path
+    facts = json.loads(path.read_text())
     print(f"A factor of {facts['factor']}.")
     if "refuses" in facts:
         raise RuntimeError(facts["refuses"])
     return Told(float(facts["factor"]))
 
 
+def recognises(artifact) -> float:
+    return float(artifact.suffix == ".told" or (artifact.path / "told.json").exists())
+
+
 @hookimpl
 def prism_loaders():
-    yield Loader("told", (".told",), lambda artifact: float(artifact.suffix == ".told"), load)
+    yield Loader("told", (".told",), recognises, load)

@@ -29,6 +29,15 @@ def test_an_uploaded_model_answers(model, backend):
     assert [one["state"] for one in shown["replicas"]] == ["READY"]
 
 
+def test_a_model_may_be_a_directory_and_its_name_long(server, artifact, tmp_path):
+    """Names are part of paths, of which those of sockets are short."""
+    directory = tmp_path / "weights"
+    directory.mkdir()
+    artifact(9).rename(directory / "told.json")
+
+    assert server.send(directory, "n" * 64).factor == 9
+
+
 def test_a_large_body_has_a_large_answer(model):
     """Two megabytes, which come in several pieces."""
     rows = np.zeros((100_000, 3))

@@ -83,3 +83,16 @@ def test_after_kill_9_of_the_gateway_no_replica_is_left_over(make_server, artifa
     until(lambda: [len(model.pids()) for model in models] == [2, 2])
     kept = {process for model in models for process in model.processes()}
     assert are_gone([process for process in before if process not in kept])
+
+
+def test_every_gateway_of_a_server_reaches_its_replicas(make_server, artifact):
+    """Connections are spread over them; a replica that is killed is found anew by each."""
+    server = make_server("--gateways", "2")
+    model = server.send(artifact(9), "shared")
+    assert [model.factor for _ in range(12)] == [9] * 12
+    (pid,) = model.pids()
+
+    os.kill(pid, signal.SIGKILL)
+
+    until(lambda: model.pids() not in ([], [pid]))
+    assert [model.factor for _ in range(12)] == [9] * 12
