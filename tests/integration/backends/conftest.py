@@ -9,11 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.backends.scene import PROCESS, Backend, Server, install
+from tests.integration.backends.kinds import PODMAN, PROCESS, Backend
+from tests.integration.backends.scene import Server, install
+
+CONTAINERS = (pytest.mark.podman, pytest.mark.system, pytest.mark.sweep)
 
 
-@pytest.fixture(scope="module", params=[pytest.param(PROCESS, id="process")])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(PROCESS, id="process"), pytest.param(PODMAN, id="podman", marks=CONTAINERS)],
+)
 def backend(request) -> Backend:
+    if reason := request.param.missing():
+        pytest.skip(reason)
+    request.param.prepare()
     return request.param
 
 
@@ -32,6 +41,7 @@ def server(backend, tmp_path_factory) -> Iterator[Server]:
     """A server on the backend, shared by a module."""
     with backend.serve(tmp_path_factory.mktemp("shared") / "data") as server:
         yield server
+    backend.clean(server.data_dir)
 
 
 @pytest.fixture
@@ -46,6 +56,7 @@ def make_server(backend, tmp_path):
     yield make
     for server in servers:
         server.stop()
+    backend.clean(tmp_path / "data")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the suite runs on: the backends, the servers that use them, and what a test wants of both."""
+"""Servers of the suite, the models on them, and the plugin that all of them load."""
 
 from __future__ import annotations
 
@@ -51,23 +51,6 @@ class Server(ServerProcess):
         with self.admin() as client:
             send(client, Source.of(path), {"name": name, **request}, Progress())
         return Model(self, name)
-
-
-@attrs.frozen
-class Backend:
-    """One isolation backend: its name, the plugins that a server needs for it, and its ``prism.yaml``."""
-
-    name: str
-    plugins: tuple[str, ...] = ()
-    config: str = ""
-
-    def serve(self, data_dir: Path, *flags: str) -> Server:
-        """Return a server on this backend, to be started."""
-        plugins = ",".join(("told", *self.plugins))
-        return Server(data_dir, "--plugins", plugins, "--isolation", self.name, *flags, config=self.config)
-
-
-PROCESS = Backend("process")
 
 
 def install(site: Path) -> None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-import pytest
-
 from tests.integration.backends.prism_told import HOLD, NOTHING, SAY
 from tests.integration.backends.scene import are_gone, until
 
@@ -51,19 +49,17 @@ def test_what_a_model_prints_is_its_log(server, artifact):
     assert server.run("logs", "talking", "--tail", "1").stdout.count("\n") == 1
 
 
-def test_a_log_is_followed(server, artifact):
+def test_a_log_is_followed(server, artifact, tmp_path):
     model = server.send(artifact(5), "followed")
     command = [sys.executable, "-m", "prism_core.cli", "logs", "followed", "--follow"]
-    with subprocess.Popen(
-        [*command, "--data-dir", str(server.data_dir)], stdout=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stdout:
-            if "A factor of 5." in line:
-                model.do(SAY, 23)
-            if "say 23" in line:
-                break
-        else:
-            pytest.fail("it ended without the line")
+    said = tmp_path / "said"
+    with (
+        said.open("w") as file,
+        subprocess.Popen([*command, "--data-dir", str(server.data_dir)], stdout=file) as process,
+    ):
+        until(lambda: "A factor of 5." in said.read_text())
+        model.do(SAY, 23)
+        until(lambda: "say 23" in said.read_text())
         process.terminate()
 
 

@@ -25,6 +25,8 @@ Tell = Callable[[str], None]
 # Podman says nothing while it copies large layers to a slow disk.
 SILENT_S = 1800.0
 TAR = {"Content-type": "application/x-tar"}
+# How often, and after which pause, what fails because of others who remove images is asked again.
+LISTINGS, LISTING_S = 5, 0.2
 
 
 @attrs.frozen
@@ -79,9 +81,8 @@ def expected(client: Any, name: str) -> Stored:
 
 def labelled(client: Any) -> list[Stored]:
     """Return the images that PRISM made, of all servers."""
-    parameters = {"filters": json.dumps({"label": [KIND]}), "all": True}
     with told("listing images with", KIND):
-        response = client.api.get("/images/json", params=parameters)
+        response = _listed(client)
         response.raise_for_status()
     return [
         Stored(
@@ -93,6 +94,18 @@ def labelled(client: Any) -> list[Stored]:
         )
         for one in response.json()
     ]
+
+
+def _listed(client: Any) -> Any:
+    """Ask for the images of PRISM; the list fails when one of them is removed meanwhile."""
+    parameters = {"filters": json.dumps({"label": [KIND]}), "all": True}
+    response = client.api.get("/images/json", params=parameters)
+    for _ in range(LISTINGS):
+        if "image not known" not in response.text:
+            break
+        time.sleep(LISTING_S)
+        response = client.api.get("/images/json", params=parameters)
+    return response
 
 
 def known_layers(client: Any) -> dict[str, str]:
