@@ -1,7 +1,7 @@
 """Start a process under ``bwrap``: no network, no processes and no IPC but its own.
 
-It sees all files still, and has CAP_SYS_ADMIN over its namespaces: what runs there is a zygote,
-which is trusted, and each replica gives up both before it runs anything of a model. It is
+It has CAP_SYS_ADMIN over its namespaces, and sees all files still unless it is told which: what runs there
+is a zygote, and each replica gives up both before it runs anything of a model. It is
 not told to die with its parent: replicas outlive their zygote. Their life lines end them.
 """
 
@@ -17,8 +17,11 @@ PROGRAM = "bwrap"
 _OPTIONS = (
     *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
     # SETFCAP: without it root may not be mapped into the user namespace of a replica.
-    *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETFCAP", "--dev-bind", "/", "/"),
+    *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETFCAP"),
 )
+_ALL = ("--dev-bind", "/", "/")
+# Before what is seen, some of which may lie below /tmp.
+_NOTHING = ("--tmpfs", "/tmp", "--dev", "/dev", "--proc", "/proc", "--chdir", "/")
 
 
 def installed() -> bool:
@@ -26,8 +29,11 @@ def installed() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-def wrapped(command: Sequence[str]) -> list[str]:
+def wrapped(command: Sequence[str], read: Sequence[str] = (), write: Sequence[str] = ()) -> list[str]:
     """Return the command line that runs ``command`` in namespaces of its own.
+
+    With ``read`` it sees these files and directories alone, and an empty /tmp; those of ``write``
+    it may change.
 
     Raises
     ------
@@ -36,7 +42,14 @@ def wrapped(command: Sequence[str]) -> list[str]:
     """
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
-    return [PROGRAM, *_OPTIONS, "--", *command]
+    return [PROGRAM, *_OPTIONS, *_files(read, write), "--", *command]
+
+
+def _files(read: Sequence[str], write: Sequence[str]) -> list[str]:
+    if not read:
+        return [*_ALL]
+    seen = [word for path in read for word in ("--ro-bind-try", path, path)]
+    return [*_NOTHING, *seen, *(word for path in write for word in ("--bind", path, path))]
 
 
 def exit_code_of(code: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +14,7 @@ from msgspec import Meta
 from prism_core.isolation.confine import Confines
 from prism_core.isolation.limits import MB, Bounds, data_bytes
 from prism_core.isolation.sandbox import Level
+from prism_core.isolation.view import SYSTEM, beneath, interpreter_of, libraries
 from prism_core.protocols import OPTIMIZE, ReplicaSpec
 from prism_core.sizes import Bytes
 
@@ -27,6 +30,8 @@ class ProcessConfig:
     ----------
     zygote
         Fork replicas from a warm process where that is safe; false: always a fresh interpreter.
+    zygote_idle_s
+        How long the warm process of an environment of models' own is kept while no replica of it runs.
     launch_s
         How long warming the frameworks and forking may take.
     memory_share
@@ -44,6 +49,7 @@ class ProcessConfig:
     """
 
     zygote: bool = True
+    zygote_idle_s: Annotated[float, Meta(gt=0)] = 300.0
     launch_s: float = 60.0
     memory_share: Annotated[float, Meta(gt=0, le=1)] = 0.5
     tmp: Bytes = 64 * MB
@@ -70,11 +76,36 @@ def confines_of(spec: ReplicaSpec, config: ProcessConfig, level: Level, memory_b
     return Confines(
         level,
         bounds_of(spec, config, level, memory_bytes),
-        own=(str(spec.artifact), str(spec.manifest), str(spec.directory)),
+        own=(str(spec.artifact), str(spec.manifest), str(spec.directory), *environment_of(spec)),
         write=(str(spec.directory),) if spec.task == OPTIMIZE else (),
         private=tuple(map(str, spec.private)),
-        readable=tuple(str(path.expanduser().absolute()) for path in config.readable),
+        readable=_readable(config),
     )
+
+
+def outset_of(spec: ReplicaSpec, config: ProcessConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what an interpreter that the server made an environment for sees, and may change, as it begins.
+
+    What packages import runs in it before it is a replica, or in what replicas are forked from: so it sees
+    what all replicas of its environment see. Of the server's own, () stands for everything.
+    """
+    own = environment_of(spec)
+    if not own:
+        return (), ()
+    models = (str(spec.artifact.parent), str(spec.directory.parent))
+    write = models[1:] if spec.task == OPTIMIZE else ()
+    return (*SYSTEM, *libraries(os.environ), *interpreter_of(own[0]), *models, *_readable(config)), write
+
+
+def _readable(config: ProcessConfig) -> tuple[str, ...]:
+    return tuple(str(path.expanduser().absolute()) for path in config.readable)
+
+
+def environment_of(spec: ReplicaSpec) -> tuple[str, ...]:
+    """Return the directory of the replica's environment where it lies among the server's own, hidden ones."""
+    root = str(Path(spec.python).parent.parent)
+    hidden = any(beneath(root, str(one)) and root != str(one) for one in spec.private)
+    return (root,) if hidden and spec.python != sys.executable else ()
 
 
 def machine_memory_bytes() -> int:

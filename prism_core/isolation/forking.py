@@ -12,6 +12,7 @@ import itertools
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 
@@ -52,12 +53,22 @@ class Started:
 
 @attrs.frozen
 class Kind:
-    """What replicas of one zygote have in common."""
+    """What replicas of one zygote have in common.
+
+    Under namespaces it sees ``read`` and ``write`` alone, where there is something in ``read``.
+    """
 
     environment: str
     python: str
     level: Level
     variables: tuple[str, ...] = ()
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+
+    @property
+    def other(self) -> bool:
+        """Whether they run on another interpreter than the server."""
+        return self.python != sys.executable
 
 
 def pid_of(pidfd: int) -> int:
@@ -99,20 +110,26 @@ class Zygote:
         Its environment, and how its replicas are shut in.
     on_lost
         Called once, when the process has ended.
+    idle_s
+        After so long without a replica it ends; None: never.
 
     Attributes
     ----------
     ended
         Resolves when the process has ended, with the reason.
+    retired
+        Whether it forks no more.
     """
 
-    def __init__(self, kind: Kind, on_lost: Callable[[Zygote], None]) -> None:
+    def __init__(self, kind: Kind, on_lost: Callable[[Zygote], None], idle_s: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._on_lost = on_lost
+        self._idle_s = idle_s
+        self._resting: asyncio.TimerHandle | None = None
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Started]] = {}
         self._exits: dict[int, asyncio.Future[int]] = {}  # by the zygote's own numbers
-        self._retired = False
+        self.retired = False
         self.ended: asyncio.Future[str] = self._loop.create_future()
         self._output = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         with contextlib.ExitStack() as opened:
@@ -137,14 +154,14 @@ class Zygote:
     def _open(self, kind: Kind, control: int, life: int) -> subprocess.Popen[bytes]:
         command = [kind.python, "-P", "-m", "prism_core.isolation.zygote", f"{control}", f"{life}"]
         if kind.level is Level.NAMESPACES:
-            command = wrapped([*command, "--apart"])
+            command = wrapped([*command, "--apart"], kind.read, kind.write)
         return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=self._output,
             pass_fds=(control, life),
-            env=replica_variables(os.environ, 1, kind.level, kind.variables),
+            env=replica_variables(os.environ, 1, kind.level, kind.variables, other=kind.other),
             start_new_session=True,
         )
 
@@ -172,6 +189,7 @@ class Zygote:
         """
         request = Fork(next(self._ids), spec.to_json(), entry, warm, confines)
         answer = self._answers[request.id] = self._loop.create_future()
+        self._stop_resting()
         try:
             socket.send_fds(self._control, [encode(request)], descriptors)
             return await asyncio.wait_for(answer, timeout_s)
@@ -183,12 +201,12 @@ class Zygote:
             raise ZygoteLost(await asyncio.shield(self.ended)) from error
         finally:
             self._answers.pop(request.id, None)
-            self._end_if_idle()
+            self._rest()
 
     def retire(self) -> None:
         """Let it end once its last child has, so that no exit code is lost."""
-        self._retired = True
-        self._end_if_idle()
+        self.retired = True
+        self._rest()
 
     def kill(self) -> None:
         """End it now; its children go on."""
@@ -198,9 +216,20 @@ class Zygote:
             self._life = -1
         self._process.kill()
 
-    def _end_if_idle(self) -> None:
-        if self._retired and not self._exits and not self._answers:
+    def _rest(self) -> None:
+        """Where it has no replica: end it if it is retired, else let it wait for one, but not for ever."""
+        if self._exits or self._answers:
+            return
+        if self.retired:
             self.kill()
+        elif self._idle_s is not None and not self.ended.done():
+            self._stop_resting()
+            self._resting = self._loop.call_later(self._idle_s, self.retire)
+
+    def _stop_resting(self) -> None:
+        if self._resting:
+            self._resting.cancel()
+            self._resting = None
 
     def _read(self) -> None:
         while True:
@@ -241,11 +270,12 @@ class Zygote:
         exited = self._exits.pop(pid, None)
         if exited and not exited.done():
             exited.set_result(code)
-        self._end_if_idle()
+        self._rest()
 
     def _died(self) -> None:
         self._read()  # what it reported before
         self._loop.remove_reader(self._control.fileno())
+        self._stop_resting()
         self.kill()
         self._control.close()
         code = self._process.wait()
@@ -276,11 +306,14 @@ class Forker:
         The runtime's ``module:function``.
     timeout_s
         How long a zygote may take to warm what is asked for and fork.
+    idle_s
+        How long a zygote of another interpreter than the server's waits for a replica.
     """
 
-    def __init__(self, entry: str, timeout_s: float) -> None:
+    def __init__(self, entry: str, timeout_s: float, idle_s: float | None = None) -> None:
         self._entry = entry
         self._timeout_s = timeout_s
+        self._idle_s = idle_s
         self._zygotes: dict[Kind, Zygote] = {}
         self._all: set[Zygote] = set()
         self._threading: dict[Kind, set[str]] = {}
@@ -300,7 +333,9 @@ class Forker:
         """
         threading = self._threading.setdefault(kind, set())
         while True:
-            zygote = self._zygotes.get(kind) or self._replace(kind)
+            zygote = self._zygotes.get(kind)
+            if zygote is None or zygote.retired:
+                zygote = self._replace(kind)
             warm = tuple(module for module in self._wanted(spec) if module not in threading)
             try:
                 return await zygote.fork(spec, self._entry, warm, confines, descriptors, self._timeout_s)
@@ -323,7 +358,9 @@ class Forker:
     def _replace(self, kind: Kind) -> Zygote:
         if self._closed:
             raise LaunchFailed("The isolation backend is closed.")
-        zygote = self._zygotes[kind] = Zygote(kind, lambda lost: self._forget(kind, lost))
+        # The server's own stays: a model that comes back in milliseconds rests on it.
+        idle_s = self._idle_s if kind.other else None
+        zygote = self._zygotes[kind] = Zygote(kind, lambda lost: self._forget(kind, lost), idle_s)
         self._all.add(zygote)
         return zygote
 

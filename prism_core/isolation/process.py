@@ -23,7 +23,7 @@ import psutil
 
 from prism_core.errors import LaunchFailed
 from prism_core.hookspecs import hookimpl
-from prism_core.isolation.config import ProcessConfig, confines_of, machine_memory_bytes
+from prism_core.isolation.config import ProcessConfig, confines_of, machine_memory_bytes, outset_of
 from prism_core.isolation.confine import Confines
 from prism_core.isolation.forking import UNKNOWN_EXIT, Forker, Kind, NotForkable, Started, ZygoteLost
 from prism_core.isolation.probing import abilities
@@ -105,7 +105,7 @@ class ProcessLauncher:
         self._abilities: Abilities | None = None
         self._forks = config.zygote and start_method()[0] == "zygote"
         self._unforkable: set[Kind] = set()
-        self._forker = Forker(entry, config.launch_s)
+        self._forker = Forker(entry, config.launch_s, config.zygote_idle_s)
         self._replicas: dict[tuple[int, float], _Replica] = {}
 
     async def start(self, spec: ReplicaSpec, listener: socket.socket | None) -> ReplicaHandle:
@@ -133,7 +133,8 @@ class ProcessLauncher:
             level = chosen(spec.sandbox, self._abilities)
         if text := warning(level):
             log.warning("%s: %s", spec.replica, text)
-        return Kind(spec.environment, spec.python, level, self._config.variables)
+        read, write = outset_of(spec, self._config)
+        return Kind(spec.environment, spec.python, level, self._config.variables, read, write)
 
     async def _start(self, kind: Kind, spec: ReplicaSpec, log: int, listener: socket.socket) -> Started:
         try:

@@ -36,7 +36,7 @@ async def spawn(
     path.write_bytes(spec.to_json())
     life, _, listener = descriptors
     options = ["--fd", f"{listener}", "--life", f"{life}", "--entry", entry, "--confines", _json(confines)]
-    command = [spec.python, "-P", "-m", "prism_core.isolation.child", f"{path}", *options]
+    command = [kind.python, "-P", "-m", "prism_core.isolation.child", f"{path}", *options]
     if kind.level is Level.NAMESPACES:
         return await _spawn_apart(command, kind, spec.threads, descriptors, timeout_s)
     process = _open(command, kind, spec.threads, descriptors)
@@ -51,7 +51,8 @@ async def _spawn_apart(
     with ours:
         with theirs:
             told = theirs.fileno()
-            process = _open(wrapped([*command, "--tell", f"{told}"]), kind, threads, [*descriptors, told])
+            command = wrapped([*command, "--tell", f"{told}"], kind.read, kind.write)
+            process = _open(command, kind, threads, [*descriptors, told])
         exited = _exit_of(process, exit_code_of)
         ours.setblocking(False)
         try:
@@ -96,7 +97,7 @@ def _open(command: list[str], kind: Kind, threads: int, descriptors: list[int]) 
         stdout=log,
         stderr=log,
         pass_fds=(life, *passed),
-        env=replica_variables(os.environ, threads, kind.level, kind.variables),
+        env=replica_variables(os.environ, threads, kind.level, kind.variables, other=kind.other),
         start_new_session=True,
     )
 

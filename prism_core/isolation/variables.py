@@ -16,15 +16,29 @@ KNOWN_PREFIXES = (
 )
 
 
+# What leads an interpreter to modules and libraries of the server's own, which another one must not mix
+# with its own. LD_LIBRARY_PATH stays: it may be what an interpreter finds its own libpython by.
+OWN = {"PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPLATLIBDIR", "PYTHONEXECUTABLE"}
+OWN |= {"PYTHONPYCACHEPREFIX", "PYTHONSTARTUP", "__PYVENV_LAUNCHER__", "VIRTUAL_ENV", "CONDA_PREFIX"}
+
+
 def replica_variables(
-    inherited: Mapping[str, str], threads: int, level: Level = Level.OFF, more: Iterable[str] = ()
+    inherited: Mapping[str, str],
+    threads: int,
+    level: Level = Level.OFF,
+    more: Iterable[str] = (),
+    *,
+    other: bool = False,
 ) -> dict[str, str]:
     """Return the variables of a replica that may use ``threads`` threads.
 
     The gateway's own settings (``PRISM_*``) are not passed on: they may hold secrets. A
-    replica that is shut in is given those that are known to be harmless, and ``more``.
+    replica that is shut in is given those that are known to be harmless, and ``more``. One of
+    an ``other`` interpreter is not told where the server's modules are.
     """
     kept = {name: value for name, value in inherited.items() if not name.startswith("PRISM_")}
+    if other:
+        kept = {name: value for name, value in kept.items() if name not in OWN}
     if level is not Level.OFF:
         named = KNOWN | set(more)
         kept = {

@@ -1,13 +1,13 @@
 """Which files a replica sees: the system's libraries, its environment, its model, and no others.
 
-Pure apart from `listing` and `imported`, which look at directories and at this interpreter.
+Pure apart from `listing`, `interpreter_of` and `imported`, which look at directories and at this interpreter.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
@@ -109,13 +109,27 @@ def environment(
     return outermost(found)
 
 
+def libraries(variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return where the loader of libraries is told to look."""
+    return tuple(path for path in variables.get("LD_LIBRARY_PATH", "").split(":") if path.startswith("/"))
+
+
+def interpreter_of(root: str) -> tuple[str, ...]:
+    """Return the paths of a virtual environment: its own, and those of the Python that it was made from."""
+    python = Path(root, "bin", "python")
+    found = [root]
+    while python.is_symlink():  # each link is followed by name, as the interpreter looks for its home
+        python = Path(os.path.normpath(python.parent / python.readlink()))
+        found.append(str(python.parent.parent))
+    return outermost((*found, str(Path(root, "bin", "python").resolve().parent.parent)))
+
+
 def imported() -> tuple[str, ...]:
     """Return the paths of this interpreter's environment, as far as it has been used."""
     prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
-    libraries = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     files = (getattr(module, "__file__", None) for module in tuple(sys.modules.values()))
     return environment(
-        (*SYSTEM, *prefixes, *(path for path in libraries if path.startswith("/"))),
+        (*SYSTEM, *prefixes, *libraries(os.environ)),
         [path for path in sys.path if path.startswith("/")],
         [file for file in files if file and file.startswith("/")],
         str(Path.home()),

@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from prism_core.isolation import bubblewrap, landlock
-from prism_core.isolation.config import LOG_BURST_BYTES, ProcessConfig, bounds_of, confines_of
+from prism_core.isolation.config import LOG_BURST_BYTES, ProcessConfig, bounds_of, confines_of, outset_of
 from prism_core.isolation.limits import HEADROOM_BYTES, MB, Bounds, data_bytes
 from prism_core.isolation.sandbox import Level
 from prism_core.isolation.watching import Watched, excess, look_after, size_of, threads_of
@@ -45,6 +45,53 @@ def test_without_a_sandbox_nothing_is_bounded_but_by_wish(spec):
     assert (free.data_bytes, free.threads) == (0, 0)
     wished = attrs.evolve(spec, memory_limit_bytes=MB)
     assert bounds_of(wished, ProcessConfig(), Level.OFF, 8 * GB).data_bytes == 2 * MB + HEADROOM_BYTES
+
+
+@pytest.fixture
+def other(spec, tmp_path):
+    """The spec of a replica in an environment that the server made."""
+    python = tmp_path / "environments" / "key" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    base = tmp_path.parent / f"{tmp_path.name}-base" / "bin" / "python3"
+    base.parent.mkdir(parents=True)
+    base.touch()
+    python.symlink_to(base)
+    return attrs.evolve(spec, python=str(python))
+
+
+def test_an_environment_of_models_own_is_seen_by_its_replicas(spec, other, tmp_path):
+    theirs, servers = (confines_of(one, ProcessConfig(), Level.LANDLOCK, 8 * GB).own for one in (other, spec))
+
+    assert {*theirs} - {*servers} == {str(tmp_path / "environments" / "key")}
+
+
+def test_an_interpreter_from_elsewhere_uncovers_nothing(other, tmp_path):
+    """Nor does one that claims that the data directory itself is its environment."""
+    for python in ("/usr/bin/python3", str(tmp_path / "bin" / "python")):
+        spec = attrs.evolve(other, python=python)
+        assert len(confines_of(spec, ProcessConfig(), Level.LANDLOCK, 8 * GB).own) == 3
+        assert outset_of(spec, ProcessConfig()) == ((), ())
+
+
+def test_a_warm_process_of_models_own_sees_what_its_replicas_will(other, tmp_path):
+    config = ProcessConfig(readable=(Path("/srv/more"),))
+    read, write = outset_of(other, config)
+
+    assert {str(tmp_path / "environments" / "key"), f"{tmp_path}-base", "/srv/more", "/usr"} <= set(read)
+    assert str(tmp_path / "environments") not in read
+    assert write == ()
+    assert outset_of(attrs.evolve(other, task=OPTIMIZE), config)[1] == (str(tmp_path),)
+
+
+def test_bubblewrap_shows_what_it_is_told():
+    shown = bubblewrap.wrapped(["/bin/sh"], ["/usr", "/lib"], ["/srv/out"])
+
+    assert "--dev-bind" not in shown
+    assert shown[-11:] == [
+        *("--ro-bind-try", "/usr", "/usr", "--ro-bind-try", "/lib", "/lib"),
+        *("--bind", "/srv/out", "/srv/out", "--", "/bin/sh"),
+    ]
+    assert shown.index("--tmpfs") < shown.index("--ro-bind-try")
 
 
 def test_a_replica_writes_nowhere_and_a_conversion_into_its_directory(spec):

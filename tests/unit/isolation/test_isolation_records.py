@@ -67,6 +67,16 @@ def test_a_replica_that_is_shut_in_is_told_no_passwords():
     assert replica_variables(variables, 1).items() >= variables.items()
 
 
+def test_another_interpreter_is_not_told_where_the_servers_modules_are():
+    variables = {name: "/server" for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH")}
+    variables["PYTHONHASHSEED"] = "7"
+
+    for level in (Level.OFF, Level.NAMESPACES):
+        kept = replica_variables(variables, 1, level, other=True)
+        assert kept.keys() & variables.keys() == {"LD_LIBRARY_PATH", "PYTHONHASHSEED"}
+        assert replica_variables(variables, 1, level)["PYTHONPATH"] == "/server"
+
+
 @pytest.mark.parametrize("message", [Forked(1, 2), Threaded(1, "numpy"), Exited(7, -9)])
 def test_reports_survive_the_way(message):
     assert decode_report(encode(message)) == message

@@ -46,8 +46,16 @@ def facts(spec):
         "spec": spec.replica,
         "rehearsals": rehearsals,
         "sandbox": spec.sandbox,
+        "prefix": sys.prefix,
+        "spied": spied(),
         "status": dict(line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines()),
     }
+
+
+def spied():
+    """Return what `toy_spy` reached as the interpreter began, and what it reaches now."""
+    spy = sys.modules.get("toy_spy")
+    return spy and [sorted(spy.REACHED), spy.look_around()]
 
 
 def greet(spec, listener, then=lambda: None):
