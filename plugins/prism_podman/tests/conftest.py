@@ -26,9 +26,8 @@ from prism_core.probe import LOADER, REFERENCE, Facts
 from prism_podman.config import PodmanConfig
 from prism_podman.engine import Engine, open_engine
 from prism_podman.host.making import from_host
-from prism_podman.ids import IMAGE_OWNER
 from prism_podman.images import bases
-from prism_podman.images.ensuring import Images
+from prism_podman.images.ensuring import Images, images_of, owner_of
 from prism_podman.launcher import open_podman
 from prism_podman.service import answers, command, environment
 
@@ -51,14 +50,15 @@ def recipe(tmp_path_factory, podman) -> Path:
 
 def images(engine: Engine, config: PodmanConfig) -> Images:
     """Open the images, which are the same for all namespaces of the tests."""
-    return Images(engine, attrs.evolve(config, namespace="tests"), owner=IMAGE_OWNER)
+    return images_of(engine, attrs.evolve(config, namespace="tests"))
 
 
 async def _with_base(url: str, environment: Environment) -> None:
     async with open_engine(PodmanConfig(socket=url)) as engine:
-        if not await engine.call(lambda client: bases.present(client, "", environment.python_version)):
+        owner, version = owner_of(engine.facts), environment.python_version
+        if not await engine.call(lambda client: bases.present(client, "", version, owner)):
             python = Path(environment.python)
-            await engine.call(lambda client: from_host(client, python, IMAGE_OWNER, lambda _: None))
+            await engine.call(lambda client: from_host(client, python, owner, lambda _: None))
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 
 # How long Podman may be silent within one call; a build, which streams, sets its own.
 CALL_S = 120.0
+# How many images are made at a time.
+WORKS = 2
 
 
 @attrs.frozen(eq=False)
@@ -42,7 +44,8 @@ class Engine:
     url: str
     client: Any
     facts: Facts
-    _threads: ThreadPoolExecutor
+    _calls: ThreadPoolExecutor
+    _works: ThreadPoolExecutor
     service: Service | None = None
 
     async def call(self, function: Callable[[Any], Result]) -> Result:
@@ -59,8 +62,12 @@ class Engine:
                 raise
         return await self._threaded(function)
 
+    async def work(self, function: Callable[[Any], Result]) -> Result:
+        """Return ``function(client)`` of what takes long, as a build: nothing else waits for it."""
+        return await asyncio.get_running_loop().run_in_executor(self._works, function, self.client)
+
     async def _threaded(self, function: Callable[[Any], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, self.client)
+        return await asyncio.get_running_loop().run_in_executor(self._calls, function, self.client)
 
 
 @asynccontextmanager
@@ -74,14 +81,16 @@ async def open_engine(config: PodmanConfig) -> AsyncIterator[Engine]:
     """
     async with reach(config) as reached:
         url = reached.url
-        threads = ThreadPoolExecutor(config.abreast, thread_name_prefix="prism-podman")
-        client = await asyncio.get_running_loop().run_in_executor(threads, _client, url, config)
+        calls = ThreadPoolExecutor(config.abreast, thread_name_prefix="prism-podman")
+        works = ThreadPoolExecutor(WORKS, thread_name_prefix="prism-podman-work")
+        client = await asyncio.get_running_loop().run_in_executor(calls, _client, url, config)
         try:
-            info = await asyncio.get_running_loop().run_in_executor(threads, _info, client, url)
+            info = await asyncio.get_running_loop().run_in_executor(calls, _info, client, url)
             facts = facts_of(info, remote=not url.startswith("unix:"))
-            yield Engine(url, client, facts, threads, reached.service)
+            yield Engine(url, client, facts, calls, works, reached.service)
         finally:
-            await asyncio.to_thread(threads.shutdown)
+            for threads in (works, calls):
+                await asyncio.to_thread(threads.shutdown)
             client.close()
 
 
@@ -96,8 +105,8 @@ def lost(error: BaseException) -> bool:
 def _client(url: str, config: PodmanConfig) -> Any:
     from podman import PodmanClient
 
-    # One connection for each thread, and one for the stream of events.
-    return PodmanClient(base_url=url, timeout=CALL_S, max_pool_size=config.abreast + 1)
+    # One connection for each thread.
+    return PodmanClient(base_url=url, timeout=CALL_S, max_pool_size=config.abreast + WORKS)
 
 
 def _info(client: Any, url: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import rich_click as click
 
 from prism_podman.commands.base import base
 from prism_podman.commands.build import build
+from prism_podman.commands.doctor import doctor
 from prism_podman.commands.images import images
 from prism_podman.commands.prune import prune
 
@@ -18,5 +19,5 @@ def podman() -> None:
     """
 
 
-for one in (base, build, images, prune):
+for one in (base, build, doctor, images, prune):
     podman.add_command(one)

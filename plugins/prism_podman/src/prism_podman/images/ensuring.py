@@ -150,7 +150,7 @@ class Images:
             loop.call_soon_threadsafe(tell, text)
 
         try:
-            return await self.engine.call(lambda client: function(client, told))
+            return await self.engine.work(lambda client: function(client, told))
         finally:
             gone.set()
 
