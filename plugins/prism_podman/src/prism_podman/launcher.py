@@ -6,9 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -28,6 +26,7 @@ from prism_podman.engine import Engine, open_engine
 from prism_podman.ids import blocks, choose, ids
 from prism_podman.layout import Layout
 from prism_podman.orphans import remove_orphans
+from prism_podman.private import private_directory
 from prism_podman.replica import Container
 from prism_podman.watching import look_after
 
@@ -82,24 +81,25 @@ async def open_podman(
         await remove_orphans(engine, config.namespace)
         if engine.facts.unbounded:
             log.warning("Podman: replicas are in a %s; `prism podman doctor` says why.", engine.facts.level)
-        launcher = PodmanLauncher(engine, config, images(engine, config))
-        looking = asyncio.create_task(look_after(launcher.running, launcher.kill))
-        try:
-            yield launcher
-        finally:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
-            await launcher.close()
+        with private_directory() as directory:
+            launcher = PodmanLauncher(engine, config, images(engine, config), directory)
+            looking = asyncio.create_task(look_after(launcher.running, launcher.kill))
+            try:
+                yield launcher
+            finally:
+                looking.cancel()
+                await asyncio.gather(looking, return_exceptions=True)
+                await launcher.close()
 
 
 class PodmanLauncher:
     """Starts replicas as containers; implements `Launcher`, `Explains` and `Prepares`."""
 
-    def __init__(self, engine: Engine, config: PodmanConfig, images: Images) -> None:
+    def __init__(self, engine: Engine, config: PodmanConfig, images: Images, directory: Path) -> None:
         self.engine = engine
         self._images = images
         self._config = config
-        self._directory = Path(tempfile.mkdtemp(prefix="prism-"))
+        self._directory = directory
         self._containers: dict[ReplicaHandle, Container] = {}
         self._blocks: dict[str, int] = {}
         self._making: set[asyncio.Task[Made]] = set()
@@ -287,7 +287,6 @@ class PodmanLauncher:
         await asyncio.gather(*self._making, return_exceptions=True)
         await asyncio.gather(*(self.stop(one.handle, 0) for one in self.running()))
         await asyncio.gather(*(one.gone for one in self._containers.values()))
-        await asyncio.to_thread(shutil.rmtree, self._directory, True)
 
 
 def _identity(made: Made, *, remote: bool) -> tuple[int, float]:

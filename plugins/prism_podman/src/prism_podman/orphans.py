@@ -30,13 +30,7 @@ async def remove_orphans(engine: Engine, namespace: str) -> int:
 
 
 def _remove_directory(base: str) -> None:
-    """Remove a container's directory, and the one of its server above it when that is empty."""
+    """Remove a container's directory; the one that all of its server are in is swept by the next."""
     path = Path(base)
-    if not (base and path.is_absolute() and path.is_dir() and path.stat().st_uid == os.getuid()):
-        return
-    shutil.rmtree(path, ignore_errors=True)
-    if path.parent.name.startswith("prism-"):
-        try:
-            path.parent.rmdir()
-        except OSError:
-            pass  # another one's is in it, who does that
+    if base and path.is_absolute() and path.is_dir() and path.stat().st_uid == os.geteuid():
+        shutil.rmtree(path, ignore_errors=True)

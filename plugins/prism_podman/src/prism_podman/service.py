@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import socket
 import stat
 import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +20,7 @@ import attrs
 from prism_core.plugin import ConfigError
 from prism_podman.config import PodmanConfig
 from prism_podman.machine import missing, program, search_path
+from prism_podman.private import private_directory
 
 # A service answers after 0.1 s; the first one of a user sets up their storage.
 START_S = 20.0
@@ -100,14 +99,13 @@ async def started() -> AsyncIterator[Service]:
     reason = missing()
     if reason:
         raise ConfigError(f"Containers cannot be started: {reason}", hint=HINT)
-    directory = Path(tempfile.mkdtemp(prefix="prism-podman-"))
-    service = Service(directory)
-    try:
-        await service.start()
-        yield service
-    finally:
-        await service.end()
-        shutil.rmtree(directory, ignore_errors=True)
+    with private_directory() as directory:
+        service = Service(directory)
+        try:
+            await service.start()
+            yield service
+        finally:
+            await service.end()
 
 
 class Service:
