@@ -333,7 +333,7 @@ class Operator:
             private=(self.data, self.run),
             limits=self.settings.limits.of_readers,
             python=environment.python if environment else sys.executable,
-            recipe=await self.packages.recipe(manifest) if of_others else None,
+            recipe=await self.packages.recipe(manifest, optimizer) if of_others else None,
         )
 
     async def start_replicas(self, version: Version, attempts: int = 1) -> tuple[Crew, wire.Ready]:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 from packaging.utils import canonicalize_name
 
-from prism_core.environment import SERVER, Environment
+from prism_core.environment import SERVER, Environment, Requirement
 from prism_core.environments.environments import Environments
 from prism_core.environments.resolving import Tell, tell_nobody
+from prism_core.environments.wheels import is_installed
 from prism_core.manifest import Manifest
 from prism_core.plugins import PluginSet
+from prism_core.specs import Optimizer
 
 
 @attrs.frozen(eq=False)
@@ -42,11 +45,11 @@ class Packages:
         distributions = self.distributions(manifest.served.loader)
         return await self.environments.ready(manifest.environment, distributions, tell)
 
-    async def recipe(self, manifest: Manifest) -> Path:
-        """Return the file that says what the version runs with, pin by pin."""
+    async def recipe(self, manifest: Manifest, optimizer: Optimizer | None = None) -> Path:
+        """Return the file that says what the version runs with, or is converted with, pin by pin."""
         if manifest.environment != SERVER:
             return self.environments.disk.recipe(manifest.environment)
-        return (await self._servers(manifest))[1]
+        return (await self._servers(manifest, optimizer))[1]
 
     async def described(self, manifest: Manifest) -> Environment:
         """Return what the version runs with, pin by pin, whether or not it is built.
@@ -60,6 +63,19 @@ class Packages:
             return (await self._servers(manifest))[0]
         return await asyncio.to_thread(self.environments.recipe, manifest.environment)
 
-    async def _servers(self, manifest: Manifest) -> tuple[Environment, Path]:
+    async def _servers(
+        self, manifest: Manifest, optimizer: Optimizer | None = None
+    ) -> tuple[Environment, Path]:
         distributions = self.distributions(manifest.served.loader)
-        return await self.environments.servers(distributions, manifest.requirements)
+        wanted = {one.name: one for one in (*_of_forms(manifest, optimizer), *manifest.requirements)}
+        return await self.environments.servers(distributions, tuple(wanted.values()))
+
+
+def _of_forms(manifest: Manifest, optimizer: Optimizer | None) -> Iterator[Requirement]:
+    """Yield what converts a model, and what runs a converted one: of a plugin these are extras."""
+    names = set(optimizer.packages) if optimizer else set()
+    if manifest.optimization and manifest.optimization.state == "served":
+        names |= manifest.optimization.versions.keys()
+    for name in sorted(map(canonicalize_name, names)):
+        if is_installed(name):
+            yield Requirement(name, reason="The model's faster form needs it.")

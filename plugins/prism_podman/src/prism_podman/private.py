@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-PREFIX = "prism-podman-"
+PREFIX = "prism-containers-"
 LOCK = "lock"
 
 
