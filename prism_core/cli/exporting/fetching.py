@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO
 
 from prism_core import bundle as bundles
+from prism_core import tars
 from prism_core.bundle import Bundle
 from prism_core.cli.client import AdminClient, model_path
 from prism_core.cli.progress import progress_of
@@ -50,6 +52,18 @@ def _unpacked(file: Path, directory: Path) -> tuple[Bundle, Path]:
         member = tar.next()
         said = tar.extractfile(member) if member else None
         bundle = bundles.decode(said.read() if said else b"")
-        tar.extractall(directory, filter="data")
+        for member in tar:  # not `extractall`: its filters are not in every 3.11
+            _place(tar, member, directory)
     file.unlink()
     return bundle, directory / bundles.ARTIFACT
+
+
+def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, directory: Path) -> None:
+    name = PurePosixPath(member.name)
+    content = tar.extractfile(member) if member.isreg() else None
+    if content is None or name.parts[0] != bundles.ARTIFACT or ".." in name.parts:
+        return
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        shutil.copyfileobj(content, file, tars.CHUNK_BYTES)
