@@ -15,6 +15,8 @@ class Building:
     def text(self, facts: Mapping[str, Any]) -> str:
         """Return what to show after ``facts``, "" where they say nothing new."""
         phase, count = facts.get("phase", ""), facts.get("packages")
+        if facts.get("text"):  # of an isolation backend, which has its own words
+            return str(facts["text"])
         if phase == "resolving":
             return "Finding packages that go together"
         if phase in ("downloading", "downloaded"):

@@ -53,17 +53,18 @@ def find(client: Any, configured: str, environment: Environment, owner: int, tel
     """
     minor = minor_of(environment.python_version)
     name, stored = _stored(client, configured, minor, tell)
-    base = described(client, name, stored)
+    base = described(client, name, stored, owner)
     if minor_of(base.python_version) != minor:
         raise EnvironmentFailed(
             f"The base image {base.name} has Python {base.python_version}; the environment "
             f"{environment.key!r} needs {minor}.",
             hint="Set `plugins.podman.base_image` to one that has it, or to nothing.",
         )
-    if not owned(stored, owner):
-        tell(f"Copying {name}, so that containers of all models can share it")
-        stored = adopted(client, base, stored, owner)
-    return described(client, name, stored)
+    if owned(stored, owner) or base.id != stored.id:
+        return base
+    tell(f"Copying {name}, so that containers of all models can share it")
+    adopt(client, base, stored, owner)
+    return described(client, name, stored, owner)
 
 
 def present(client: Any, configured: str, python_version: str, owner: int) -> Stored | None:
@@ -109,8 +110,13 @@ def _how_to_get(minor: str) -> str:
 # --- what is in it --------------------------------------------------------------------------
 
 
-def described(client: Any, name: str, stored: Stored) -> Base:
-    """Return what is known of a base: by its labels where PRISM made it, else by asking its Python."""
+def described(client: Any, name: str, stored: Stored, owner: int = 0) -> Base:
+    """Return what is known of a base: by its labels where PRISM made it, else by asking its Python.
+
+    Where a copy of it has been made for ``owner`` it is that.
+    """
+    if not owned(stored, owner):
+        stored = store.inspect(client, _adopted_name(stored, owner)) or stored
     labels = stored.labels
     if PYTHON in labels:
         return Base(name, stored.id, labels[PYTHON], labels[PYTHON_VERSION], labels[LIBC], stored.beneath)
@@ -161,16 +167,13 @@ def _is_answer(line: str) -> bool:
 
 
 def owned(stored: Stored, owner: int) -> bool:
-    """Tell whether a base's files belong to ``owner``; those of others' images belong to root, 0."""
-    return int(stored.labels.get(OWNER, "0")) == owner
+    """Tell whether a base's files belong to ``owner``, as those of others' images do not; 0 is anybody."""
+    return owner == 0 or stored.labels.get(OWNER) == str(owner)
 
 
-def adopted(client: Any, base: Base, stored: Stored, owner: int) -> Stored:
-    """Return a copy of a base whose files belong to ``owner``, made where there is none yet."""
+def adopt(client: Any, base: Base, stored: Stored, owner: int) -> None:
+    """Make a copy of a base whose files belong to ``owner``."""
     name = _adopted_name(stored, owner)
-    found = store.inspect(client, name)
-    if found:
-        return found
     raw = f"{name}-raw"
     store.import_root(client, raw, reowned(store.export(client, stored.id), owner), [])
     layers = store.expected(client, raw).beneath.layers
@@ -184,7 +187,6 @@ def adopted(client: Any, base: Base, stored: Stored, owner: int) -> Stored:
     }
     store.relabelled(client, name, attrs.evolve(stored.beneath, layers=layers), {}, labels)
     store.untag(client, raw)
-    return store.expected(client, name)
 
 
 def _adopted_name(stored: Stored, owner: int) -> str:
