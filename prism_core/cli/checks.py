@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 PROGRAMS = {
     "podman": "models in containers",
     "bwrap": "models in a sandbox without containers",
-    "uv": "environments of models with packages of their own",
     "ssh": "links through a machine of yours",
 }
 # Module -> its package, and what it is for.
@@ -195,6 +194,18 @@ def programs() -> Iterator[Check]:
         hint = "" if path else f"Install {name} if you want that."
         state = State.OK if path else State.MISSING
         yield Check("programs", name, state, f"{use}: {path or 'not on the PATH'}", hint)
+    yield uv()
+
+
+def uv() -> Check:
+    """Look for what builds environments, where a server looks for it."""
+    from prism_core.environments.uv import find_uv
+
+    use = "environments of models with packages of their own"
+    try:
+        return Check("programs", "uv", State.OK, f"{use}: {find_uv()}")
+    except PrismError as error:
+        return Check("programs", "uv", State.MISSING, f"{use}: not installed", error.hint)
 
 
 def packages() -> Iterator[Check]:

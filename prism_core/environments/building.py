@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from prism_core.environment import Environment
-from prism_core.environments.bytecode import share
+from prism_core.environments.bytecode import compile_all, share
 from prism_core.environments.disk import Disk, site_packages
 from prism_core.environments.interpreters import Interpreter
 from prism_core.environments.resolving import Resolver, Tell, tell_nobody
@@ -60,12 +60,11 @@ async def _install(
     tell({"phase": "installing"})
     sync = ("pip", "sync", str(scratch / "pins.txt"), "--python", str(made / "bin" / "python"))
     outcome = await resolver.online(*sync, "--link-mode", _link_mode(), *resolver.flags, tell=tell)
-    if not outcome.code:
-        # Compiled once here: a replica may not write, and would compile at each start.
-        await asyncio.to_thread(share, site_packages(made), _others(disk), python.version)
-        outcome = await resolver.uv.run(*sync, "--compile-bytecode", "--offline", *resolver.flags)
     if outcome.code:
         raise failure(outcome.said, "The model's packages cannot be installed", environment.requirements)
+    # Compiled here: a replica may not write, and would compile at each start.
+    await asyncio.to_thread(share, site_packages(made), _others(disk), python.version)
+    await compile_all(resolver.uv, python.path, site_packages(made))
 
 
 def _others(disk: Disk) -> list[Path]:

@@ -351,3 +351,18 @@ async def test_what_two_environments_have_in_common_is_on_disk_once(stage, asked
     assert says(second, "import common, traceback; print(common.__file__)") == str(
         next(of_both[1].rglob("common.py"))
     )
+
+
+async def test_no_file_of_a_package_runs_while_it_is_built(stage, asked):
+    """An interpreter runs the lines of .pth files as it begins, also one that is there to compile."""
+    ran = stage.path / "ran"
+    stage.wheel(
+        "alpha", "1", files={"alpha.py": "", "alpha.pth": f"import os; open({str(ran)!r}, 'w').close()\n"}
+    )
+
+    made = await asked(stage.open(), "alpha==1")
+
+    assert not ran.exists()
+    assert list(Path(made.python).parents[1].rglob("alpha.*.pyc"))
+    says(made, "")
+    assert ran.exists()
