@@ -6,6 +6,7 @@ A row is a number, a deed and how much of it. The standard library and numpy are
 import json
 import os
 import time
+from importlib.metadata import version
 
 import numpy as np
 
@@ -67,6 +68,8 @@ def load(artifact, options) -> Told:
     print(f"A factor of {facts['factor']}.")
     if "refuses" in facts:
         raise RuntimeError(facts["refuses"])
+    if "package" in facts:
+        facts["factor"] = version(facts["package"]).replace(".", "")
     return Told(float(facts["factor"]))
 
 

@@ -111,3 +111,15 @@ def test_a_removed_model_leaves_nothing_running(server, artifact):
 
     assert are_gone(processes)
     assert model.do(NOTHING).status_code == 404
+
+
+@pytest.mark.sweep
+def test_models_run_with_the_packages_that_they_ask_for(server, artifact):
+    """Two releases side by side; the factor is what the model sees of its own."""
+    releases = ("2.0.1", "2.0.2")
+    models = [
+        server.send(artifact(8, package="tomli"), f"tomli-{one}", requirements=[f"tomli=={one}"])
+        for one in releases
+    ]
+
+    assert [model.factor for model in models] == [201, 202]
