@@ -38,10 +38,12 @@ _NAMES = {
     "pytorch-gpu": "torch",
     "tensorflow-base": "tensorflow",
 }
+# In every environment of conda's, and in none of ours.
+_INSTALLERS = ("pip", "setuptools", "wheel")
 # What conda installs that is no distribution of Python, or comes with every environment. On PyPI some of
 # these names are other people's packages: a library of C must not become one of them.
 _OF_THE_SYSTEM = re.compile(
-    r"_.*|lib(?!rosa$|cst$|pysal$|tmux$|sass$).*|pip|setuptools|wheel|python_abi|tzdata|.*_(linux|osx|win)-.*"
+    r"_.*|lib(?!rosa$|cst$|pysal$|tmux$|sass$).*|python_abi|tzdata|.*_(linux|osx|win)-.*"
     r"|(aws|font|fonts|gst|gtk|qt|qt6|r|xcb|xorg|cuda|mysql|xz|krb5|brotli|rdma)-.*|ca-certificates|llvm-openmp"
     r"|alsa-lib|aom|atk.*|attr|binutils|blas|bzip2|c-ares|cairo|clang|cmake|cudatoolkit|cudnn|dav1d|dbus|expat"
     r"|ffmpeg|flac|fmt|fontconfig|freetype|fribidi|gcc|gdk-pixbuf|geos|gettext|gflags|giflib|git|glew|glib.*|glog"
@@ -77,6 +79,8 @@ def stated_by_conda(text: str, path: Path, lines: Lines | None = None) -> Stated
             name, version = _parsed(entry, notes)
             if name == "python":
                 python = without_patch(version)
+            elif name in _INSTALLERS:
+                continue
             elif _OF_THE_SYSTEM.fullmatch(name):
                 notes[f"Not of Python's index, left out: {name}."] = None
             else:

@@ -8,6 +8,7 @@ import io
 import json
 import pickle
 import random
+import re
 import subprocess
 import sys
 import zlib
@@ -19,6 +20,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 import skops.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -33,8 +35,10 @@ from prism_core.plugin import Artifact, ArtifactError, PrismError
 from prism_core.testing.fuzzing import damage, fuzz
 from prism_sklearn import SklearnOptions
 from prism_sklearn.audit import findings
+from prism_sklearn.audit.noticing import RELEASE
 from prism_sklearn.content import looks_pickled, opening
 from prism_sklearn.loading import read_estimator
+from prism_sklearn.made_with import requirements
 
 HERE = Path(__file__).parent
 # What pickles are made of: opcodes that call, look up, fill and remember, and names to call.
@@ -54,12 +58,16 @@ def module_at(path: Path) -> Any:
     return module
 
 
+# A name of the table and a release, or a range that the plugin wrote.
+PROPER = re.compile(rf"[a-z0-9-]+(?:==(?:{RELEASE.pattern})|(?:>=|<)[0-9.]+(?:,<[0-9]+)?)?")
+
+
 class Refusal(Exception):
     """The audit found something."""
 
 
 class Door:
-    """Audits bytes by way of a file, and keeps what it lets in."""
+    """Audits bytes by way of a file, asks what they were made with, and keeps what it lets in."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "model.pkl"
@@ -73,6 +81,7 @@ class Door:
             # Raised where the finding was made: a new kind of finding is a new place.
             kind = found[0].message.partition("(byte")[0][:60]
             raise KINDS.setdefault(kind, type("Kind", (Refusal,), {}))(found[0].message)
+        assert all(PROPER.fullmatch(one.pep508) for one in requirements(artifact))
         # The loader unpickles nothing that does not begin as a pickle does.
         if looks_pickled(opening(artifact)) and len(self.let_in) < 2000:
             self.let_in.append(body)
@@ -215,8 +224,16 @@ def files_of(estimator: Any) -> dict[str, bytes]:
     }
 
 
+def unasked_of(artifact: Artifact) -> Iterator[str]:
+    """Yield a complaint unless a file asks for the scikit-learn that is here."""
+    asked = {one.name: one.specifier for one in requirements(artifact)}
+    if asked.get("scikit-learn") != f"=={sklearn.__version__}":
+        yield f"asks for {asked}"
+
+
 def alarms_of(artifact: Artifact, estimator: Any) -> Iterator[str]:
     yield from (one.message for one in findings(artifact))
+    yield from unasked_of(artifact)
     try:
         loaded = read_estimator(artifact, SklearnOptions())
     except PrismError as error:
@@ -255,5 +272,6 @@ def test_no_false_alarm_on_skops(tmp_path):
         skops.io.dump(cases.case(name).estimator, path)
         count += 1
         assert list(findings(Artifact(path, path.name))) == [], name
+        assert list(unasked_of(Artifact(path, path.name))) == [], name
 
     assert count > 180

@@ -224,10 +224,10 @@ def _worth_telling(caught: list[warnings.WarningMessage]) -> tuple[str, ...]:
         warning = one.message
         if isinstance(warning, other_version):
             then, now = warning.original_sklearn_version, warning.current_sklearn_version
-            text = f"The model was trained with scikit-learn {then}, this server runs {now}: answers may "
-            told[
-                text + f"differ. Train again with {now}, or install scikit-learn=={then} for the server."
-            ] = None
+            text = (
+                f"The model was trained with scikit-learn {then} and runs under {now}: answers may differ. "
+            )
+            told[text + "Train again, or let it have an environment of its own: --environment auto."] = None
         elif not issubclass(one.category, DeprecationWarning | FutureWarning | ResourceWarning):
             others[f"{one.category.__name__}: {' '.join(str(warning).split())}"] = None
     return (*told, *list(others)[:_MAX_WARNINGS])
