@@ -15,11 +15,12 @@ from prism_core.cli.optimized import optimization_lines
 from prism_core.cli.options import Common
 from prism_core.cli.output import warn
 from prism_core.cli.trusting import authority_of, verification
+from prism_core.environment import SERVER
 
 # The link may be a tunnel that is not up yet; a curl line is not worth more waiting.
 PAGE_S = 3.0
 
-RESULT_KEYS = ("model", "version", "digest", "url", "signature", "warnings", "optimization")
+RESULT_KEYS = ("model", "version", "digest", "url", "signature", "warnings", "optimization", "environment")
 
 
 def result(version: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +40,9 @@ def announce(
         warn(warning)
     for line in optimization_lines(version.get("optimization")):
         click.echo(line)
+    if version.get("environment", SERVER) != SERVER:
+        name = f"{version['model']}/{version['version']}"
+        click.echo(f"It runs with packages of its own: `prism env {name} --explain` shows them.")
     url = version["url"]
     click.echo(f"Public endpoint: {click.style(url, bold=True)}\n")
     line = curl_with(url, example, key) if example else curl_line(url, public, common, key)

@@ -52,7 +52,7 @@ async def interpreter(uv: Uv, wanted: str) -> Interpreter:
     if found := await asyncio.to_thread(_of_pyenv, wanted):
         return found
     # An environment is made only to have uv look for an interpreter, and download one if it may.
-    with tempfile.TemporaryDirectory(prefix=".python-", dir=uv.directory) as scratch:
+    with tempfile.TemporaryDirectory(prefix="prism-python-") as scratch:
         outcome = await uv.run("venv", "--no-project", "--python", wanted, f"{scratch}/venv")
         if outcome.code:
             raise no_python(wanted, outcome.said)

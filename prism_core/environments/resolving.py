@@ -18,7 +18,7 @@ from packaging.version import Version
 from prism_core.environment import Pin, Requirement
 from prism_core.environments.closure import required
 from prism_core.environments.interpreters import Interpreter
-from prism_core.environments.said import facts_of, failure, unreachable
+from prism_core.environments.said import facts_of, failure, mentioned, unreachable
 from prism_core.environments.uv import Outcome, Uv
 from prism_core.environments.wheels import Wheel, installed
 
@@ -79,15 +79,14 @@ class Resolver:
             If there is no such environment; with uv's explanation.
         """
         tell({"phase": "resolving"})
-        everything = [*requirements, *_of_the_loop()]
-        outcome = await self._compiled(everything, wheels, python, scratch)
-        if outcome.code and not unreachable(outcome.said):
-            strict = [one for one in everything if one.strict]
-            again = await self._compiled(strict, wheels, python, scratch)
-            everything, outcome = (strict, again) if not again.code else (everything, outcome)
+        asked = [*requirements, *_of_the_loop()]
+        outcome = await self._compiled(asked, wheels, python, scratch)
+        while outcome.code and (fewer := without(asked, outcome.said)) != asked:
+            asked = fewer
+            outcome = await self._compiled(asked, wheels, python, scratch)
         if outcome.code:
             raise failure(outcome.said, "The model's packages cannot be had together", requirements)
-        return read_pins((scratch / "pins.txt").read_text(), everything, wheels)
+        return read_pins((scratch / "pins.txt").read_text(), asked, wheels)
 
     async def _compiled(
         self, requirements: Sequence[Requirement], wheels: Sequence[Wheel], python: Interpreter, scratch: Path
@@ -115,6 +114,16 @@ class Resolver:
         if outcome.code and unreachable(outcome.said):
             return await self.uv.run(*arguments, "--offline", hear=hear)
         return outcome
+
+
+def without(asked: Sequence[Requirement], said: str) -> list[Requirement]:
+    """Return what is left to ask for when uv ``said`` that all of it cannot be.
+
+    Of what is only wished for, that which uv names is left out; where it names nothing of it, all is.
+    """
+    wished = [one for one in asked if not one.strict]
+    named = mentioned(wished, said) or wished
+    return [one for one in asked if one not in named]
 
 
 def _written(versions: Mapping[str, str]) -> str:

@@ -74,6 +74,11 @@ def explanation(said: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+def mentioned(requirements: Iterable[Requirement], text: str) -> list[Requirement]:
+    """Return those of ``requirements`` that a text names."""
+    return [one for one in requirements if re.search(rf"(?<![\w-]){re.escape(one.name)}(?![\w-])", text)]
+
+
 def failure(said: str, doing: str, requirements: Iterable[Requirement] = ()) -> PrismError:
     """Return the error of a run of uv that failed while ``doing`` something."""
     if _FULL.search(said):
@@ -84,7 +89,7 @@ def failure(said: str, doing: str, requirements: Iterable[Requirement] = ()) -> 
     if "network was disabled" in said or "Network connectivity is disabled" in said:
         doing = "uv reaches no package index, and its cache has not all that the model needs"
     text = explanation(said)
-    named = [one.name for one in requirements if re.search(rf"\b{re.escape(one.name)}\b", text)]
+    named = [one.name for one in mentioned(requirements, text)]
     details: Mapping[str, Any] = {"packages": named, "uv": redacted(said)[-LONGEST_DETAIL:]}
     return EnvironmentFailed(f"{doing}: {_short(text)}", hint=_hint(said), details=details)
 

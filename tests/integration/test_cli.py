@@ -145,7 +145,16 @@ def test_an_upload_says_where_the_model_is_with_a_curl_line_that_works(here, mod
 def test_the_same_bytes_again_are_the_version_that_exists(here, models, served):
     first = json.loads(here("upload", models / "churn_model.pkl", "--name", served, "--json").stdout)
 
-    assert first.keys() == {"model", "version", "digest", "url", "signature", "warnings", "optimization"}
+    assert first.keys() == {
+        "model",
+        "version",
+        "digest",
+        "url",
+        "signature",
+        "warnings",
+        "optimization",
+        "environment",
+    }
     assert first["version"] == 1
     assert "already version 1" in here("upload", models / "churn_model.pkl", "--name", served).stdout
 

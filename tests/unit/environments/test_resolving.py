@@ -5,7 +5,7 @@ import pytest
 
 from prism_core.environment import Pin, Requirement
 from prism_core.environments.interpreters import Interpreter
-from prism_core.environments.resolving import OF_PRISM, key_of, lacking, read_pins
+from prism_core.environments.resolving import OF_PRISM, key_of, lacking, read_pins, without
 from prism_core.environments.wheels import Wheel
 
 WHEEL = Wheel("prism-core", "0.1.0", Path("/w/prism_core-0.1.0-py3-none-any.whl"), "abc")
@@ -59,3 +59,23 @@ def test_what_prism_needs_and_an_environment_has_not_is_named():
     missing = lacking(["prism-core"], pins, "3.11.7")
 
     assert sorted(line.partition(">")[0] for line in missing) == ["msgspec", "pluggy"]
+
+
+WISHED = [Requirement("a", "==1"), Requirement("b", "==2", strict=False), Requirement("b-c", strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ("Because a==1 depends on b<2 and you require b==2, ...", ["a", "b-c"]),
+        ("Because b-c was not found in the cache ...", ["a", "b"]),
+        ("Because a==1 has no wheels ...", ["a"]),
+        ("error sending request", ["a"]),
+    ],
+)
+def test_what_is_only_wished_for_and_named_is_left_out_first(said, left):
+    assert [one.name for one in without(WISHED, said)] == left
+
+
+def test_what_is_wanted_in_any_case_stays():
+    assert without(WISHED[:1], "Because a==1 has no wheels") == WISHED[:1]
