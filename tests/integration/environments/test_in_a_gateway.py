@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from prism_core import tars
+from prism_core.bundle import entries
 from prism_core.errors import EnvironmentFailed, IllegalTransition
 from prism_core.gateway.installed import environment_of, environments
 from prism_core.gateway.packages import Packages
+from prism_core.gateway.views import UploadRequest
 from tests.integration.gateway_toys import ToyLauncher, predict, toy_gateway, until, upload
 
 HANGS = 'case "$2" in sync) sleep 1000;; esac'
@@ -211,3 +214,41 @@ async def test_pruning_is_written_down(place, stage):
         assert await gateway.prune_environments() == ["ffffffffffffffff"]
 
     assert '"environments.prune"' in (place / "audit.jsonl").read_text()
+
+
+async def test_a_bundle_brings_the_versions_that_it_ran_with(place, stage, tmp_path):
+    """On another server, whose index has gone on; what a bundle names is not installed for that."""
+    stage.wheel("gamma", "1")
+    stage.wheel("beta", "1", "gamma")
+    async with toy_gateway(place) as gateway:
+        before = await upload(gateway, "2", requirements=("beta",))
+        bundle = await frozen(gateway, before)
+    stage.wheel("gamma", "2")
+    stage.wheel("beta", "2", "gamma")
+    async with toy_gateway(tmp_path / "other") as gateway:
+        unnamed = await brought(gateway, bundle)
+        named = await brought(gateway, bundle, requirements=("beta==1",))
+        newest = await brought(gateway, bundle, requirements=("beta==2",), environment="auto")
+        pins = {v.version: await pins_of(gateway, v.version) for v in (unnamed, named, newest)}
+
+    assert unnamed.environment == "server"
+    assert "its owner asked for beta" in unnamed.warnings[0]
+    assert {"beta": "1", "gamma": "1"}.items() <= pins[named.version].items()
+    assert {"beta": "2", "gamma": "2"}.items() <= pins[newest.version].items()
+
+
+async def frozen(gateway, version):
+    async with gateway.frozen(version.model, version.version) as (said, artifact):
+        return b"".join(tars.stream(entries(said, artifact)))
+
+
+async def brought(gateway, bundle, **request):
+    asked = UploadRequest(filename="m.prism", **request)
+    async with gateway.stage("m") as staged:
+        await staged.write(bundle)
+        return await gateway.upload(asked, staged, lambda *_: None, {"filename", *request})
+
+
+async def pins_of(gateway, number):
+    shown = await environment_of(gateway.operator, gateway.registry.version("m", number))
+    return {pin.name: pin.version for pin in shown.pins}
