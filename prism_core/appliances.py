@@ -19,7 +19,10 @@ class Appliance:
     Parameters
     ----------
     model
-        The version, ``churn/3``, as the server on this machine has it; its environment goes in.
+        The version, ``churn/3``, as the server on this machine has it.
+    python_version, lock, distributions
+        What it runs with: its Python, names and versions of packages, and PRISM's own beside these.
+        The server has written down an environment of just that.
     name
         What the image is to be called.
     files, root
@@ -36,6 +39,9 @@ class Appliance:
     """
 
     model: str
+    python_version: str
+    lock: tuple[tuple[str, str], ...]
+    distributions: tuple[str, ...]
     name: str
     files: Path
     root: str

@@ -149,7 +149,9 @@ class Gateway:
         try:
             artifact = store.path(digest)
             await store.soundness.check(artifact, digest)
-            packages = await self.operator.packages.described(manifest)
+            # As it was uploaded, which is what a bundle holds, also where another form is served.
+            uploaded = attrs.evolve(manifest, optimization=None)
+            packages = await self.operator.packages.described(uploaded)
             await self.audit.write("model.freeze", version_of(manifest), digest=digest)
             yield frozen(manifest, found.signature, artifact, self.plugins, packages), artifact
         finally:

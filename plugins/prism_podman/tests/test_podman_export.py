@@ -15,12 +15,14 @@ import tarfile
 import time
 from pathlib import Path
 
+import attrs
 import httpx
 import pytest
 from podman import PodmanClient
 from sklearn.linear_model import LinearRegression
 
-from prism_core.plugin import Appliance, Environment
+from prism_core.plugin import Appliance, Environment, EnvironmentFailed, Pin
+from prism_podman.commands.exporting import environment_of
 from prism_podman.config import PodmanConfig
 from prism_podman.engine import open_engine
 from prism_podman.host.making import from_host
@@ -41,6 +43,9 @@ def appliance_of(directory: Path) -> Appliance:
     (directory / "spec.json").write_bytes(b"{}")
     return Appliance(
         model="churn/3",
+        python_version="3.11.7",
+        lock=(("numpy", "2.1.0"),),
+        distributions=("prism-core",),
         name="localhost/prism/churn:3",
         files=directory,
         root="/prism",
@@ -72,6 +77,22 @@ def test_what_a_build_is_given(tmp_path):
 
 def test_nothing_of_the_machine_is_in_a_containerfile(tmp_path):
     assert str(tmp_path) not in text_of(appliance_of(tmp_path), Image("localhost/e:1", "python", "b"))
+
+
+def test_the_environment_is_the_one_that_the_version_was_frozen_with(tmp_path):
+    appliance = appliance_of(tmp_path)
+    core, numpy = Pin("prism-core", "0.1.0", wheel="core.whl"), Pin("numpy", "2.1.0")
+    right = Environment("abc", "python", "3.11.2", (core, numpy))
+    others = [
+        attrs.evolve(right, pins=(core,)),
+        attrs.evolve(right, pins=(core, Pin("numpy", "2.1.1"))),
+        attrs.evolve(right, pins=(core, numpy, Pin("prism-onnx", "0.1.0", wheel="onnx.whl"))),
+        attrs.evolve(right, python_version="3.12.1"),
+    ]
+
+    assert environment_of(appliance, [*others, right]) is right
+    with pytest.raises(EnvironmentFailed, match="not in this data directory"):
+        environment_of(appliance, others)
 
 
 # --- with a Podman ---------------------------------------------------------------------------

@@ -43,10 +43,13 @@ class Alone:
         The version.
     plugins
         References of the plugins that its runtime loads.
+    distributions
+        PRISM's own distributions that it needs, with those plugins.
     """
 
     bundle: Bundle
     plugins: tuple[str, ...]
+    distributions: tuple[str, ...]
 
     @property
     def manifest(self) -> Manifest:
@@ -128,6 +131,9 @@ class Alone:
         """Return what an engine is to build; what lies in `ROOT` is in ``files``."""
         return Appliance(
             model=f"{self.bundle.model}/{self.bundle.version}",
+            python_version=self.bundle.environment.python_version,
+            lock=tuple((one.name, one.version) for one in self.bundle.environment.lock),
+            distributions=self.distributions,
             name=name,
             files=files,
             root=str(ROOT),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -16,16 +16,15 @@ BASE = "docker.io/library/python:{minor}-slim"
 FILE = "Containerfile"
 
 
-def write_context(alone: Alone, artifact: Path, distributions: Iterable[str], directory: Path) -> None:
+def write_context(alone: Alone, artifact: Path, directory: Path) -> None:
     """Write a build context into ``directory``, which is made.
 
-    ``artifact`` is moved there. ``distributions`` are PRISM's own that its runtime needs, which are
-    taken from what is installed here.
+    ``artifact`` is moved there. PRISM's own distributions are taken from what is installed here.
     """
     directory.mkdir(parents=True, exist_ok=True)
     write_files(alone, artifact, directory / "prism")
     (directory / "wheels").mkdir()
-    for name in distributions:
+    for name in alone.distributions:
         made = repack(installed(name), directory / ".wheels")
         shutil.move(made.path, directory / "wheels" / made.path.name)
     shutil.rmtree(directory / ".wheels", ignore_errors=True)

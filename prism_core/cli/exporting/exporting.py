@@ -61,7 +61,7 @@ class Export:
         directory.mkdir(parents=True, exist_ok=True)
         with self._fetched(directory) as (bundle, artifact):
             alone = alone_of(bundle, plugins)
-            write_context(alone, artifact, distributions_of(alone, plugins), directory)
+            write_context(alone, artifact, directory)
             return self.tag or tag_of(bundle)
 
     def image(self, engine: str, cli: Any, output: Path | None) -> Appliance:
@@ -107,13 +107,10 @@ def alone_of(bundle: Bundle, plugins: PluginSet) -> Alone:
         If its loader's is not.
     """
     find(plugins.loaders, bundle.loader, "loader")
-    return Alone(bundle, plugins.runtime_plugins(bundle.loader))
-
-
-def distributions_of(alone: Alone, plugins: PluginSet) -> list[str]:
-    """Return PRISM's own distributions that a version's runtime needs."""
-    names = [plugins.plugins[reference.partition("=")[0]].distribution for reference in alone.plugins]
-    return list(dict.fromkeys(["prism-core", *(canonicalize_name(name) for name in names if name)]))
+    references = plugins.runtime_plugins(bundle.loader)
+    names = [plugins.plugins[reference.partition("=")[0]].distribution for reference in references]
+    own = dict.fromkeys(["prism-core", *(canonicalize_name(name) for name in names if name)])
+    return Alone(bundle, references, tuple(own))
 
 
 def builder_of(plugins: PluginSet, name: str) -> ImageBuilder:

@@ -30,7 +30,7 @@ CHURN = Bundle(
     environment=FrozenEnvironment("3.11.7", LOCK),
     trust=("mine:Scaler",),
 )
-ALONE = Alone(CHURN, ("sklearn=prism_sklearn",))
+ALONE = Alone(CHURN, ("sklearn=prism_sklearn",), ("prism-core", "prism-sklearn"))
 
 
 def configured(**facts):
@@ -100,6 +100,14 @@ def test_a_name_that_registries_take(model, name):
     assert found == name
     # As the distribution specification has it.
     assert re.fullmatch(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*", found.rpartition("/")[2].partition(":")[0])
+
+
+def test_what_an_engine_is_to_build(tmp_path):
+    appliance = ALONE.appliance(tmp_path, "churn:3", None)
+
+    assert (appliance.model, appliance.python_version) == ("churn/3", "3.11.7")
+    assert appliance.lock == (("scikit-learn", "1.5.2"), ("attrs", "25.1"))
+    assert appliance.distributions == ("prism-core", "prism-sklearn")
 
 
 # --- KServe ----------------------------------------------------------------------------------
