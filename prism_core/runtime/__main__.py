@@ -60,6 +60,7 @@ def parser_of(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("--fd", type=int, help="an inherited listening socket")
     where.add_argument("--listen", help="tcp:HOST:PORT or unix:PATH")
+    parser.add_argument("--mark", type=Path, help="made once the address can be connected to")
     where.add_argument("--http", action="store_true", help="plain HTTP without a gateway")
     alone = parser.add_argument_group("with --http")
     alone.add_argument("--host", default=environ.get("HOST") or HOST)
@@ -80,6 +81,8 @@ def main() -> int:
     if arguments.http:
         return serve_alone(spec, arguments)
     listener = socket.socket(fileno=arguments.fd) if arguments.fd is not None else bind(arguments.listen)
+    if arguments.mark:
+        arguments.mark.touch()
     return run(spec, listener)
 
 

@@ -89,7 +89,7 @@ def arguments(
         "command": command(unix),
         "environment": variables(wanted.spec, config, environ),
         "working_dir": str(WORK) if wanted.layout.converts else "/tmp",
-        "mounts": wanted.layout.mounts(unix, bounds.tmp_bytes),
+        "mounts": wanted.layout.mounts(bounds.tmp_bytes),
         "shm_size": bounds.tmp_bytes,
         "log_config": {
             "Type": "k8s-file",
@@ -100,8 +100,9 @@ def arguments(
 
 def command(unix: bool) -> list[str]:
     """Return the arguments of the interpreter."""
-    address = f"unix:{IPC}/{SOCKET}" if unix else f"tcp:0.0.0.0:{PORT}"
-    return ["-P", "-m", "prism_core.runtime", str(SPEC), "--listen", address]
+    sign = f"{IPC}/{SOCKET}"
+    address = [f"unix:{sign}"] if unix else [f"tcp:0.0.0.0:{PORT}", "--mark", sign]
+    return ["-P", "-m", "prism_core.runtime", str(SPEC), "--listen", *address]
 
 
 def walls() -> dict[str, Any]:

@@ -247,7 +247,7 @@ class PodmanLauncher:
     async def _until_connectable(self, container: Container) -> None:
         if container.wanted.layout.converts:
             return  # nobody calls it
-        while not await container.connectable():
+        while not container.connectable:
             if container.exited.done():
                 ended = container.exited.result()
                 name = container.handle.replica

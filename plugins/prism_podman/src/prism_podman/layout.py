@@ -40,12 +40,12 @@ class Layout:
 
     @property
     def ipc(self) -> Path:
-        """Where the runtime makes its socket."""
+        """Where the runtime makes its socket, or a file that says that its port can be connected to."""
         return self.base / "ipc"
 
     @property
     def socket(self) -> Path:
-        """The socket, once it can be connected to."""
+        """The socket; it, or the file instead of it, is there once the replica can be connected to."""
         return self.ipc / SOCKET
 
     @property
@@ -58,15 +58,14 @@ class Layout:
         """What it prints. Not where a conversion, which writes there, could replace it by a link."""
         return self.base / "log" if self.converts else self.spec.directory / "log"
 
-    def mounts(self, unix: bool, tmp_bytes: int) -> list[dict[str, object]]:
+    def mounts(self, tmp_bytes: int) -> list[dict[str, object]]:
         """Return what is mounted, as podman-py's ``create`` takes it."""
         found = [
             _bind(self.given, SPEC.parent, read_only=True),
             _bind(self.spec.artifact, MODEL, read_only=True, shared=True),
+            _bind(self.ipc, IPC),
             {"type": "tmpfs", "target": "/tmp", "size": tmp_bytes, "mode": "1777"},
         ]
-        if unix:
-            found.append(_bind(self.ipc, IPC))
         if self.converts:
             found.append(_bind(self.spec.directory, WORK))
         return found
@@ -86,10 +85,11 @@ class Layout:
 
     def make(self, sandbox: str) -> None:
         """Make the directories and write what the runtime reads."""
-        self.base.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.given.mkdir(exist_ok=True)
+        self.remove()  # what a server that was killed left there
+        self.base.mkdir(mode=0o700, parents=True)
+        self.given.mkdir()
         self.given.chmod(0o755)
-        self.ipc.mkdir(exist_ok=True)
+        self.ipc.mkdir()
         self.ipc.chmod(0o777)
         if self.converts:
             self.spec.directory.chmod(0o777)
