@@ -299,6 +299,23 @@ async def test_a_replica_that_dies_before_it_accepts_is_heard(tmp_path):
     assert caught.value.details["log"] == ["libfoo.so: not found"]
 
 
+async def test_a_backend_that_knows_why_a_replica_ended_is_believed(tmp_path):
+    class Telling(ToyLauncher):
+        def reason(self, handle):
+            return f"{handle.replica} ran out of memory"
+
+    launcher = Telling()
+    async with toy_gateway(tmp_path, launcher) as gateway:
+        await upload(gateway, "2")
+        async with names_told(gateway) as names:
+            launcher.crash("m-1-0")
+            await until(lambda: "replica.lost" in names)
+        events = await gateway.operator.records.events()
+
+    lost = next(event for event in events if event.name == "replica.lost")
+    assert lost.facts["reason"] == "it ended with signal 9: m-1-0 ran out of memory"
+
+
 # --- a gateway after another ---------------------------------------------------------------------------
 
 
@@ -372,6 +389,34 @@ async def test_leftovers_of_a_dead_gateway_are_ended_by_pid_and_start_time(tmp_p
     async with toy_gateway(tmp_path) as gateway:
         assert not psutil.pid_exists(process.pid)
         assert await gateway.operator.records.replicas() == []
+
+
+async def test_the_backend_of_leftovers_is_told_to_end_them(tmp_path, process):
+    """What it started may be more than a process, and none that a user may signal."""
+    told = []
+
+    class Remembering(ToyLauncher):
+        async def stop(self, handle, grace_s):
+            told.append((handle.replica, grace_s))
+
+    began = psutil.Process(process.pid).create_time()
+    async with open_records(tmp_path / "prism.db") as records:
+        await records.replica_started(ReplicaHandle("m-1-0", "toy", process.pid, began, ""))
+        await records.replica_started(ReplicaHandle("m-1-1", "gone", 0, 0.0, ""))
+
+    async with toy_gateway(tmp_path, Remembering()) as gateway:
+        assert told == [("m-1-0", 0)]
+        assert await gateway.operator.records.replicas() == []
+
+
+def test_a_leftover_that_is_not_ours_to_signal_is_left_to_its_backend(process, monkeypatch):
+    def refuse(self):
+        raise psutil.AccessDenied(self.pid)
+
+    began = psutil.Process(process.pid).create_time()
+    monkeypatch.setattr(psutil.Process, "kill", refuse)
+
+    assert end_process(process.pid, began) is False
 
 
 def test_a_process_that_only_has_the_pid_is_left_alone(process):

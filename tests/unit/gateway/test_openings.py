@@ -1,0 +1,28 @@
+"""What extensions are opened with."""
+
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import attrs
+import pytest
+
+from prism_core.gateway.extensions import Openings
+from prism_core.specs import IsolationBackend
+
+
+@attrs.frozen
+class Named:
+    namespace: str = ""
+
+
+@asynccontextmanager
+async def opened(config):
+    yield config
+
+
+@pytest.mark.parametrize(("given", "namespace"), [({}, "server-1"), ({"namespace": "team"}, "team")])
+async def test_a_backend_with_a_namespace_is_given_the_servers_id(given, namespace):
+    backend = IsolationBackend("toy", open=opened, config=Named)
+    async with AsyncExitStack() as stack:
+        openings = Openings({"toy": backend}, "isolation backend", {"toy": given}, stack, "server-1")
+
+        assert (await openings.get("toy")).namespace == namespace
