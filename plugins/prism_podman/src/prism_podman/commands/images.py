@@ -67,7 +67,7 @@ def described(
     if kind == "base":
         used = [name_of(one) for one in images if one.labels.get(BASE) == image.id]
     else:
-        used = users.get(key, []) if own else []
+        used = users.get(key, []) if own and kind == "environment" else []
     return {
         "image": name_of(image),
         "id": image.id,
@@ -76,7 +76,7 @@ def described(
         "python": image.labels.get(PYTHON_VERSION, ""),
         "size_bytes": image.size_bytes,
         "created": image.created,
-        "own": own or kind == "base",
+        "own": own or kind != "environment",
         "used_by": used,
     }
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from prism_podman.host.making import labelled_as
 from prism_podman.images import spooling, store
 from prism_podman.images.reowning import reowned
 from prism_podman.images.store import Stored, Tell
+from prism_podman.private import private_directory
 
 # Which Debian has this Python.
 SUITES = {11: "bookworm", 13: "trixie"}
@@ -53,12 +53,12 @@ def from_debian(client: Any, suite: str, mirror: str, owner: int, tell: Tell) ->
 @contextmanager
 def fetched(suite: str, mirror: str) -> Iterator[Path]:
     """Give the tar of a root file system."""
-    with tempfile.TemporaryDirectory(prefix="prism-debian-", dir=spooling.scratch_place()) as directory:
-        path = Path(directory, "root.tar")
+    with private_directory(spooling.scratch_place()) as directory:
+        path = directory / "root.tar"
         if shutil.which("mmdebstrap"):
             run(mmdebstrap(suite, mirror, path))
         elif shutil.which("debootstrap") and os.geteuid() == 0:
-            root = Path(directory, "root")
+            root = directory / "root"
             run(debootstrap(suite, mirror, root))
             run(["tar", "--numeric-owner", "--one-file-system", "-C", str(root), "-cf", str(path), "."])
         else:

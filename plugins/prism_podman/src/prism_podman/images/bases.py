@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -52,7 +53,7 @@ def find(client: Any, configured: str, environment: Environment, owner: int, tel
         If there is none, or it does not fit.
     """
     minor = minor_of(environment.python_version)
-    name, stored = _stored(client, configured, minor, tell)
+    name, stored = _stored(client, configured, environment, tell)
     base = described(client, name, stored, owner)
     if minor_of(base.python_version) != minor:
         raise EnvironmentFailed(
@@ -83,7 +84,8 @@ def _present(client: Any, configured: str, minor: str) -> tuple[str, Stored] | N
     return None
 
 
-def _stored(client: Any, configured: str, minor: str, tell: Tell) -> tuple[str, Stored]:
+def _stored(client: Any, configured: str, environment: Environment, tell: Tell) -> tuple[str, Stored]:
+    minor = minor_of(environment.python_version)
     there = _present(client, configured, minor)
     if there:
         return there
@@ -95,15 +97,18 @@ def _stored(client: Any, configured: str, minor: str, tell: Tell) -> tuple[str, 
         raise EnvironmentFailed(
             f"There is no base image for Python {minor}: {name} is not here and cannot be fetched "
             f"({error.message.rpartition(': ')[2]}).",
-            hint=_how_to_get(minor),
+            hint=_how_to_get(environment),
         ) from error
     return name, store.expected(client, name)
 
 
-def _how_to_get(minor: str) -> str:
+def _how_to_get(environment: Environment) -> str:
+    minor = minor_of(environment.python_version)
+    own = minor == minor_of(platform.python_version())
+    which = "" if own else f" --python {environment.python}"
     return (
-        f"Make one of this machine's Python {minor}, without a network: `prism podman base --from-host`. "
-        "Or name another in `plugins.podman.base_image`."
+        f"Make one of this machine's Python {minor}, without a network: "
+        f"`prism podman base --from-host{which}`. Or name another in `plugins.podman.base_image`."
     )
 
 

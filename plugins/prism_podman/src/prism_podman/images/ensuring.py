@@ -22,7 +22,7 @@ from prism_podman.engine import Engine
 from prism_podman.facts import Facts
 from prism_podman.host.interpreter import minor_of
 from prism_podman.ids import IMAGE_OWNER
-from prism_podman.images import bases, oci, spooling, store
+from prism_podman.images import bases, foreign, oci, spooling, store
 from prism_podman.images.bases import Base
 from prism_podman.images.containerfile import (
     BASE,
@@ -40,8 +40,9 @@ from prism_podman.images.containerfile import (
 )
 from prism_podman.images.layers import Layer, layered
 from prism_podman.images.oci import Blob
-from prism_podman.images.selection import selected
+from prism_podman.images.selection import Package, selected
 from prism_podman.images.store import Tell
+from prism_podman.private import private_directory
 
 Result = TypeVar("Result")
 
@@ -173,34 +174,41 @@ class Plan:
 
 def make(client: Any, plan: Plan, tell: Tell) -> None:
     """Make the image of an environment; where another process does so now, wait for it instead."""
-    with building(plan.tag):
+    with building(plan.tag), private_directory(spooling.scratch_place()) as directory:
         if store.exists(client, plan.tag):
             return
-        packages = selected(plan.environment)
-        bases.check_libc(plan.base, packages, "-".join(platform.libc_ver()))
-        layers = layered(packages)
+        layers = layered(packages_of(plan, directory, tell))
         known = store.known_layers(client)
         try:
-            hand_over(client, plan, layers, known, tell)
+            hand_over(client, plan, layers, known, directory, tell)
         except EnvironmentFailed:
             if not known:
                 raise
             # An image that had one of the layers may have been removed this moment.
-            hand_over(client, plan, layers, {}, tell)
+            hand_over(client, plan, layers, {}, directory, tell)
 
 
-def hand_over(client: Any, plan: Plan, layers: Sequence[Layer], known: Mapping[str, str], tell: Tell) -> None:
+def packages_of(plan: Plan, directory: Path, tell: Tell) -> list[Package]:
+    """Return the packages of an environment as the base can run them."""
+    if foreign.is_foreign(plan.base):
+        tell("Fetching the packages for Linux")
+        return selected(plan.environment, [str(foreign.installed(plan.environment, plan.base, directory))])
+    packages = selected(plan.environment)
+    bases.check_libc(plan.base, packages, "-".join(platform.libc_ver()))
+    return packages
+
+
+def hand_over(
+    client: Any, plan: Plan, layers: Sequence[Layer], known: Mapping[str, str], directory: Path, tell: Tell
+) -> None:
     """Give Podman an image; of layers that are ``known``, digest by key, the digest alone."""
-    with tempfile.TemporaryDirectory(prefix="prism-image-", dir=spooling.scratch_place()) as directory:
-        blobs = list(spooled(plan, layers, known, Path(directory), tell))
-        said = ",".join(
-            f"{keys}={blob.digest}" for keys, blob in zip(_keys(plan, layers), blobs, strict=True)
-        )
-        labels = {**plan.labels, LAYERS: said}
-        config = oci.configuration(plan.base.beneath, blobs, VARIABLES, labels, store.now())
-        tell(f"Handing {sum(blob.size_bytes for blob in blobs) / 1e6:.0f} MB over to Podman")
-        with spooling.packed(oci.archive(plan.tag, plan.base.beneath, blobs, config)) as parts:
-            store.load(client, parts, plan.tag)
+    blobs = list(spooled(plan, layers, known, directory, tell))
+    said = ",".join(f"{key}={blob.digest}" for key, blob in zip(_keys(plan, layers), blobs, strict=True))
+    labels = {**plan.labels, LAYERS: said}
+    config = oci.configuration(plan.base.beneath, blobs, VARIABLES, labels, store.now())
+    tell(f"Handing {sum(blob.size_bytes for blob in blobs) / 1e6:.0f} MB over to Podman")
+    with spooling.packed(oci.archive(plan.tag, plan.base.beneath, blobs, config)) as parts:
+        store.load(client, parts, plan.tag)
 
 
 def _keys(plan: Plan, layers: Sequence[Layer]) -> list[str]:

@@ -30,9 +30,10 @@ def spooled(title: str, entries: Iterable[Entry], python: str, owner: int, path:
     return Blob(title, f"sha256:{digest.hexdigest()}", path, size)
 
 
-def scratch_place() -> str | None:
+def scratch_place() -> Path | None:
     """Return where large files are put: not in memory, where /tmp often is; None for as usual."""
-    return "/var/tmp" if "TMPDIR" not in os.environ and os.access("/var/tmp", os.W_OK) else None
+    place = Path("/var/tmp")
+    return place if "TMPDIR" not in os.environ and os.access(place, os.W_OK) else None
 
 
 @contextmanager
