@@ -41,7 +41,8 @@ class Hello(Frame, tag="hello"):
 class Ready(Frame, tag="ready", gc=True):
     """Runtime -> gateway: the model is loaded and warm. ``signature`` is `Signature` as plain values.
 
-    ``sandbox`` is how the runtime is shut in, "" where nobody told it.
+    ``framework`` is its name and version, ``python`` the interpreter's; ``sandbox`` is how the
+    runtime is shut in, "" where nobody told it.
     """
 
     pid: int
@@ -50,6 +51,7 @@ class Ready(Frame, tag="ready", gc=True):
     load_ms: float = 0.0
     framework: str = ""
     sandbox: str = ""
+    python: str = ""
 
 
 class Call(Frame, tag="call", gc=True):

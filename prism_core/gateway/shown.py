@@ -12,11 +12,14 @@ from prism_core.optimization import Optimization
 
 def shown_replica(replica: Replica) -> dict[str, Any]:
     """Return a replica as `VersionInfo` has it."""
+    ready = replica.client.ready if replica.client else None
     return {
         "replica": replica.name,
         "pid": replica.handle.pid if replica.handle else None,
         "state": str(replica.state),
-        "sandbox": replica.client.ready.sandbox if replica.client else "",
+        "sandbox": ready.sandbox if ready else "",
+        "framework": ready.framework if ready else "",
+        "python": ready.python if ready else "",
         "memory_bytes": replica.usage.memory_bytes if replica.usage else None,
         "share_bytes": replica.usage.share_bytes if replica.usage else None,
         "restarts": replica.restarts,

@@ -112,7 +112,8 @@ class VersionInfo:
     known. ``loaded``: it has replicas; a ready version without any is loaded by its next call.
     ``replicas`` holds, for each, ``replica``, ``pid``, ``state``, ``memory_bytes`` (its own)
     and ``share_bytes`` (and its part of what is shared), None where they were not measured,
-    ``sandbox`` (how it says that it is shut in), ``restarts``, ``last_loss`` (why it was last
+    ``sandbox`` (how it says that it is shut in), ``framework`` and ``python`` (what it says that it runs
+    with, and their versions), ``restarts``, ``last_loss`` (why it was last
     restarted), ``started`` and ``address``.
     ``duplicate`` says that an upload was answered with a version that existed. ``optimization`` is
     what came of the wish for a faster form, None where nobody asked. ``environment`` is the key of

@@ -7,6 +7,7 @@ import hmac
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -116,6 +117,7 @@ class Service:
             load_ms=self.load_ms,
             framework=self.framework,
             sandbox=self.sandbox,
+            python=".".join(map(str, sys.version_info[:3])),
         )
 
 

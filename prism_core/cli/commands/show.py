@@ -48,6 +48,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("options", escaped(", ".join(f"{key}={value}" for key, value in found["options"].items()))),
         ("isolation", escaped(found["isolation"])),
         ("environment", _environment(found)),
+        ("runs with", _runs_with(found)),
         ("created", ago(found["created"])),
         ("loaded", _loaded(found)),
         ("last used", ago(found["last_used"]) if found["last_used"] else ""),
@@ -64,6 +65,13 @@ def _environment(found: dict[str, Any]) -> str:
     if key == "server":
         return "the server's own"
     return escaped(f"{key}; `prism env {found['model']}/{found['version']}` shows its packages")
+
+
+def _runs_with(found: dict[str, Any]) -> str:
+    """Return the framework and the Python that its replicas tell of, each once."""
+    told = ((one.get("framework", ""), one.get("python", "")) for one in found["replicas"])
+    texts = (", ".join(filter(None, (name, python and f"Python {python}"))) for name, python in told)
+    return escaped("; ".join(dict.fromkeys(filter(None, texts))))
 
 
 def _loaded(found: dict[str, Any]) -> str:
