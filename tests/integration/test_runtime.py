@@ -27,7 +27,7 @@ from prism_core.gateway.lane import Head, Lane, signature_of
 from prism_core.gateway.lru import Store
 from prism_core.manifest import Batching, Manifest
 from prism_core.runtime.engine import Engine
-from prism_core.runtime.server import Service, serve
+from prism_core.runtime.server import Connection, Service, serve
 from prism_core.runtime.session import Session
 from prism_core.specs import Normalizer
 
@@ -41,8 +41,8 @@ _toys.loader.exec_module(toys)
 class Replica:
     """One runtime on a Unix socket, inside the test's process."""
 
-    def __init__(self, path: Path, *, failure=None, token="", **manifest):
-        self.path, self.token, self.failure = path, token, failure
+    def __init__(self, path: Path, *, failure=None, token="", protocol=Connection, **manifest):
+        self.path, self.token, self.failure, self.protocol = path, token, failure, protocol
         self.model = toys.Doubler()
         self.manifest = Manifest("doubler", 1, "toy", "toy", "d.toy", "sha256:0", 1, 0.0, **manifest)
 
@@ -55,7 +55,7 @@ class Replica:
         if self.failure is None:
             engine = Engine(Session(self.manifest, self.model, normalizers), self.manifest.batching)
         self.service = Service(engine, failure=self.failure, token=self.token, warnings=("careful",))
-        self.serving = asyncio.create_task(serve(self.service, self.listener, 5.0))
+        self.serving = asyncio.create_task(serve(self.service, self.listener, 5.0, self.protocol))
         return self
 
     async def __aexit__(self, *exc):

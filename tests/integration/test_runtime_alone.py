@@ -55,7 +55,9 @@ def write_spec(directory: Path, artifact: Path, loader: str, plugin: str) -> Pat
     return directory / "spec.json"
 
 
-def begin(spec: Path, *flags: str, **variables: str) -> tuple[subprocess.Popen, str]:
+def begin(
+    spec: Path, *flags: str, stdout: int | None = None, **variables: str
+) -> tuple[subprocess.Popen, str]:
     """Start a replica on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -64,7 +66,7 @@ def begin(spec: Path, *flags: str, **variables: str) -> tuple[subprocess.Popen, 
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("PRISM_")}
     command = [sys.executable, "-m", "prism_core.runtime", str(spec), "--http", *flags]
     with (spec.parent / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=inherited | told, stderr=log)
+        process = subprocess.Popen(command, env=inherited | told, stderr=log, stdout=stdout)
     return process, f"http://127.0.0.1:{port}"
 
 
@@ -251,6 +253,16 @@ def test_requests_one_behind_the_other_are_answered_in_order(served):
     ]
 
 
+def test_thousands_of_requests_in_one_piece_are_answered_in_order(served):
+    """They wait where they are, in the kernel: more than a head's worth is not read ahead."""
+    one = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    answer = talk(served, one * 5000 + last)
+
+    assert answer.count(b"HTTP/1.1 200 OK") == 5001
+    assert answer.endswith(b'{"ready":true}')
+
+
 def test_who_waits_for_leave_to_send_gets_it(served):
     body = b'{"input": [[1]]}'
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\nConnection: close\r\n"
@@ -313,6 +325,22 @@ def test_an_answer_that_does_not_come_in_time(slow):
     )
 
     assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+
+
+def test_it_ends_at_once_while_it_loads(tmp_path):
+    """The first process of a container is spared by signals that it did not ask for."""
+    (tmp_path / "slow_plugin.py").write_text(
+        SLOW.replace("yield Loader", "print('begun', flush=True)\n    time.sleep(60)\n    yield Loader")
+    )
+    (tmp_path / "m.slow").touch()
+    process, _ = begin(
+        write_spec(tmp_path, tmp_path / "m.slow", "slow", "slow=slow_plugin"), stdout=subprocess.PIPE
+    )
+    assert process.stdout.readline() == b"begun\n"
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(10) == 128 + signal.SIGTERM
+    process.stdout.close()
 
 
 def test_a_model_that_does_not_load_ends_it(tmp_path):
