@@ -35,6 +35,10 @@ from prism_core.types import Signature
 # Who says one of these says how many replicas there are, and the bundle says nothing of it.
 COUNTS = ("replicas", "min_replicas", "max_replicas")
 TAKEN = (*COUNTS, "threads", "idle_unload_s", "timeout_s", "memory_limit_bytes", "batching")
+CHANGED = (
+    "The model has other inputs or outputs here than where it was frozen: `prism show` has them, and the "
+    "bundle's prism-bundle.json those."
+)
 # Names that a bundle may hold, before they are shown or given to anybody.
 _TRUSTED = re.compile(r"[\w.]{1,200}:[\w.]{1,200}")
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
@@ -102,6 +106,23 @@ class Delivery:
                 f" Where it was frozen its owner trusted {', '.join(names)}; here that is for you to say."
             )
         return error
+
+    def told(self, signature: Signature | None) -> list[str]:
+        """Return the notes, with one more where the model takes or answers something else than there."""
+        there = self.bundle.signature if self.bundle else None
+        if there and signature and _tensors(there) != _tensors(msgspec.to_builtins(signature)):
+            return [*self.notes, CHANGED]
+        return list(self.notes)
+
+
+def _tensors(signature: dict[str, Any]) -> list[list[tuple[Any, ...]]]:
+    """Return names, datatypes and shapes, which any PRISM tells alike."""
+    sides = (signature.get("inputs"), signature.get("outputs"))
+    tensors = [side if isinstance(side, list) else [] for side in sides]
+    keys = ("name", "datatype", "shape")
+    return [
+        [tuple(one.get(key) for key in keys) for one in side if isinstance(one, dict)] for side in tensors
+    ]
 
 
 async def delivered(

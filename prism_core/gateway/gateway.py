@@ -138,7 +138,9 @@ class Gateway:
         await self.followers.agree()
         await self._measure(version)
         info = self._info(version)
-        return attrs.evolve(info, duplicate=duplicate, warnings=[*info.warnings, *delivery.notes])
+        return attrs.evolve(
+            info, duplicate=duplicate, warnings=[*info.warnings, *delivery.told(version.signature)]
+        )
 
     @asynccontextmanager
     async def frozen(self, model: str, version: int) -> AsyncIterator[tuple[Bundle, Path]]:

@@ -46,6 +46,6 @@ class Frozen:
 
 
 async def _send(chunks: Iterator[bytes], send: Any) -> None:
-    while chunk := await asyncio.to_thread(next, chunks, b""):
+    while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})

@@ -5,6 +5,7 @@ import tarfile
 from types import SimpleNamespace
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment,
 from prism_core.environment import Environment, Pin, Requirement
 from prism_core.environments.needs import OWNER
 from prism_core.errors import ArtifactError, ArtifactTooLarge, UnknownPlugin, UnsafeArtifact
-from prism_core.gateway.bundling import Delivery, delivered, frozen, merge, read, stated
+from prism_core.gateway.bundling import CHANGED, Delivery, delivered, frozen, merge, read, stated
 from prism_core.gateway.digests import digest_of
 from prism_core.gateway.views import UploadRequest
 from prism_core.manifest import Batching
@@ -250,6 +251,20 @@ def test_what_was_asked_for_there_is_told_and_not_installed():
     assert found.requirements == ()
     assert [note.split(". ")[0] for note in notes] == ["Where it was frozen its owner asked for pandas"]
     assert merge(UploadRequest(filename="b", requirements=("Pandas",)), (), bundle, 8)[1] == ()
+
+
+@pytest.mark.parametrize(
+    ("there", "notes"),
+    [
+        (None, []),
+        (msgspec.to_builtins(SIGNATURE), []),
+        (msgspec.to_builtins(SIGNATURE) | {"later": 1, "classes": ["a"]}, []),
+        (msgspec.to_builtins(SIGNATURE) | {"inputs": []}, [CHANGED]),
+        ({"inputs": 3, "outputs": [4]}, [CHANGED]),
+    ],
+)
+def test_another_signature_than_there_is_told(there, notes):
+    assert Delivery(UploadRequest(), None, bundle_of(signature=there)).told(SIGNATURE) == notes
 
 
 def test_trusted_names_are_told_and_not_believed():

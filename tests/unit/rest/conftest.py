@@ -84,6 +84,7 @@ class FakeGateway:
     calls: list[tuple[Any, ...]] = attrs.field(factory=list)
     fails: Exception | None = None
     said: frozenset[str] = frozenset()
+    weights: bytes = b"weights"
     uploading: asyncio.Event = attrs.field(factory=asyncio.Event)
     hold: asyncio.Event | None = None
     audit: Any = None
@@ -133,8 +134,8 @@ class FakeGateway:
         if self.fails:
             raise self.fails
         path = self.settings.data_dir / "artifact"
-        path.write_bytes(b"weights")
-        artifact = FrozenArtifact("churn.pkl", "sha256:00", 7, False)
+        path.write_bytes(self.weights)
+        artifact = FrozenArtifact("churn.pkl", "sha256:00", len(self.weights), False)
         environment = FrozenEnvironment("3.11.7")
         yield Bundle(model, version, 1.0, artifact, "sklearn", "prism-sklearn 0", Config(), environment), path
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import tarfile
 
+import pytest
+
 from prism_core import bundle as bundles
 from prism_core.errors import ArtifactDamaged
 
 ROUTE = "/admin/v1/models/churn/versions/2/bundle"
 
 
-async def test_a_bundle_is_as_long_as_it_was_told(admin):
+@pytest.mark.parametrize("size", [7, 512, 3 << 20])
+async def test_a_bundle_is_as_long_as_it_was_told(admin, gateway, size):
+    """Also where a file ends with a block of the tar."""
+    gateway.weights = b"w" * size
     answer = await admin.get(ROUTE)
 
     assert answer.status_code == 200
@@ -20,7 +25,7 @@ async def test_a_bundle_is_as_long_as_it_was_told(admin):
     assert answer.headers["content-disposition"] == 'attachment; filename="churn-2.prism"'
     with tarfile.open(fileobj=io.BytesIO(answer.content)) as tar:
         assert bundles.decode(tar.extractfile(bundles.HEAD).read()).version == 2
-        assert tar.extractfile(bundles.ARTIFACT).read() == b"weights"
+        assert tar.extractfile(bundles.ARTIFACT).read() == gateway.weights
 
 
 async def test_the_same_version_is_the_same_bytes(admin):
