@@ -3,8 +3,11 @@
 import attrs
 import pytest
 
+from prism_core.plugin import ConfigError
+from prism_podman.config import PodmanConfig
 from prism_podman.ending import Exit, exit_of
 from prism_podman.facts import Facts, facts_of
+from prism_podman.launcher import check_address
 from prism_podman.logs import parsed
 
 ALL = frozenset({"cpu", "memory", "pids"})
@@ -58,21 +61,38 @@ def test_what_a_container_lacks_is_said(changes, level):
     assert attrs.evolve(FACTS, **changes).level == level
 
 
-def test_facts_are_read_from_what_podman_answers():
-    told = {
-        "version": {"Version": "4.3.1"},
-        "store": {"graphDriverName": "overlay"},
-        "host": {
-            "security": {"rootless": True},
-            "cgroupVersion": "v1",
-            "cgroupControllers": None,
-            "ociRuntime": {"name": "runc"},
-            "memTotal": 1024,
-            "idMappings": {"uidmap": [{"container_id": 0, "host_id": 1000, "size": 1}], "gidmap": []},
-        },
-    }
+TOLD = {
+    "version": {"Version": "4.3.1"},
+    "store": {"graphDriverName": "overlay"},
+    "host": {
+        "security": {"rootless": True},
+        "cgroupVersion": "v1",
+        "cgroupControllers": None,
+        "ociRuntime": {"name": "runc"},
+        "memTotal": 1024,
+        "kernel": "6.1.0-18-amd64",
+        "idMappings": {"uidmap": [{"container_id": 0, "host_id": 1000, "size": 1}], "gidmap": []},
+    },
+}
 
-    assert facts_of(told) == Facts("4.3.1", True, "v1", frozenset(), "runc", "overlay", 1024, 1)
+
+@pytest.mark.parametrize(("kernel", "remote"), [("6.1.0-18-amd64", False), ("23.5.0", True)])
+def test_facts_are_read_from_what_podman_answers(kernel, remote):
+    facts = facts_of(TOLD, kernel)
+
+    assert facts == Facts("4.3.1", True, "v1", frozenset(), "runc", "overlay", 1024, 1, remote)
+
+
+@pytest.mark.parametrize(("address", "remote"), [("tcp", True), ("tcp", False), ("unix", False)])
+def test_replicas_are_looked_for_where_they_can_be_reached(address, remote):
+    check_address(PodmanConfig(address=address), attrs.evolve(FACTS, remote=remote))
+
+
+def test_a_socket_in_a_virtual_machine_is_refused_at_the_start():
+    with pytest.raises(ConfigError, match="another machine") as caught:
+        check_address(PodmanConfig(), attrs.evolve(FACTS, remote=True))
+
+    assert "tcp" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from prism_podman.config import PodmanConfig
 from prism_podman.creating import REPLICA, SERVER
 from prism_podman.engine import open_engine
 from prism_podman.machine import missing
+from prism_podman.replica import Container
 
 pytestmark = [
     pytest.mark.podman,
@@ -112,7 +113,8 @@ async def test_closing_leaves_nothing(open_launcher, scene_of, listed):
     assert [line async for line in launcher.logs(spec.directory, 5, False)]
 
 
-async def test_a_start_that_nobody_waits_for_leaves_nothing(open_launcher, scene_of, listed):
+async def test_a_start_that_nobody_waits_for_leaves_nothing(open_launcher, scene_of, listed, monkeypatch):
+    monkeypatch.setattr(Container, "connectable", False)  # or it may be over before it is given up
     async with open_launcher(namespace="test-given-up") as launcher:
         starting = asyncio.create_task(scene_of(launcher).start())
         async with asyncio.timeout(WAIT_S):

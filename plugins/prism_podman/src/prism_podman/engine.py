@@ -7,6 +7,7 @@ queues here instead of overrunning the service.
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -86,7 +87,7 @@ async def open_engine(config: PodmanConfig) -> AsyncIterator[Engine]:
         client = await asyncio.get_running_loop().run_in_executor(calls, _client, url, config)
         try:
             info = await asyncio.get_running_loop().run_in_executor(calls, _info, client, url)
-            facts = facts_of(info, remote=not url.startswith("unix:"))
+            facts = facts_of(info, platform.release())
             yield Engine(url, client, facts, calls, works, reached.service)
         finally:
             for threads in (works, calls):

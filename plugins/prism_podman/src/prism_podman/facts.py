@@ -62,8 +62,11 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(part for part in (", ".join(words[:-1]), words[-1]) if part)
 
 
-def facts_of(info: dict[str, Any], *, remote: bool = False) -> Facts:
-    """Read what ``GET /info`` answered."""
+def facts_of(info: dict[str, Any], kernel: str = "") -> Facts:
+    """Read what ``GET /info`` answered; ``kernel`` is this machine's.
+
+    The address does not tell whether Podman is on this machine: the socket of a virtual one's lies here.
+    """
     host = info["host"]
     mapping = (host.get("idMappings") or {}).get("uidmap")
     return Facts(
@@ -75,5 +78,5 @@ def facts_of(info: dict[str, Any], *, remote: bool = False) -> Facts:
         driver=info["store"]["graphDriverName"],
         memory_bytes=int(host.get("memTotal", 0)),
         numbers=ids.available(mapping),
-        remote=remote,
+        remote=host.get("kernel", "") != kernel,
     )

@@ -16,13 +16,22 @@ from typing import Any, Protocol
 
 import msgspec
 
-from prism_core.plugin import Environment, Launcher, LaunchFailed, ReplicaHandle, ReplicaSpec, Usage
+from prism_core.plugin import (
+    ConfigError,
+    Environment,
+    Launcher,
+    LaunchFailed,
+    ReplicaHandle,
+    ReplicaSpec,
+    Usage,
+)
 from prism_podman import containers, creating, logs, processes
 from prism_podman.cgroups import group_of
 from prism_podman.config import PodmanConfig
 from prism_podman.containers import Made
 from prism_podman.creating import Wanted, arguments
 from prism_podman.engine import Engine, open_engine
+from prism_podman.facts import Facts
 from prism_podman.ids import blocks, choose, ids
 from prism_podman.layout import Layout
 from prism_podman.orphans import remove_orphans
@@ -78,6 +87,7 @@ async def open_podman(
     ``images`` opens what makes images where there is none yet.
     """
     async with open_engine(config) as engine:
+        check_address(config, engine.facts)
         await remove_orphans(engine, config.namespace)
         if engine.facts.unbounded:
             log.warning("Podman: replicas are in a %s; `prism podman doctor` says why.", engine.facts.level)
@@ -90,6 +100,15 @@ async def open_podman(
                 looking.cancel()
                 await asyncio.gather(looking, return_exceptions=True)
                 await launcher.close()
+
+
+def check_address(config: PodmanConfig, facts: Facts) -> None:
+    """Raise ConfigError where replicas could not be reached."""
+    if facts.remote and config.address == "unix":
+        raise ConfigError(
+            "This Podman is on another machine, or in a virtual one: its sockets cannot be reached.",
+            hint="Set plugins.podman.address to tcp; a model has a network then.",
+        )
 
 
 class PodmanLauncher:

@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -85,6 +86,11 @@ async def reach(config: PodmanConfig) -> AsyncIterator[Reached]:
             )
         yield Reached(named)
         return
+    if sys.platform != "linux":
+        raise ConfigError(
+            "Podman runs in a virtual machine here, and nobody named its socket.",
+            hint="Set plugins.podman.socket to what `podman machine inspect` calls PodmanSocket.",
+        )
     for url in usual(os.getuid(), os.environ):
         if await asyncio.to_thread(answers, url):
             yield Reached(url)
