@@ -110,7 +110,8 @@ class Delivery:
     def told(self, signature: Signature | None) -> list[str]:
         """Return the notes, with one more where the model takes or answers something else than there."""
         there = self.bundle.signature if self.bundle else None
-        if there and signature and _tensors(there) != _tensors(msgspec.to_builtins(signature)):
+        here = msgspec.json.decode(msgspec.json.encode(signature)) if signature else None
+        if there and here and _tensors(there) != _tensors(here):
             return [*self.notes, CHANGED]
         return list(self.notes)
 

@@ -74,6 +74,7 @@ def test_it_answers_to_the_bit_as_before(there):
     before, _, after = there
 
     assert (after["model"], after["version"]) == ("churn", 1)
+    assert after["warnings"] == []
     assert (after["digest"], after["signature"]) == (before["digest"], before["signature"])
     assert answer_of(after) == answer_of(before)
     assert "probabilities" in str(answer_of(after))

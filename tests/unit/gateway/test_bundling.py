@@ -24,6 +24,7 @@ from prism_core.plugin import hookimpl
 from tests.unit.gateway.conftest import SIGNATURE, manifest_of, open_desk, plugin_set
 
 PLAIN = Config()
+TOLD = msgspec.json.decode(msgspec.json.encode(SIGNATURE))
 LOCK = (Locked("scikit-learn", "1.5.2"), Locked("numpy", "2.1.0"))
 
 
@@ -257,9 +258,9 @@ def test_what_was_asked_for_there_is_told_and_not_installed():
     ("there", "notes"),
     [
         (None, []),
-        (msgspec.to_builtins(SIGNATURE), []),
-        (msgspec.to_builtins(SIGNATURE) | {"later": 1, "classes": ["a"]}, []),
-        (msgspec.to_builtins(SIGNATURE) | {"inputs": []}, [CHANGED]),
+        (TOLD, []),
+        (TOLD | {"later": 1, "classes": ["a"]}, []),
+        (TOLD | {"inputs": []}, [CHANGED]),
         ({"inputs": 3, "outputs": [4]}, [CHANGED]),
     ],
 )
