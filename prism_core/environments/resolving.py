@@ -26,7 +26,7 @@ Tell = Callable[[Mapping[str, Any]], None]
 
 # A quicker event loop, which the runtime uses where there is one.
 LOOP = Requirement("uvloop", reason="a quicker event loop for PRISM's runtime", strict=False)
-OF_PRISM = "PRISM itself, as the server runs it"
+OF_PRISM = "as the server itself has it"
 _LINE = re.compile(
     r"(?P<name>[A-Za-z0-9][\w.-]*)(\[.*?\])?\s*(==\s*(?P<version>[^\s;]+)|@\s*(?P<url>\S+))"
     r"[^#]*(#\s*via\s+(?P<via>.*))?"

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 import structlog
 
+from prism_core.environments.beside import asked_by_trust
 from prism_core.environments.mlflow import asked
 from prism_core.environments.needs import Needs
 from prism_core.errors import ArtifactError, ConfigError, UnsafeArtifact
@@ -58,8 +59,12 @@ def inspect(
     return tuple(f.message for f in findings if f.severity is Severity.WARNING)
 
 
-def needs_of(artifact: Artifact, loader: Loader, request: UploadRequest) -> Needs:
+def needs_of(
+    artifact: Artifact, loader: Loader, request: UploadRequest, trust: tuple[str, ...] = ()
+) -> Needs:
     """Return what an artifact that was let in needs: its owner's word, else MLflow's, else its own.
+
+    Packages of which names are trusted are needed too, as they are installed here.
 
     Raises
     ------
@@ -73,6 +78,7 @@ def needs_of(artifact: Artifact, loader: Loader, request: UploadRequest) -> Need
         note = f"What the artifact was made with could not be read: {type(error).__name__}: {error}"
         found = asked(artifact.path, (), request.requirements, request.python)
         return attrs.evolve(found, notes=(*found.notes, note))
+    said = (*said, *asked_by_trust(trust, (one.name for one in said)))
     return asked(artifact.path, said, request.requirements, request.python)
 
 

@@ -208,13 +208,13 @@ class Uploads:
             warnings=warnings,
             optimize=request.optimize or self.operator.settings.optimize or "off",
         )
-        return manifest, needs_of(artifact, loader, request)
+        return manifest, needs_of(artifact, loader, request, trust)
 
     def _environment(
         self, manifest: Manifest, needs: Needs, request: UploadRequest, steps: Steps
     ) -> AbstractAsyncContextManager[Choice]:
         steps.begin("environment", isolation=manifest.isolation)
-        distributions = self.operator.packages.distributions(manifest.loader)
+        distributions = self.operator.packages.distributions(manifest.loader, manifest.trust)
         lock = read_lock(request.constraints, distributions)
         return self.operator.packages.environments.chosen(
             needs, distributions, request.environment, steps.tell, lock

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import attrs
 from packaging.utils import canonicalize_name
 
 from prism_core.environment import SERVER, Environment, Requirement
+from prism_core.environments.beside import packed_by_trust
 from prism_core.environments.environments import Environments
 from prism_core.environments.resolving import Tell, tell_nobody
 from prism_core.environments.wheels import is_installed
@@ -25,12 +26,19 @@ class Packages:
     plugins: PluginSet
     environments: Environments
 
-    def distributions(self, loader: str) -> list[str]:
-        """Return what of PRISM, and which plugins, a runtime of ``loader`` has to have."""
+    def distributions(self, loader: str, trust: Iterable[str] = ()) -> list[str]:
+        """Return what of PRISM, which plugins, and what beside them a runtime of ``loader`` has to have.
+
+        Parameters
+        ----------
+        trust
+            The names that the owner trusts: what holds them goes along, if it came from no index.
+        """
         names = [reference.partition("=")[0] for reference in self.plugins.runtime_plugins(loader)]
         # A plugin that was loaded without being installed is named all the same: whoever needs it says so.
         found = [self.plugins.plugins[name].distribution or name for name in names]
-        return list(dict.fromkeys(("prism-core", *map(canonicalize_name, found))))
+        names = ["prism-core", *map(canonicalize_name, found), *packed_by_trust(trust)]
+        return list(dict.fromkeys(names))
 
     async def ready(self, manifest: Manifest, tell: Tell = tell_nobody) -> Environment | None:
         """Return the version's own environment, built if it is not there; None where it has the server's.
@@ -42,7 +50,7 @@ class Packages:
         """
         if manifest.environment == SERVER:
             return None
-        distributions = self.distributions(manifest.served.loader)
+        distributions = self.distributions(manifest.served.loader, manifest.trust)
         return await self.environments.ready(manifest.environment, distributions, tell)
 
     async def recipe(self, manifest: Manifest, optimizer: Optimizer | None = None) -> Path:
@@ -66,7 +74,7 @@ class Packages:
     async def _servers(
         self, manifest: Manifest, optimizer: Optimizer | None = None
     ) -> tuple[Environment, Path]:
-        distributions = self.distributions(manifest.served.loader)
+        distributions = self.distributions(manifest.served.loader, manifest.trust)
         wanted = {one.name: one for one in (*_of_forms(manifest, optimizer), *manifest.requirements)}
         return await self.environments.servers(distributions, tuple(wanted.values()))
 

@@ -1,12 +1,14 @@
 """Environments of a whole gateway, from uploads to restarts. uv is real, replicas are toys."""
 
 import asyncio
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from prism_core import tars
 from prism_core.bundle import entries
+from prism_core.environments.beside import packed_by_trust
 from prism_core.errors import EnvironmentFailed, IllegalTransition
 from prism_core.gateway.installed import environment_of, environments
 from prism_core.gateway.packages import Packages
@@ -31,7 +33,9 @@ class Launcher(ToyLauncher):
 @pytest.fixture
 def place(stage, monkeypatch):
     """The data directory; models need nothing of PRISM but the plugin ``tiny``."""
-    monkeypatch.setattr(Packages, "distributions", lambda self, loader: ["tiny"])
+    monkeypatch.setattr(
+        Packages, "distributions", lambda self, loader, trust=(): ["tiny", *packed_by_trust(trust)]
+    )
     for version in ("1", "2"):
         stage.wheel("alpha", version)
     return stage.path
@@ -39,6 +43,10 @@ def place(stage, monkeypatch):
 
 def at(gateway, version=None):
     return gateway.version("m", version)
+
+
+def printed(python, code):
+    return subprocess.check_output([python, "-c", code], text=True).strip()
 
 
 async def asked(gateway, text="2", alpha="1", **request):
@@ -78,6 +86,25 @@ async def test_the_environment_is_part_of_what_makes_two_uploads_equal(place):
     assert (again.version, again.duplicate) == (first.version, True)
     assert (other.version, servers.version) == (2, 3)
     assert "alpha==1 is wanted" in servers.warnings[0]
+
+
+async def test_a_package_of_the_owner_goes_along(place, stage):
+    """It was installed from no index: beside the server from a wheel that somebody sent."""
+    info = stage.site / "mine-3.dist-info"
+    info.mkdir()
+    (stage.site / "mine.py").write_text("class Thing: pass\n")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 3\nRequires-Dist: alpha\n")
+    (info / "RECORD").write_text("mine.py,,\nmine-3.dist-info/METADATA,,\n")
+    (info / "direct_url.json").write_text('{"url": "file:///sent/mine-3.whl", "archive_info": {}}')
+    launcher = Launcher()
+    async with toy_gateway(place, launcher) as gateway:
+        await asked(gateway, trust=("mine:Thing",))
+        one = await environment_of(gateway.operator, gateway.registry.version("m", 1))
+
+    assert [(p.name, p.version, p.source) for p in one.pins if p.name in ("alpha", "mine")] == [
+        *(("alpha", "1", "index"), ("mine", "3", "server"))
+    ]
+    assert printed(launcher.specs[-1].python, "import mine; print(mine.Thing.__name__)") == "Thing"
 
 
 async def test_environments_are_listed_and_explained(place):
