@@ -20,8 +20,29 @@ _OPTIONS = (
     *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETFCAP"),
 )
 _ALL = ("--dev-bind", "/", "/")
+# Not --dev: for that bubblewrap takes a second user namespace, from which an account that is not root cannot
+# mount a /proc in the first one's PID namespace, as each replica does.
+_DEVICES = tuple(
+    word
+    for name in ("null", "zero", "full", "random", "urandom")
+    for word in ("--dev-bind", *[f"/dev/{name}"] * 2)
+)
 # Before what is seen, some of which may lie below /tmp.
-_NOTHING = ("--tmpfs", "/tmp", "--dev", "/dev", "--proc", "/proc", "--chdir", "/")
+_NOTHING = (
+    *(
+        "--tmpfs",
+        "/tmp",
+        "--tmpfs",
+        "/dev",
+        *_DEVICES,
+        "--dir",
+        "/dev/shm",
+        "--symlink",
+        "/proc/self/fd",
+        "/dev/fd",
+    ),
+    *("--proc", "/proc", "--chdir", "/"),
+)
 
 
 def installed() -> bool:
