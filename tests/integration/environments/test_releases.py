@@ -133,3 +133,20 @@ def test_a_model_runs_on_the_python_that_its_owner_names(train, tmp_path):
         shown = server.json("show", "twelve")["replicas"][0]
 
     assert shown["python"] == model.told["python"]
+
+
+@pytest.mark.sweep
+def test_a_bundle_answers_on_another_server_as_where_it_was_trained(train, tmp_path):
+    """With the very packages of the first server, whatever its index has by now."""
+    model, bundle = train("frozen", "scikit-learn==1.5.2", "numpy<2"), tmp_path / "frozen.prism"
+    with ServerProcess(tmp_path / "one") as one:
+        one.upload(model.path)
+        one.run("freeze", "frozen", "-o", str(bundle))
+        pins = one.json("env", "frozen")["pins"]
+
+    with ServerProcess(tmp_path / "two") as two:
+        two.upload(bundle)
+        assert model.differs(two.url) == ""
+        again = two.json("env", "frozen")["pins"]
+
+    assert [(pin["name"], pin["version"]) for pin in again] == [(pin["name"], pin["version"]) for pin in pins]
