@@ -8,8 +8,7 @@ it runs, what stays in memory, how much of the machine it gets.
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,8 @@ from packaging.utils import canonicalize_name
 from prism_core import bundle as bundles
 from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment, Locked
 from prism_core.environment import Environment
-from prism_core.environments.needs import OWNER, parsed_requirement
 from prism_core.errors import ArtifactError, UnknownPlugin, UnsafeArtifact
-from prism_core.gateway.gauge import cores
+from prism_core.gateway.merging import Machine, merge, stated, trusted_names
 from prism_core.gateway.store import HEAD_BYTES, Kept, Staged, Store
 from prism_core.gateway.unpack import Bounds, check_size, opened, unpack
 from prism_core.gateway.views import UploadRequest
@@ -32,18 +30,10 @@ from prism_core.manifest import Manifest
 from prism_core.plugins import PluginSet
 from prism_core.types import Signature
 
-# Who says one of these says how many replicas there are, and the bundle says nothing of it.
-COUNTS = ("replicas", "min_replicas", "max_replicas")
-TAKEN = (*COUNTS, "threads", "idle_unload_s", "timeout_s", "memory_limit_bytes", "batching")
 CHANGED = (
     "The model has other inputs or outputs here than where it was frozen: `prism show` has them, and the "
     "bundle's prism-bundle.json those."
 )
-# Names that a bundle may hold, before they are shown or given to anybody.
-_TRUSTED = re.compile(r"[\w.]{1,200}:[\w.]{1,200}")
-_DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")
-_VERSION = re.compile(r"[0-9][A-Za-z0-9.!+_-]{0,98}")
-_PYTHON = re.compile(r"(\d\.\d{1,2})\.\d{1,3}\S{0,20}")
 
 
 # --- out ----------------------------------------------------------------------------------
@@ -99,7 +89,7 @@ class Delivery:
 
     def explained(self, error: UnsafeArtifact) -> UnsafeArtifact:
         """Return the refusal, with what the bundle says about trusted names: it is no reason to let it in."""
-        names = _trusted(self.bundle) if self.bundle else []
+        names = trusted_names(self.bundle) if self.bundle else []
         if names:
             error.details["trusted_where_frozen"] = names
             error.hint += (
@@ -169,7 +159,7 @@ def _opened(
             hint="Install its plugin where the server runs, or name another with --loader; "
             "`prism plugins` lists them.",
         )
-    merged, notes = merge(request, said, bundle, cores())
+    merged, notes = merge(request, said, bundle, Machine.here())
     make = partial(_unpacked, path, bundle, store.max_bytes, store.limits)
     return Delivery(merged, lambda: store.keep_made(make, bundle.artifact.digest), bundle, notes)
 
@@ -212,96 +202,3 @@ def _unpacked(path: Path, bundle: Bundle, max_bytes: int, limits: Limits, conten
     if found.is_dir() != bundle.artifact.directory:
         raise bundles.damaged("its artifact is not of the kind that it names")
     found.rename(content)
-
-
-def stated(request: UploadRequest) -> set[str]:
-    """Return the keys of a request that are not as they are where nobody says anything."""
-    plain = UploadRequest()
-    names = (field.name for field in attrs.fields(UploadRequest))
-    return {name for name in names if getattr(request, name) != getattr(plain, name)}
-
-
-# --- who has the say ------------------------------------------------------------------------
-
-
-def merge(
-    request: UploadRequest, said: Collection[str], bundle: Bundle, processors: int
-) -> tuple[UploadRequest, tuple[str, ...]]:
-    """Fill in from a bundle what a request does not say; return it with notes for the owner.
-
-    Replicas and threads are bounded by the ``processors`` of this machine: beyond them a model gets
-    no faster, and every other one slower. Whoever wants more says so.
-    """
-    config, counted = bundle.config, any(name in said for name in COUNTS)
-    taken = {
-        name: getattr(config, name) for name in TAKEN if name not in said and not (counted and name in COUNTS)
-    }
-    bounded = {name: _bounded(taken[name], processors) for name in (*COUNTS, "threads") if name in taken}
-    options = {name: value for name, value in config.options.items() if name != "trust"}
-    merged = attrs.evolve(
-        request,
-        **(taken | bounded | _environment(request, bundle)),
-        name=request.name or bundle.model,
-        filename=bundle.artifact.name,
-        loader=request.loader or bundle.loader,
-        options=options | request.options,
-        optimize=request.optimize or ("auto" if config.optimize == "auto" else ""),
-    )
-    cut = sorted(name for name, value in bounded.items() if value != taken[name])
-    notes = [_note(name, taken[name], bounded[name]) for name in cut]
-    return merged, (*notes, *_unasked(request, bundle))
-
-
-def _bounded(count: int | None, processors: int) -> int | None:
-    return count if count is None else min(count, processors)
-
-
-def _note(name: str, asked: int | None, given: int | None) -> str:
-    flag = name.replace("_", "-")
-    return (
-        f"The bundle asks for {asked} {name}; it gets {given}, as many as this machine has processors. "
-        f"Upload it with --{flag} {asked} to give it more."
-    )
-
-
-def _environment(request: UploadRequest, bundle: Bundle) -> dict[str, Any]:
-    """Return what a bundle says about packages, as keys of a request that says nothing of its environment.
-
-    Versions alone: what is installed is for the artifact and its owner to say.
-    """
-    if request.environment:
-        return {}
-    python = _PYTHON.fullmatch(bundle.environment.python_version)
-    named = _named(request)
-    lock = [
-        f"{one.name}=={one.version}"
-        for one in bundle.environment.lock
-        if _DISTRIBUTION.fullmatch(one.name)
-        and _VERSION.fullmatch(one.version)
-        and canonicalize_name(one.name) not in named
-    ]
-    return {
-        "python": request.python or (python[1] if python else ""),
-        "constraints": request.constraints or tuple(lock),
-    }
-
-
-def _named(request: UploadRequest) -> set[str]:
-    """Return the distributions that the uploader names."""
-    return {canonicalize_name(parsed_requirement(one).name) for one in request.requirements}
-
-
-def _unasked(request: UploadRequest, bundle: Bundle) -> Iterator[str]:
-    """Yield what its owner wanted installed there, which is not done here because a file says so."""
-    named = _named(request)
-    for one in bundle.environment.requirements[:100]:
-        proper = one.reason == OWNER and _DISTRIBUTION.fullmatch(one.name)
-        if proper and canonicalize_name(one.name) not in named:
-            yield (
-                f"Where it was frozen its owner asked for {one.name}. Here it is installed if the artifact "
-                "itself asks for it; else name it in a file for --requirements."
-            )
-
-
-def _trusted(bundle: Bundle) -> list[str]:
-    return [name for name in bundle.trust[:100] if _TRUSTED.fullmatch(name)]

@@ -9,7 +9,8 @@ from prism_core import bundle as bundles
 from prism_core import tars
 from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment, Locked
 from prism_core.errors import ArtifactError, InvalidParameter
-from prism_core.gateway.bundling import merge, read
+from prism_core.gateway.bundling import read
+from prism_core.gateway.merging import Machine, merge
 from prism_core.gateway.views import UploadRequest
 from prism_core.testing.fuzzing import fuzz
 
@@ -46,7 +47,7 @@ def test_what_a_damaged_bundle_says_is_refused():
     def said(data):
         head = b'{"format":1,"prism":"0","digest":"%b","contents":%b}'
         found = bundles.decode(head % (bundles._digest(data).encode(), data))
-        merge(UploadRequest(filename="bundle"), (), found, 2)
+        merge(UploadRequest(filename="bundle"), (), found, Machine(2, 1 << 30))
 
     contents = bundles.encode(BUNDLE).partition(b'"contents":')[2].rstrip(b"}\n") + b"}"
     said(contents)

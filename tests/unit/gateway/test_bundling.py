@@ -16,14 +16,16 @@ from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment,
 from prism_core.environment import Environment, Pin, Requirement
 from prism_core.environments.needs import OWNER
 from prism_core.errors import ArtifactError, ArtifactTooLarge, UnknownPlugin, UnsafeArtifact
-from prism_core.gateway.bundling import CHANGED, Delivery, delivered, frozen, merge, read, stated
+from prism_core.gateway.bundling import CHANGED, Delivery, delivered, frozen, read
 from prism_core.gateway.digests import digest_of
+from prism_core.gateway.merging import Machine, merge, stated
 from prism_core.gateway.views import UploadRequest
 from prism_core.manifest import Batching
 from prism_core.plugin import hookimpl
 from tests.unit.gateway.conftest import SIGNATURE, manifest_of, open_desk, plugin_set
 
 PLAIN = Config()
+LARGE = Machine(processors=8, memory_bytes=1 << 40)
 TOLD = msgspec.json.decode(msgspec.json.encode(SIGNATURE))
 LOCK = (Locked("scikit-learn", "1.5.2"), Locked("numpy", "2.1.0"))
 
@@ -125,9 +127,9 @@ def test_prisms_own_packages_are_in_no_lock(artifact):
 # --- who has the say ----------------------------------------------------------------------
 
 
-def merged(config=PLAIN, said=(), processors=8, request=None, **facts):
+def merged(config=PLAIN, said=(), request=None, **facts):
     asked = UploadRequest(filename="bundle.prism", **(request or {}))
-    return merge(asked, {*said, *(request or {})}, bundle_of(config=config, **facts), processors)[0]
+    return merge(asked, {*said, *(request or {})}, bundle_of(config=config, **facts), LARGE)[0]
 
 
 def test_a_bundle_speaks_where_nobody_does():
@@ -188,15 +190,19 @@ def test_settings_say_what_differs_from_a_plain_upload():
         min_replicas=st.none() | st.integers(0, 1000),
         max_replicas=st.none() | st.integers(1, 1000),
         threads=st.integers(1, 1000),
+        memory_limit_bytes=st.integers(0, 1 << 50),
     ),
-    processors=st.integers(1, 64),
+    machine=st.builds(Machine, st.integers(1, 64), st.integers(1 << 30, 1 << 40)),
 )
-def test_no_bundle_takes_more_processes_than_there_are_processors(config, processors):
-    found, notes = merge(UploadRequest(filename="b"), (), bundle_of(config=config), processors)
+def test_no_bundle_takes_more_than_its_share_of_the_machine(config, machine):
+    found, notes = merge(UploadRequest(filename="b"), (), bundle_of(config=config), machine)
     counts = [found.replicas, found.min_replicas, found.max_replicas, found.threads]
 
-    assert all(count is None or count <= processors for count in counts)
-    assert len(notes) == sum(asked != given for asked, given in zip(asked_of(config), counts, strict=True))
+    assert all(count is None or count <= machine.processors for count in counts)
+    assert found.memory_limit_bytes == min(config.memory_limit_bytes, machine.memory_bytes)
+    asked = [*asked_of(config), config.memory_limit_bytes]
+    given = [*counts, found.memory_limit_bytes]
+    assert len(notes) == sum(one != other for one, other in zip(asked, given, strict=True))
 
 
 def asked_of(config):
@@ -247,11 +253,11 @@ def test_what_was_asked_for_there_is_told_and_not_installed():
         Requirement("; x", "", OWNER),
     )
     bundle = bundle_of(environment=FrozenEnvironment("3.11.7", LOCK, asked))
-    found, notes = merge(UploadRequest(filename="b"), (), bundle, 8)
+    found, notes = merge(UploadRequest(filename="b"), (), bundle, LARGE)
 
     assert found.requirements == ()
     assert [note.split(". ")[0] for note in notes] == ["Where it was frozen its owner asked for pandas"]
-    assert merge(UploadRequest(filename="b", requirements=("Pandas",)), (), bundle, 8)[1] == ()
+    assert merge(UploadRequest(filename="b", requirements=("Pandas",)), (), bundle, LARGE)[1] == ()
 
 
 @pytest.mark.parametrize(
