@@ -1,15 +1,16 @@
 """What MLflow wrote down beside a model: in a directory with an ``MLmodel``.
 
-Strangers upload such directories: they are read within bounds, nothing of them is executed, and
-what no package index has is left out and told.
+Strangers upload such directories: they are read within bounds and nothing of them is executed. They say
+versions of what is installed anyway; what else is installed is not for a file to choose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import attrs
+from packaging.utils import canonicalize_name
 
 from prism_core.environment import Requirement
 from prism_core.environments.conda import LARGEST_YAML, parsed_yaml, stated_by_conda, without_patch
@@ -19,15 +20,25 @@ from prism_core.errors import ConfigError
 
 MARK = "MLmodel"
 BY = "written down by MLflow"
-# It logs models and loads them, which is done here without it: a hundred packages, a web server among them.
-_ITSELF = ("mlflow", "mlflow-skinny")
-# Functions as code are refused in a pickle, what else is in it is read without cloudpickle; onnxruntime needs
-# no onnx.
-_LOOSE = ("cloudpickle", "onnx")
+# It logs models and loads them, which is done here without it and what it needs for that: its web server and
+# a hundred packages more, cloudpickle's functions as code, which are refused, and a checker of graphs.
+_ITSELF = ("mlflow", "mlflow-skinny", "cloudpickle", "onnx")
+_SHOWN = 10
 
 
-def asked(path: Path, artifact: Iterable[Requirement], owners: Iterable[str] = (), python: str = "") -> Needs:
+def asked(
+    path: Path,
+    artifact: Iterable[Requirement],
+    owners: Iterable[str] = (),
+    python: str = "",
+    known: Callable[[], Iterable[str]] = tuple,
+) -> Needs:
     """Return what the artifact at ``path`` needs: as `needed`, and between both words that of MLflow.
+
+    Parameters
+    ----------
+    known
+        Yields distributions that every model of this loader is given.
 
     Raises
     ------
@@ -37,10 +48,27 @@ def asked(path: Path, artifact: Iterable[Requirement], owners: Iterable[str] = (
     found = stated_by_mlflow(path)
     if found is None:
         return needed(artifact, owners, python)
-    inner = needed(artifact, found.requirements, found.python, by=BY)
-    loose = [attrs.evolve(one, strict=one.strict and one.name not in _LOOSE) for one in inner.requirements]
-    whole = needed(loose, owners, python or inner.python)
-    return attrs.evolve(whole, notes=(*whole.notes, *inner.notes, *found.notes))
+    said, owners = tuple(artifact), tuple(owners)
+    names = {*known(), *(canonicalize_name(one.name) for one in said)}
+    kept = [text for text in found.requirements if _name(text) in names]
+    inner = needed(said, kept, found.python, by=BY)
+    whole = needed(inner.requirements, owners, python or inner.python)
+    left = sorted({*map(_name, found.requirements)} - names - {*map(_name, owners)})
+    notes = (*whole.notes, *inner.notes, *found.notes, *_left_out(left))
+    return attrs.evolve(whole, notes=notes)
+
+
+def _left_out(names: list[str]) -> Iterator[str]:
+    if names:
+        more = ", ..." if len(names) > _SHOWN else ""
+        yield (
+            f"MLflow also lists {', '.join(names[:_SHOWN])}{more}: not installed, as a file does not choose "
+            "packages. If the model needs them, upload it with --requirements and that list."
+        )
+
+
+def _name(requirement: str) -> str:
+    return canonicalize_name(parsed_requirement(requirement).name)
 
 
 def stated_by_mlflow(path: Path) -> Stated | None:
@@ -48,8 +76,7 @@ def stated_by_mlflow(path: Path) -> Stated | None:
     if not _inside(path, MARK):
         return None
     found = _of_requirements(path) or _of_conda(path) or Stated()
-    names = [parsed_requirement(text).name.lower() for text in found.requirements]
-    kept = [text for text, name in zip(found.requirements, names, strict=True) if name not in _ITSELF]
+    kept = [text for text in found.requirements if _name(text) not in _ITSELF]
     notes = list(found.notes)
     python = _python(_of_python_env(path) or found.python, notes)
     return Stated(tuple(kept), python, tuple(notes))

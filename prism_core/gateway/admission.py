@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -60,11 +60,16 @@ def inspect(
 
 
 def needs_of(
-    artifact: Artifact, loader: Loader, request: UploadRequest, trust: tuple[str, ...] = ()
+    artifact: Artifact,
+    loader: Loader,
+    request: UploadRequest,
+    trust: tuple[str, ...] = (),
+    known: Callable[[], Iterable[str]] = tuple,
 ) -> Needs:
     """Return what an artifact that was let in needs: its owner's word, else MLflow's, else its own.
 
-    Packages of which names are trusted are needed too, as they are installed here.
+    Packages of which names are trusted are needed too, as they are installed here. ``known`` yields
+    the distributions that every model of the loader is given.
 
     Raises
     ------
@@ -79,7 +84,7 @@ def needs_of(
         found = asked(artifact.path, (), request.requirements, request.python)
         return attrs.evolve(found, notes=(*found.notes, note))
     said = (*said, *asked_by_trust(trust, (one.name for one in said)))
-    return asked(artifact.path, said, request.requirements, request.python)
+    return asked(artifact.path, said, request.requirements, request.python, known)
 
 
 def admitted(

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -208,7 +209,8 @@ class Uploads:
             warnings=warnings,
             optimize=request.optimize or self.operator.settings.optimize or "off",
         )
-        return manifest, needs_of(artifact, loader, request, trust)
+        known = partial(self.operator.packages.known, loader.name)
+        return manifest, needs_of(artifact, loader, request, trust, known)
 
     def _environment(
         self, manifest: Manifest, needs: Needs, request: UploadRequest, steps: Steps

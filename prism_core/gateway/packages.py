@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 
 from prism_core.environment import SERVER, Environment, Requirement
 from prism_core.environments.beside import packed_by_trust
+from prism_core.environments.closure import closure
 from prism_core.environments.environments import Environments
 from prism_core.environments.resolving import Tell, tell_nobody
 from prism_core.environments.wheels import is_installed
@@ -39,6 +40,10 @@ class Packages:
         found = [self.plugins.plugins[name].distribution or name for name in names]
         names = ["prism-core", *map(canonicalize_name, found), *packed_by_trust(trust)]
         return list(dict.fromkeys(names))
+
+    def known(self, loader: str) -> set[str]:
+        """Return the distributions that every model of ``loader`` is given, by what is installed here."""
+        return {pin.name for pin in closure(dict.fromkeys(self.distributions(loader), ""))}
 
     async def ready(self, manifest: Manifest, tell: Tell = tell_nobody) -> Environment | None:
         """Return the version's own environment, built if it is not there; None where it has the server's.

@@ -55,7 +55,7 @@ def test_what_is_no_directory_of_mlflows_states_nothing(tmp_path):
 def test_it_states_packages_and_a_python_and_not_mlflow_itself(logged):
     found = stated_by_mlflow(logged(requirements=REQUIREMENTS, conda=CONDA, python=PYTHON))
 
-    assert found.requirements == ("cloudpickle==3.1.3", "pandas==3.1.1", "scikit-learn==1.9.1")
+    assert found.requirements == ("pandas==3.1.1", "scikit-learn==1.9.1")
     assert found.python == "3.12"
     assert found.notes == ()
 
@@ -76,13 +76,26 @@ def test_its_word_comes_between_the_artifacts_and_the_owners(logged):
     needs = asked(logged(requirements=REQUIREMENTS, python=PYTHON), said, ["pandas<3"], "3.13")
 
     assert {one.name: (one.specifier, one.reason, one.strict) for one in needs.requirements} == {
-        "cloudpickle": ("==3.1.3", BY, False),
         "numpy": (">=2", "a pickle", False),
         "pandas": ("<3", OWNER, True),
         "scikit-learn": ("==1.9.1", BY, True),
     }
     assert needs.python == "3.13"
     assert asked(logged(python=PYTHON), said).python == "3.12"
+
+
+def test_it_says_versions_of_what_is_installed_and_does_not_choose_packages(logged):
+    """Somebody may have written a package for the very name, with code that runs as Python starts."""
+    directory = logged(requirements="scikit-learn==1.9.1\nSciPy==1.17.1\nevil-package\npsutil==7.0\n")
+    said = [Requirement("scikit-learn", "==1.9.1", "a pickle")]
+
+    needs = asked(directory, said, known=lambda: ["scipy", "numpy"])
+
+    assert [one.pep508 for one in needs.requirements] == ["scikit-learn==1.9.1", "scipy==1.17.1"]
+    assert needs.notes[0].startswith("MLflow also lists evil-package, psutil: not installed")
+    whole = asked(directory, said, ["psutil", "evil-package"], known=lambda: ["scipy"])
+    assert [one.name for one in whole.requirements] == ["evil-package", "psutil", "scikit-learn", "scipy"]
+    assert whole.notes == ()
 
 
 def test_a_pickle_of_another_release_than_it_writes_down_is_told(logged):
@@ -147,4 +160,4 @@ def test_thousands_of_conditions_on_one_name_are_not_compared(logged):
     lines = "".join(f"numpy!=1.{number}\n" for number in range(9000))
 
     with pytest.raises(ConfigError, match="9000 things about numpy"):
-        asked(logged(requirements=lines), [])
+        asked(logged(requirements=lines), [], known=lambda: ["numpy"])
