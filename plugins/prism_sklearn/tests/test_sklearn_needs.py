@@ -33,7 +33,7 @@ def test_a_directory_of_mlflows_is_served_with_what_it_pins(server, pickled, tmp
     pickled.rename(directory / "model.pkl")
     (directory / "MLmodel").write_text("flavors:\n  sklearn:\n    pickled_model: model.pkl\n")
     (directory / "requirements.txt").write_text(
-        f"mlflow==3.17.2\nscikit-learn=={sklearn.__version__}\n-e ./x"
+        f"mlflow==3.17.2\nscikit-learn=={sklearn.__version__}\n-e ./x\nscipy\nevil-package"
     )
 
     version = server.upload(directory, "--name", "logged")
