@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sysconfig
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from prism_core.environments.disk import Disk, site_packages
 from prism_core.environments.interpreters import Interpreter
 from prism_core.environments.resolving import Resolver, Tell, tell_nobody
 from prism_core.environments.said import failure
+from prism_core.environments.sharing import to_its_end
 
 # What the packages of an environment may be linked by; a link to a name would point out of it, and end
 # where the user clears uv's cache.
@@ -39,8 +39,7 @@ async def build(
     with disk.scratch() as scratch:
         made = scratch / "made"
         await _install(resolver, disk, environment, python, scratch, made, count)
-        await asyncio.to_thread(disk.place, made, environment.key)
-        await asyncio.to_thread(disk.write, environment)
+        await to_its_end(disk.keep, made, environment)
 
 
 async def _install(
@@ -63,7 +62,7 @@ async def _install(
     if outcome.code:
         raise failure(outcome.said, "The model's packages cannot be installed", environment.requirements)
     # Compiled here: a replica may not write, and would compile at each start.
-    await asyncio.to_thread(share, site_packages(made), _others(disk), python.version)
+    await to_its_end(share, site_packages(made), _others(disk), python.version)
     await compile_all(resolver.uv, python.path, site_packages(made))
 
 

@@ -10,6 +10,7 @@ import csv
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -23,14 +24,16 @@ from prism_core.environment import Environment
 SCRATCH = ".new-"
 OLD = ".old-"
 WHEELS = "wheels"
+# How far a file's time may lie behind the clock.
+CLOCKS_S = 0.1
 
 
 @attrs.frozen
 class Disk:
-    """The directory of environments."""
+    """The directory of environments, as one server has it open since a moment in Unix seconds."""
 
     directory: Path
-    _in_use: set[Path] = attrs.field(factory=set, eq=False, repr=False)
+    since: float = attrs.field(factory=lambda: time.time() - CLOCKS_S, eq=False)
 
     def root(self, key: str) -> Path:
         """Return where an environment lies."""
@@ -75,12 +78,15 @@ class Disk:
         """Yield an empty directory that is gone afterwards."""
         self.directory.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix=SCRATCH, dir=self.directory))
-        self._in_use.add(path)
         try:
             yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
-            self._in_use.discard(path)
+
+    def keep(self, made: Path, environment: Environment) -> None:
+        """Let what was made be ``environment``, with its recipe."""
+        self.place(made, environment.key)
+        self.write(environment)
 
     def place(self, made: Path, key: str) -> None:
         """Let what was made be the environment ``key``; one that was there is removed."""
@@ -119,14 +125,22 @@ class Disk:
             return []
         of_wanted = [Path(pin.wheel) for one in self.environments() if one.key in wanted for pin in one.pins]
         wheels = {path.parent.name for path in (*keep, *of_wanted)}
-        stay = {*keep, *self._in_use, self.wheels}
+        stay = {*keep, self.wheels}
         found = [p for p in self.directory.iterdir() if p not in stay]
         unwanted = [p for p in found if p.name.removesuffix(".json") not in wanted]
         if self.wheels.is_dir():
             unwanted += [path for path in self.wheels.iterdir() if path.name not in wheels]
-        for path in unwanted:
+        removed = [path for path in unwanted if not self._in_use(path)]
+        for path in removed:
             _delete(path)
-        return [path.relative_to(self.directory).as_posix() for path in unwanted]
+        return [path.relative_to(self.directory).as_posix() for path in removed]
+
+    def _in_use(self, path: Path) -> bool:
+        """Tell whether something is being made there, by this server: no other one has the directory."""
+        try:
+            return path.name.startswith((SCRATCH, OLD)) and path.lstat().st_mtime >= self.since
+        except OSError:  # it is gone by itself
+            return True
 
 
 def site_packages(root: Path) -> Path:

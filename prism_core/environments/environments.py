@@ -34,7 +34,7 @@ from prism_core.environments.resolving import (
     lacking,
     tell_nobody,
 )
-from prism_core.environments.sharing import Shared
+from prism_core.environments.sharing import Shared, to_its_end
 from prism_core.environments.uv import Uv, find_uv
 from prism_core.environments.wheels import Wheel, installed, is_installed, repack
 from prism_core.errors import EnvironmentFailed
@@ -236,7 +236,7 @@ class Environments:
         """Return wheels of installed distributions, made once for as long as the server runs."""
         async with self._packing:
             for name in distributions:
-                if name not in self._wheels:
+                if name not in self._wheels or not self._wheels[name].path.is_file():
                     found = installed(name)
                     self._wheels[name] = await asyncio.to_thread(repack, found, self.disk.wheels)
         return [self._wheels[name] for name in distributions]
@@ -268,7 +268,7 @@ class Environments:
             for key in self._sound.keys() - keys:
                 del self._sound[key]
             stay = [*self._server, *(wheel.path for wheel in self._wheels.values())]
-            removed = await asyncio.to_thread(self.disk.collect, keys, stay)
+            removed = await to_its_end(self.disk.collect, keys, stay)
         if removed:
             log.info("environment.collected", removed=removed)
         return removed

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from prism_core.environments.resolving import Tell
 
+Result = TypeVar("Result")
 Work = Callable[[Tell], Coroutine[Any, Any, None]]
 
 
@@ -18,6 +19,17 @@ class _Running:
     task: asyncio.Task[None]
     listeners: list[Tell]
     last: Mapping[str, Any]
+
+
+async def to_its_end(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Call a function in a thread and wait for its end, also when cancelled meanwhile: it changes files."""
+    task = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        _ = task.exception()
+        raise
 
 
 class Shared:

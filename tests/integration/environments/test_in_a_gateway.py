@@ -1,6 +1,7 @@
 """Environments of a whole gateway, from uploads to restarts. uv is real, replicas are toys."""
 
 import asyncio
+import os
 import subprocess
 from pathlib import Path
 
@@ -177,7 +178,9 @@ async def test_what_a_version_has_is_there_after_a_restart_and_asks_nobody(place
     async with toy_gateway(place) as gateway:
         version = await asked(gateway)
         await asked(gateway, "3", alpha="2", name="gone")
-    (place / "environments" / ".new-left-by-a-crash").mkdir()
+    left = place / "environments" / ".new-left-by-a-crash"
+    left.mkdir()
+    os.utime(left, (1, 1))
     stage.watch("exit 1")
 
     launcher = Launcher()

@@ -105,7 +105,9 @@ def test_only_what_is_wanted_and_what_is_being_made_stays(disk):
     other = "ff" * 8
     disk.root(other).mkdir()
     disk.recipe(other).touch()
-    (disk.directory / ".new-left-by-a-crash").mkdir()
+    left = disk.directory / ".new-left-by-a-crash"
+    left.mkdir()
+    os.utime(left, (1, 1))
     for name in ("kept", "unused"):
         (disk.wheels / name).mkdir(parents=True)
     recipe = disk.directory / "server-1.json"

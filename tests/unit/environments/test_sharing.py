@@ -1,8 +1,9 @@
 import asyncio
+import threading
 
 import pytest
 
-from prism_core.environments.sharing import Shared
+from prism_core.environments.sharing import Shared, to_its_end
 
 
 def ignore(_):
@@ -142,3 +143,23 @@ async def test_an_error_that_nobody_waits_for_is_not_reported_as_lost(error):
     outcome = (await asyncio.gather(task, return_exceptions=True))[0]
 
     assert isinstance(outcome, asyncio.CancelledError | ValueError)
+
+
+async def test_what_changes_files_is_waited_for_also_by_who_is_cancelled():
+    begun, go_on, done = threading.Event(), threading.Event(), []
+
+    def change():
+        begun.set()
+        go_on.wait(10)
+        done.append("changed")
+
+    task = asyncio.create_task(to_its_end(change))
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    go_on.set()
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+    assert done == ["changed"]
