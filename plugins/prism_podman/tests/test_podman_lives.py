@@ -19,8 +19,10 @@ from prism_core.testing.isolation import say_hello
 from prism_core.testing.walls import attempt
 from prism_core.wire import Error, Ready
 from prism_podman import containers
+from prism_podman.commands.doctor import examined
 from prism_podman.config import PodmanConfig
 from prism_podman.creating import REPLICA, SERVER
+from prism_podman.diagnosis import MISSING, OK
 from prism_podman.engine import open_engine
 from prism_podman.machine import missing
 from prism_podman.replica import Container
@@ -175,6 +177,20 @@ async def test_what_podman_refuses_is_told_in_its_words(open_launcher, scene_of)
     async with open_launcher() as launcher:
         with pytest.raises(LaunchFailed, match="gone"):
             await scene_of(launcher).start(artifact=(scene_of(launcher).directory / "gone"))
+
+
+async def test_the_doctor_tries_a_container(podman, recipe):
+    found = {one.name: one for one in await examined(PodmanConfig(socket=podman))}
+
+    assert {"service", "version", "limits", "storage"} < set(found)
+    assert (found["trial"].state, found["address"].state) == (OK, OK), found["trial"]
+
+
+async def test_the_doctor_says_that_nothing_answers(tmp_path):
+    (found,) = await examined(PodmanConfig(socket=f"{tmp_path}/nobody.sock"))
+
+    assert (found.name, found.state) == ("service", MISSING)
+    assert "nobody.sock" in found.detail
 
 
 async def test_replicas_of_two_models_are_two_users(open_launcher, scene_of):

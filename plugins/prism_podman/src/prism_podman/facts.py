@@ -39,8 +39,8 @@ class Facts:
 
     def bounds(self, controller: str) -> bool:
         """Whether bounds of ``memory``, ``cpu`` or ``pids`` hold: without root not under cgroup v1."""
-        if self.cgroup == "v1":
-            return not self.rootless
+        if self.cgroup == "v1" and self.rootless:
+            return False
         return controller in self.controllers
 
     @property

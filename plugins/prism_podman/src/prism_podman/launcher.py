@@ -26,13 +26,13 @@ from prism_core.plugin import (
     Usage,
 )
 from prism_podman import containers, creating, logs, processes
+from prism_podman.blocks import Blocks
 from prism_podman.cgroups import group_of
 from prism_podman.config import PodmanConfig
 from prism_podman.containers import Made
 from prism_podman.creating import Wanted, arguments
 from prism_podman.engine import Engine, open_engine
 from prism_podman.facts import Facts
-from prism_podman.ids import blocks, choose, ids
 from prism_podman.layout import Layout
 from prism_podman.orphans import remove_orphans
 from prism_podman.private import private_directory
@@ -120,9 +120,8 @@ class PodmanLauncher:
         self._config = config
         self._directory = directory
         self._containers: dict[ReplicaHandle, Container] = {}
-        self._blocks: dict[str, int] = {}
+        self._blocks = Blocks(engine, config.namespace)
         self._making: set[asyncio.Task[Made]] = set()
-        self._choosing = asyncio.Lock()
 
     # --- the launcher's verbs --------------------------------------------------------
 
@@ -180,10 +179,7 @@ class PodmanLauncher:
         container.told = True
         if grace_s:
             await self._signal(container, "SIGTERM")
-            try:
-                await asyncio.wait_for(asyncio.shield(container.exited), grace_s)
-            except TimeoutError:
-                pass
+            await asyncio.wait({container.exited}, timeout=grace_s)
         while not container.exited.done():
             await self._signal(container, "SIGKILL")
             await asyncio.wait({container.exited}, timeout=1.0)
@@ -206,8 +202,7 @@ class PodmanLauncher:
 
     async def _wanted(self, spec: ReplicaSpec, image: Image) -> Wanted:
         version = msgspec.json.decode(spec.manifest.read_bytes(), type=_Version)
-        facts = self.engine.facts
-        block = await self._block(version.model)
+        users = await self._blocks.ids(version.model)
         number = secrets.token_hex(6)
         unix = self._config.address == "unix"
         layout = Layout(self._directory / number if unix else spec.directory / "container", spec)
@@ -216,27 +211,11 @@ class PodmanLauncher:
             creating.MODEL: version.model,
             creating.VERSION: str(version.version),
             creating.REPLICA: spec.replica,
-            creating.BLOCK: str(block),
+            creating.BLOCK: str(users.block),
             creating.BASE: str(layout.base),
         }
-        users = ids(block, facts.rootless, facts.numbers)
         name = f"prism-{spec.replica}-{number}"
         return Wanted(name, image.tag, image.python, layout, users, labels, self._config.optimize_disk)
-
-    async def _block(self, model: str) -> int:
-        async with self._choosing:
-            if model not in self._blocks:
-                self._blocks[model] = await self._free_block(model)
-            return self._blocks[model]
-
-    async def _free_block(self, model: str) -> int:
-        """Choose a block that no other model has, of this server or of another one on this Podman."""
-        facts, own = self.engine.facts, self._config.namespace
-        listed = await self.engine.call(partial(containers.listed, labels={creating.BLOCK: ""}))
-        labels = [one["Labels"] for one in listed]
-        others = {int(one[creating.BLOCK]) for one in labels if one.get(creating.SERVER) != own}
-        taken = others | set(self._blocks.values())
-        return choose(f"{own}/{model}", taken, blocks(facts.rootless, facts.numbers))
 
     async def _made(self, wanted: Wanted) -> Container:
         """Make and start the container; one that nobody waits for any more is removed when it is made."""
