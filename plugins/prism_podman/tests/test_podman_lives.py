@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import tempfile
 from functools import partial
 
 import msgspec
@@ -191,6 +192,23 @@ async def test_the_doctor_says_that_nothing_answers(tmp_path):
 
     assert (found.name, found.state) == ("service", MISSING)
     assert "nobody.sock" in found.detail
+
+
+async def test_what_is_no_podman_is_told_so(tmp_path):
+    """Docker, for instance: it does not know Podman's routes."""
+
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        body = b'{"message": "page not found"}'
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        writer.close()
+
+    with tempfile.TemporaryDirectory(prefix="prism-test-") as directory:
+        async with await asyncio.start_unix_server(refuse, f"{directory}/docker.sock"):
+            (found,) = await examined(PodmanConfig(socket=f"{directory}/docker.sock"))
+
+    assert "is not Podman" in found.detail
+    assert "Docker" in found.hint
 
 
 async def test_replicas_of_two_models_are_two_users(open_launcher, scene_of):

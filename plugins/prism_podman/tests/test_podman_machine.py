@@ -2,9 +2,10 @@
 
 import pytest
 
+from prism_core.plugin import ConfigError
 from prism_podman.config import PodmanConfig
 from prism_podman.machine import missing_of_user
-from prism_podman.service import configured, usual
+from prism_podman.service import check_scheme, configured, usual
 
 
 @pytest.fixture
@@ -59,6 +60,17 @@ def test_a_missing_program_is_named(sub_ids, monkeypatch):
 )
 def test_who_names_a_socket_decides(setting, environ, url):
     assert configured(PodmanConfig(socket=setting), environ) == url
+
+
+@pytest.mark.parametrize("url", ["ssh://core@127.0.0.1:50000/run/podman.sock", "junk", "fd://3"])
+def test_an_address_of_another_kind_is_refused(url):
+    with pytest.raises(ConfigError, match="none of unix"):
+        check_scheme(url)
+
+
+@pytest.mark.parametrize("url", ["unix:///run/podman/podman.sock", "tcp://127.0.0.1:8080"])
+def test_sockets_and_ports_are_taken(url):
+    check_scheme(url)
 
 
 def test_a_plain_user_is_never_led_to_roots_service():

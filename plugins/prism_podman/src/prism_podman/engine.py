@@ -111,8 +111,12 @@ def _client(url: str, config: PodmanConfig) -> Any:
 
 
 def _info(client: Any, url: str) -> dict[str, Any]:
+    from podman.errors import NotFound
+
     try:
         found = client.info()
+    except NotFound:
+        found = None
     except Exception as error:  # podman-py lets errors of requests through, and raises its own
         raise ConfigError(f"Podman does not answer at {url}: {error}", hint=HINT) from error
     if not isinstance(found, dict) or "host" not in found:

@@ -30,6 +30,7 @@ LOOK_S = 0.01
 STORE = ".local/share/containers/storage"
 GRACE_S = 5.0
 LOG_LINES = 5
+SCHEMES = ("unix", "http+unix", "tcp", "http")
 HINT = "`prism podman doctor` says what is wrong."
 
 
@@ -37,6 +38,19 @@ def configured(config: PodmanConfig, environ: Mapping[str, str]) -> str:
     """Return the URL that somebody named, "" if nobody did."""
     named = config.socket or environ.get("CONTAINER_HOST", "")
     return f"unix://{Path(named).expanduser()}" if named.startswith(("/", "~")) else named
+
+
+def check_scheme(url: str) -> None:
+    """Raise ConfigError for an address that is neither a socket nor a port.
+
+    The library would take ``ssh:`` too, but believes any host key; and replicas there could not be reached.
+    """
+    scheme = urlsplit(url).scheme
+    if scheme not in SCHEMES:
+        raise ConfigError(
+            f"Podman's address {url!r} is none of unix:///PATH, tcp://HOST:PORT and /PATH.",
+            hint="See `plugins.podman.socket` and CONTAINER_HOST; `podman machine inspect` names the socket.",
+        )
 
 
 def usual(uid: int, environ: Mapping[str, str]) -> Iterator[str]:
@@ -79,7 +93,8 @@ async def reach(config: PodmanConfig) -> AsyncIterator[Reached]:
     """
     named = configured(config, os.environ)
     if named:
-        if not named.startswith("ssh:") and not await asyncio.to_thread(answers, named):
+        check_scheme(named)
+        if not await asyncio.to_thread(answers, named):
             raise ConfigError(
                 f"Nothing answers at {named}, where Podman should.",
                 hint="See `plugins.podman.socket` and CONTAINER_HOST, or leave both out.",
