@@ -14,6 +14,7 @@ from prism_core.errors import EnvironmentFailed, IllegalTransition
 from prism_core.gateway.installed import environment_of, environments
 from prism_core.gateway.packages import Packages
 from prism_core.gateway.views import UploadRequest
+from prism_core.settings import ModelSettings
 from tests.integration.gateway_toys import ToyLauncher, predict, toy_gateway, until, upload
 
 HANGS = 'case "$2" in sync) sleep 1000;; esac'
@@ -282,3 +283,30 @@ async def brought(gateway, bundle, **request):
 async def pins_of(gateway, number):
     shown = await environment_of(gateway.operator, gateway.registry.version("m", number))
     return {pin.name: pin.version for pin in shown.pins}
+
+
+@pytest.mark.parametrize("updated", [False, True], ids=["the same server", "an updated one"])
+async def test_a_model_of_the_settings_is_the_same_version_at_every_start(place, stage, updated):
+    """Neither a newer release in the index nor an update of PRISM makes another version of it."""
+    (place / "m.toy").write_text("2")
+    (place / "requirements.txt").write_text("alpha<3\n")
+    models = {
+        "m": ModelSettings(path=str(place / "m.toy"), requirements=str(place / "requirements.txt")),
+    }
+    async with toy_gateway(place, models=models) as gateway:
+        await gateway.settled.wait()
+        before = at(gateway)
+    stage.wheel("alpha", "2.1")
+    if updated:
+        stage.plugin("A = 2\n")
+    else:
+        stage.watch("exit 1")
+
+    async with toy_gateway(place, models=models) as gateway:
+        await gateway.settled.wait()
+
+        assert [v.version for v in gateway.model("m").versions] == [1]
+        assert (at(gateway).state, at(gateway).environment) == ("READY", before.environment)
+        root = place / "environments" / before.environment
+        assert next(root.rglob("tiny.py")).read_text() == ("A = 2\n" if updated else "A = 1\n")
+        assert await predict(gateway, "m", 1) == [2]
