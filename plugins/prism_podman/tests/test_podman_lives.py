@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import shutil
 import signal
 import tempfile
@@ -35,6 +36,10 @@ pytestmark = [
     pytest.mark.skipif(bool(missing()), reason=missing() or "-"),
 ]
 WAIT_S = 60
+
+
+# Other runs of these tests may use the same Podman.
+OTHER, MINE = (f"test-{name}-{secrets.token_hex(4)}" for name in ("other", "mine"))
 
 
 async def ended(launcher, handle):
@@ -91,43 +96,43 @@ async def test_an_end_for_memory_is_said_to_be_one(open_launcher, scene_of, nowh
 async def test_the_next_server_removes_what_was_left_and_no_other_servers(
     open_launcher, scene_of, listed, tmp_path
 ):
-    async with open_launcher(namespace="test-other") as other, open_launcher(namespace="test-mine") as mine:
+    async with open_launcher(namespace=OTHER) as other, open_launcher(namespace=MINE) as mine:
         theirs, _ = await scene_of(other).start("theirs-1-0")
         left, _ = await scene_of(mine).start("left-1-0")
-        assert await listed(**{SERVER: "test-mine"}) == ["left-1-0"]
+        assert await listed(**{SERVER: MINE}) == ["left-1-0"]
 
-        async with open_launcher(namespace="test-mine") as again:
-            assert await listed(**{SERVER: "test-mine"}) == []
+        async with open_launcher(namespace=MINE) as again:
+            assert await listed(**{SERVER: MINE}) == []
             assert await again.poll(left) == -1
             await again.stop(left, 0)
 
         assert await ended(mine, left) != 0
-        assert await listed(**{SERVER: "test-other"}) == ["theirs-1-0"]
+        assert await listed(**{SERVER: OTHER}) == ["theirs-1-0"]
         assert isinstance(await say_hello(theirs.address), Ready)
 
 
 async def test_closing_leaves_nothing(open_launcher, scene_of, listed):
-    async with open_launcher(namespace="test-closing") as launcher:
+    async with open_launcher(namespace=MINE) as launcher:
         handle, spec = await scene_of(launcher).start()
         await say_hello(handle.address)
 
-    assert await listed(**{SERVER: "test-closing"}) == []
+    assert await listed(**{SERVER: MINE}) == []
     assert not os.path.exists(handle.address.removeprefix("unix:"))
     assert [line async for line in launcher.logs(spec.directory, 5, False)]
 
 
 async def test_a_start_that_nobody_waits_for_leaves_nothing(open_launcher, scene_of, listed, monkeypatch):
     monkeypatch.setattr(Container, "connectable", False)  # or it may be over before it is given up
-    async with open_launcher(namespace="test-given-up") as launcher:
+    async with open_launcher(namespace=MINE) as launcher:
         starting = asyncio.create_task(scene_of(launcher).start())
         async with asyncio.timeout(WAIT_S):
-            while not await listed(**{SERVER: "test-given-up"}):
+            while not await listed(**{SERVER: MINE}):
                 await asyncio.sleep(0.01)
 
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
 
-        assert await listed(**{SERVER: "test-given-up"}) == []
+        assert await listed(**{SERVER: MINE}) == []
 
 
 async def test_a_service_that_dies_is_started_again(open_launcher, scene_of):
