@@ -1,9 +1,12 @@
 """One model behind each isolation backend of one server: latency, cold start and memory.
 
-    .venv/bin/python -m bench.backends [--backends process,podman] [--rounds 10] [--calls 300]
+    .venv/bin/python -m bench.backends [--backends process,fresh,podman] [--rounds 10] [--calls 300]
 
-The backends take turns, so that all of them see the same machine: in each round every one is asked one
-row after the other over one connection, then unloaded, and asked once more, which starts it.
+``process`` forks replicas from a warm process; ``fresh`` is the same backend with two threads for the
+model, for which it starts a fresh interpreter, as a container does.
+
+They take turns, so that all of them see the same machine: in each round every one is asked one row after
+the other over one connection, then stopped, started, and asked once more.
 """
 
 from __future__ import annotations
@@ -26,13 +29,19 @@ from prism_core.testing.server import ServerProcess
 
 BODY = b'{"input": [[1.0, 2.0, 3.0, 4.0]]}'
 HEADERS = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+# What an upload says to have a model there.
+OPTIONS = {
+    "process": ("--isolation", "process"),
+    "fresh": ("--isolation", "process", "--threads", "2"),
+    "podman": ("--isolation", "podman"),
+}
 # Unloading ends a process or a container; nothing of that should be left in what is measured next.
 SETTLE_S = 0.5
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--backends", default="process,podman")
+    parser.add_argument("--backends", default=",".join(OPTIONS))
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--calls", type=int, default=300, help="in each round")
     parser.add_argument("--config", type=Path, help="a prism.yaml, for settings of the backends")
@@ -64,7 +73,7 @@ class Subject:
     def made(cls, server: ServerProcess, backend: str, artifact: Path) -> Subject:
         """Upload the model."""
         begun = time.perf_counter()
-        server.upload(artifact, "--name", backend, "--isolation", backend)
+        server.upload(artifact, "--name", backend, *OPTIONS[backend])
         return cls(server, backend, time.perf_counter() - begun)
 
     def call(self, method: str, path: str) -> Any:
