@@ -1,17 +1,20 @@
 """A base of this machine's Python: which libraries it needs, which files it gets, and what fits on it."""
 
+import io
 import json
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from prism_core.plugin import EnvironmentFailed
-from prism_podman.host import rootfs
+from prism_podman.host import debian, rootfs
 from prism_podman.host.interpreter import ask, check_usable, interpreter_of, minor_of
 from prism_podman.host.libraries import needed, parse_ldconfig, parse_ldd, placed
 from prism_podman.images.bases import Base, check_libc, needed_libc
 from prism_podman.images.oci import Beneath, Blob, archive, configuration
+from prism_podman.images.reowning import reowned
 from prism_podman.images.selection import Package
 
 LDD = """\
@@ -223,3 +226,56 @@ def test_an_archive_describes_all_layers_and_holds_those_that_are_new():
     assert described["annotations"] == {"org.opencontainers.image.ref.name": "name:1"}
     assert [name for name, entry in entries.items() if entry.source] == ["blobs/sha256/cc"]
     assert f"blobs/{manifest['config']['digest'].replace(':', '/')}" in entries
+
+
+# --- of Debian's packages -------------------------------------------------------------------
+
+
+def test_debians_programs_are_told_what_wheels_expect(tmp_path):
+    unprivileged = debian.mmdebstrap("trixie", "http://mirror.example/debian", tmp_path / "root.tar")
+    of_root = debian.debootstrap("bookworm", "", tmp_path / "root")
+
+    assert unprivileged[-3:] == ["trixie", str(tmp_path / "root.tar"), "http://mirror.example/debian"]
+    assert of_root[-2:] == ["bookworm", str(tmp_path / "root")]
+    for command in (unprivileged, of_root):
+        assert any(
+            {"python3", "libgomp1", "ca-certificates"} <= set(part[10:].split(",")) for part in command
+        )
+
+
+def test_without_these_programs_it_is_said_how_to_get_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(EnvironmentFailed) as caught, debian.fetched("bookworm", ""):
+        pass
+
+    assert "apt install mmdebstrap" in caught.value.hint
+
+
+def test_a_program_that_fails_is_quoted():
+    with pytest.raises(EnvironmentFailed, match="sh failed with 3: E: no such suite"):
+        debian.run(["sh", "-c", "echo E: no such suite >&2; exit 3"])
+
+
+def test_all_files_get_one_owner_and_none_makes_root_of_a_user():
+    before = io.BytesIO()
+    with tarfile.open(fileobj=before, mode="w") as tar:
+        for name, mode, kind in (("su", 0o4755, tarfile.REGTYPE), ("tmp", 0o1777, tarfile.DIRTYPE)):
+            info = tarfile.TarInfo(name)
+            info.mode, info.type, info.uid, info.uname, info.size = mode, kind, 5, "games", 3 * (name == "su")
+            tar.addfile(info, io.BytesIO(b"sh\n"))
+        device = tarfile.TarInfo("null")
+        device.type = tarfile.CHRTYPE
+        tar.addfile(device)
+        link = tarfile.TarInfo("sh")
+        link.type, link.linkname = tarfile.SYMTYPE, "su"
+        tar.addfile(link)
+
+    parts = [before.getvalue()[start : start + 700] for start in range(0, len(before.getvalue()), 700)]
+    with tarfile.open(fileobj=io.BytesIO(b"".join(reowned(parts, 9)))) as tar:
+        found = {info.name: info for info in tar}
+        content = tar.extractfile("su").read()
+
+    assert {name: info.mode for name, info in found.items() if name != "sh"} == {"su": 0o755, "tmp": 0o1777}
+    assert {(info.uid, info.gid, info.uname) for info in found.values()} == {(9, 9, "")}
+    assert (found["sh"].linkname, content) == ("su", b"sh\n")

@@ -30,7 +30,7 @@ from prism_podman.host.interpreter import ask, interpreter_of
 from prism_podman.host.making import from_host
 from prism_podman.ids import IMAGE_OWNER
 from prism_podman.images import bases, store
-from prism_podman.images.containerfile import ENVIRONMENT, OWNER
+from prism_podman.images.containerfile import ENVIRONMENT, KIND, LAYERS, OWNER
 from prism_podman.images.ensuring import Images, images_of, owner_of
 from prism_podman.machine import missing
 from prism_podman.service import answers, command, environment
@@ -267,6 +267,17 @@ async def test_a_layer_that_went_meanwhile_is_packed_again(images, own, engine, 
 
     assert made.built
     assert "attr" in await run(engine, made.tag, "import attr; print(attr.__name__)")
+
+
+async def test_what_an_image_of_others_says_of_its_layers_is_not_believed(engine, base):
+    def pretend(client):
+        labels = {KIND: "environment", LAYERS: "key=sha256:00"}
+        store.relabelled(
+            client, "registry.example/others:1", store.expected(client, base).beneath, {}, labels
+        )
+        return store.known_layers(client)
+
+    assert "key" not in await engine.call(pretend)
 
 
 async def test_a_base_that_belongs_to_others_is_copied_once_for_users_without_root(engine, base, own):

@@ -16,7 +16,7 @@ import attrs
 
 from prism_core.plugin import EnvironmentFailed
 from prism_podman.images import oci
-from prism_podman.images.containerfile import KIND, LAYERS
+from prism_podman.images.containerfile import KIND, LAYERS, REPOSITORY
 from prism_podman.images.oci import Beneath
 from prism_podman.images.spooling import CHUNK_BYTES, packed
 
@@ -109,8 +109,13 @@ def _listed(client: Any) -> Any:
 
 
 def known_layers(client: Any) -> dict[str, str]:
-    """Return the layers of environments' images, digest by key."""
-    said = (one.labels.get(LAYERS, "") for one in labelled(client))
+    """Return the layers of environments' images, digest by key.
+
+    What others' images say is not believed, whatever labels they have: a name on ``localhost`` is
+    given on this machine alone.
+    """
+    own = (one for one in labelled(client) if any(tag.startswith(f"{REPOSITORY}:") for tag in one.tags))
+    said = (one.labels.get(LAYERS, "") for one in own)
     pairs = (pair.split("=", 1) for text in said for pair in text.split(",") if "=" in pair)
     return {key: digest for key, digest in pairs}
 
