@@ -13,6 +13,8 @@ import pytest
 
 from prism_core.plugin import Artifact, ArtifactError, ModelLoadFailed, PrismError, Severity
 from prism_sklearn import SklearnOptions, prism_inspect_artifact, prism_loaders
+from prism_sklearn.audit.admitted import Admitted
+from prism_sklearn.audit.values import Kind
 
 _spec = importlib.util.spec_from_file_location("attacks", Path(__file__).parent / "attacks.py")
 assert _spec
@@ -101,3 +103,22 @@ def test_a_dict_of_ordered_dicts_is_no_attack(tmp_path):
     path.write_bytes(pickle.dumps(defaultdict(OrderedDict, {"training": OrderedDict(auc=1.0)})))
 
     assert list(prism_inspect_artifact(Artifact(path, path.name), LOADER, ())) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("_loss.__pyx_unpickle_CyPinballLoss", Kind.CALLED),
+        ("sklearn._loss._loss.__pyx_unpickle_CyHuberLoss", Kind.CALLED),
+        ("sklearn.ensemble._gb_losses.BinomialDeviance", Kind.CLASS),
+        ("sklearn.metrics._scorer._PredictScorer", Kind.CLASS),
+        ("sklearn.metrics._dist_metrics.EuclideanDistance", Kind.VALUE),
+        ("sklearn.metrics._dist_metrics.PyFuncDistance", Kind.UNKNOWN),
+        ("sklearn.ensemble._gb_losses.LOSS_FUNCTIONS", Kind.UNKNOWN),
+        ("sklearn._loss._loss.__pyx_unpickle_Enum", Kind.UNKNOWN),
+    ],
+)
+def test_names_of_older_releases_are_admitted_one_by_one(path, kind):
+    module, _, name = path.rpartition(".")
+
+    assert Admitted().kind(module, name) is kind

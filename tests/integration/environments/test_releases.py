@@ -88,7 +88,9 @@ def test_a_model_answers_as_where_it_was_trained(train, tmp_path):
     server = ServerProcess(tmp_path / "data")
 
     with server:
-        server.upload(model.path)
+        shown = server.upload(model.path, "--optimize")
+        assert shown["optimization"]["state"] == "kept"
+        assert "an environment of its own" in shown["optimization"]["reason"]
         assert model.differs(server.url) == ""
         made = place(server, "five")
     with server:
