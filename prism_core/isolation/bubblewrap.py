@@ -13,6 +13,8 @@ import shutil
 import signal
 from collections.abc import Sequence
 
+from prism_core.isolation.view import DEVICES
+
 PROGRAM = "bwrap"
 _OPTIONS = (
     *("--unshare-user", "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts"),
@@ -20,27 +22,12 @@ _OPTIONS = (
     *("--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN", "--cap-add", "CAP_SETFCAP"),
 )
 _ALL = ("--dev-bind", "/", "/")
-# Not --dev: for that bubblewrap takes a second user namespace, from which an account that is not root cannot
-# mount a /proc in the first one's PID namespace, as each replica does.
-_DEVICES = tuple(
-    word
-    for name in ("null", "zero", "full", "random", "urandom")
-    for word in ("--dev-bind", *[f"/dev/{name}"] * 2)
-)
-# Before what is seen, some of which may lie below /tmp.
+# Before what is seen, some of which may lie below /tmp. Not --dev: for that bubblewrap takes a second user
+# namespace, from which an account that is not root cannot mount a /proc in the first one's PID namespace, as
+# each replica does.
 _NOTHING = (
-    *(
-        "--tmpfs",
-        "/tmp",
-        "--tmpfs",
-        "/dev",
-        *_DEVICES,
-        "--dir",
-        "/dev/shm",
-        "--symlink",
-        "/proc/self/fd",
-        "/dev/fd",
-    ),
+    *("--tmpfs", "/tmp", "--tmpfs", "/dev", "--dir", "/dev/shm", "--symlink", "/proc/self/fd", "/dev/fd"),
+    *(word for device in DEVICES for word in ("--dev-bind", device, device)),
     *("--proc", "/proc", "--chdir", "/"),
 )
 

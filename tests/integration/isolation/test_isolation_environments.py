@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
+import subprocess
 import sys
 import sysconfig
+import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,6 +22,8 @@ import prism_core
 from prism_core.isolation import process
 from prism_core.isolation.process import start_method
 from prism_core.isolation.sandbox import Abilities
+
+from ..sandbox.conftest import NOBODY, as_nobody
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -200,3 +205,20 @@ async def test_where_nothing_shuts_it_in_all_of_it_is_reached(scene, data):
     everything = {"admin token", "home", "network", "open one", "open two", "change one", "change two"}
     assert set(facts["spied"][0]) >= everything
     assert set(facts["spied"][1]) >= everything
+
+
+@pytest.mark.sweep
+async def test_the_walls_hold_for_a_plain_user_too():
+    """Bubblewrap makes namespaces in another way where it is not root."""
+    if os.getuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("only root can become somebody else; this very account was tested above")
+    with tempfile.TemporaryDirectory(prefix="prism-test-") as home:
+        os.chown(home, NOBODY, NOBODY)
+        command = [*as_nobody(), "env", f"HOME={home}", sys.executable, "-m", "pytest", __file__]
+        options = ["-q", "-n", "0", "-p", "no:cacheprovider", "--basetemp", f"{home}/t"]
+        done = await asyncio.to_thread(
+            subprocess.run, [*command, *options], capture_output=True, text=True, check=False
+        )
+
+    assert done.returncode == 0, done.stdout
+    assert "passed" in done.stdout

@@ -86,7 +86,7 @@ def test_a_warm_process_of_models_own_sees_what_its_replicas_will(other, tmp_pat
 def test_bubblewrap_shows_what_it_is_told():
     shown = bubblewrap.wrapped(["/bin/sh"], ["/usr", "/lib"], ["/srv/out"])
 
-    assert "--dev-bind" not in shown
+    assert not {"/", "/dev", "/proc"} & {shown[n + 1] for n, word in enumerate(shown) if "bind" in word}
     assert shown[-11:] == [
         *("--ro-bind-try", "/usr", "/usr", "--ro-bind-try", "/lib", "/lib"),
         *("--bind", "/srv/out", "/srv/out", "--", "/bin/sh"),
