@@ -26,7 +26,9 @@ def test_an_uploaded_model_answers(model, backend):
     assert response.json()["predictions"] == [2, 5]
     shown = model.version()
     assert (shown["isolation"], shown["state"]) == (backend.name, "READY")
-    assert [one["state"] for one in shown["replicas"]] == ["READY"]
+    (replica,) = shown["replicas"]
+    assert replica["state"] == "READY"
+    assert replica["sandbox"]  # whatever it is, it says how it is shut in
 
 
 def test_a_model_may_be_a_directory_and_its_name_long(server, artifact, tmp_path):
