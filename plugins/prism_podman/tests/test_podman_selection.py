@@ -1,6 +1,7 @@
 """Which files an image gets, and in which layers they lie."""
 
 import re
+import sys
 import zipfile
 from pathlib import PurePosixPath
 
@@ -17,6 +18,7 @@ from prism_podman.images.selection import (
     is_wanted,
     platforms_of,
     required_names,
+    searched,
     selected,
 )
 
@@ -74,6 +76,16 @@ def test_only_pins_are_taken_and_of_them_what_their_record_lists(tmp_path):
         "one-1.0.dist-info/WHEEL",
     }
     assert {entry.shown for entry in found.files} == {f"/opt/prism/site/{e.name}" for e in found.files}
+
+
+def test_packages_are_looked_for_where_their_interpreter_has_them(tmp_path):
+    (tmp_path / "lib" / "python3.12" / "site-packages").mkdir(parents=True)
+    other = str(tmp_path / "bin" / "python")
+
+    assert searched(Environment("server", sys.executable, "3.11.7")) == sys.path
+    for key in ("server", "abc"):
+        found = searched(Environment(key, other, "3.12.1"))
+        assert found == [str(tmp_path / "lib" / "python3.12" / "site-packages")]
 
 
 def test_what_a_package_asks_for_and_runs_on_is_read(tmp_path):

@@ -76,7 +76,7 @@ def selected(environment: Environment, search: Sequence[str] | None = None) -> l
 
 def searched(environment: Environment) -> list[str]:
     """Return the directories of an environment's packages; its interpreter is not asked."""
-    if environment.key == SERVER:
+    if environment.key == SERVER and environment.python == sys.executable:
         return sys.path
     prefix = Path(environment.python).parent.parent
     return [str(path) for path in sorted(prefix.glob("lib/python3.*/site-packages"))]
