@@ -275,7 +275,7 @@ class Environments:
 
     def _resolver(self, distributions: Sequence[str], lock: Lock = Lock()) -> Resolver:
         self.disk.directory.mkdir(parents=True, exist_ok=True)
-        uv = Uv(find_uv(), self.disk.directory, self._settings.build_s)
+        uv = Uv(find_uv(), self._settings.build_s)
         here = closure(dict.fromkeys((*distributions, LOOP.name), ""))
         versions = {pin.name: pin.version for pin in here if pin.name not in distributions}
         return Resolver(uv, versions | dict(lock.liked), lock.held, self._settings.allow_builds)

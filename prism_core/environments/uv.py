@@ -14,7 +14,6 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 import attrs
 
@@ -78,14 +77,11 @@ class Uv:
     ----------
     path
         The program.
-    directory
-        Where it runs: no project's settings are found from there.
     limit_s
         How long one run may take.
     """
 
     path: str
-    directory: Path
     limit_s: float
 
     async def run(self, *arguments: str, hear: Hear = _ignore) -> Outcome:
@@ -120,7 +116,7 @@ class Uv:
         try:
             process = subprocess.Popen(
                 [self.path, *arguments],
-                cwd=self.directory,
+                cwd="/",  # uv takes settings from where it runs and from all that is above: nobody else's
                 env=variables(os.environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

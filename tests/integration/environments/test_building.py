@@ -193,7 +193,7 @@ async def test_a_server_that_is_killed_takes_uv_with_it(stage):
     shell = "sleep 1000 & echo $$ $! >&2; wait"
     code = (  # told only when uv is heard: it is tied to the server then
         "import asyncio, pathlib; from prism_core.environments.uv import Uv\n"
-        "uv = Uv('/bin/sh', pathlib.Path('/'), 1000)\n"
+        "uv = Uv('/bin/sh', 1000)\n"
         f"asyncio.run(uv.run('-c', {shell!r}, hear=pathlib.Path({str(pids)!r}).write_text))"
     )
     server = subprocess.Popen([sys.executable, "-c", code])  # noqa: ASYNC220 - it is back at once
@@ -294,7 +294,7 @@ async def test_uv_gets_none_of_the_servers_secrets(stage, monkeypatch):
     monkeypatch.setenv("PRISM_TOKEN", "hunter2")
     monkeypatch.setenv("VIRTUAL_ENV", "/somewhere")
 
-    outcome = await Uv("/bin/sh", stage.path, 10).run("-c", "env >&2")
+    outcome = await Uv("/bin/sh", 10).run("-c", "env >&2")
 
     assert "hunter2" not in outcome.said
     assert "VIRTUAL_ENV" not in outcome.said
@@ -366,3 +366,12 @@ async def test_no_file_of_a_package_runs_while_it_is_built(stage, asked):
     assert list(Path(made.python).parents[1].rglob("alpha.*.pyc"))
     says(made, "")
     assert ran.exists()
+
+
+async def test_uv_takes_no_settings_that_lie_about(stage, monkeypatch):
+    (stage.path / "uv.toml").write_text("this = is [ no toml")
+    monkeypatch.chdir(stage.path)
+
+    outcome = await Uv(find_uv(), 60).run("venv", "--python", sys.executable, str(stage.path / "made"))
+
+    assert outcome.code == 0, outcome.said

@@ -22,7 +22,7 @@ def pyenv(tmp_path, monkeypatch):
     return put
 
 
-NOWHERE = Uv("/no/uv/is/asked", None, 1)
+NOWHERE = Uv("/no/uv/is/asked", 1)
 
 
 @pytest.mark.parametrize("wanted", ["", f"3.{sys.version_info.minor}", ">=3.11", platform.python_version()])
