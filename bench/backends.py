@@ -14,7 +14,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import shutil
 import statistics
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -57,6 +59,18 @@ def main() -> None:
                 for subject in subjects:
                     subject.cold_ms.append(cold(subject))
             report(subjects)
+        remove_images(server)
+
+
+def remove_images(server: ServerProcess) -> None:
+    """Remove the images that were made for it."""
+    podman = shutil.which("podman")
+    if podman:
+        label = f"label=prism.server={(server.data_dir / 'server-id').read_text().strip()}"
+        listed = [podman, "images", "--quiet", "--filter", label]
+        found = subprocess.run(listed, check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+        for image in found:
+            subprocess.run([podman, "rmi", image], check=True, stdout=subprocess.DEVNULL)
 
 
 @attrs.define

@@ -112,8 +112,10 @@ async def _open_operator(
 ) -> Operator:
     data = store.directory.parent
     run = stack.enter_context(run_directory(data))
+    # Here, so that one which a later upload opens is closed after the supervisor all the same.
+    opened = await stack.enter_async_context(AsyncExitStack())
     launchers: Openings[Launcher] = Openings(
-        plugins.isolation_backends, "isolation backend", settings.plugins, stack, server_id(data)
+        plugins.isolation_backends, "isolation backend", settings.plugins, opened, server_id(data)
     )
     await launchers.get(settings.isolation.backend)
     watch = Watch(registry, metrics, followers)

@@ -59,6 +59,18 @@ def test_a_server_that_stops_answers_what_was_begun_and_leaves_nothing(make_serv
     assert are_gone(processes)
 
 
+def test_a_backend_that_an_upload_opened_is_closed_after_its_replicas(make_server, backend, artifact):
+    """Else they would be taken for lost, and replaced by what nobody ends."""
+    server = make_server("--isolation", "process")
+    model = server.send(artifact(2), "late", isolation=backend.name)
+    processes = model.processes()
+
+    server.stop()
+
+    assert are_gone(processes)
+    assert "replica.lost" not in server.log.read_text()
+
+
 def test_what_was_served_is_served_again(make_server, artifact):
     server = make_server()
     models = [server.send(artifact(factor), f"m{factor}") for factor in (5, 6)]
