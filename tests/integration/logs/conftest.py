@@ -39,13 +39,17 @@ def server(tmp_path_factory, site) -> Iterator[ServerProcess]:
     """Two gateways, and the models ``leaky`` and ``shy``."""
     directory = tmp_path_factory.mktemp("logs")
     (directory / "whole.leaky").write_text("whole")
-    with pytest.MonkeyPatch.context() as patch:
+    flags = ("--gateways", "2", "--plugins", "leaky")
+    server = ServerProcess(directory / "data", *flags, config=CONFIG)
+    with pytest.MonkeyPatch.context() as patch:  # no server of other tests is to find the plugin
         patch.setenv("PYTHONPATH", str(site))
-        flags = ("--gateways", "2", "--plugins", "leaky")
-        with ServerProcess(directory / "data", *flags, config=CONFIG) as server:
-            for name in ("leaky", "shy"):
-                server.upload(directory / "whole.leaky", "--name", name)
-            yield server
+        server.start()
+    try:
+        for name in ("leaky", "shy"):
+            server.upload(directory / "whole.leaky", "--name", name)
+        yield server
+    finally:
+        server.stop()
 
 
 def admin_of(server: ServerProcess) -> httpx.Client:
