@@ -11,6 +11,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -331,7 +332,9 @@ def test_a_plugin_that_was_named_must_be_there(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_a_server_quietly(tmp_path, number):
+def test_a_signal_stops_a_server_quietly(tmp_path, number, request):
+    # What ignores it passes that on, as `nohup` does: then a server ignores it too.
+    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     with serving(tmp_path / "data", "--no-plugins") as (process, facts):
         process.send_signal(number)
 
