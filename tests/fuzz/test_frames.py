@@ -36,7 +36,8 @@ CALLS = [
     frame(wire.Hello()) + frame(wire.Call(1, "text/csv", "text/csv", 50.0, "header=false"), b"1\n2\n"),
     frame(wire.Hello()) + frame(wire.Call(1, query="outputs=halves"), BODY) + frame(wire.Cancel(1)),
     frame(wire.Hello(token="x")) + frame(wire.Drain()),
-    b"POST /predict?outputs=halves HTTP/1.1\r\nContent-Length: 18\r\nAccept: text/csv\r\n\r\n" + BODY,
+    b"POST /predict?outputs=halves HTTP/1.1\r\nHost: r\r\nContent-Length: 18\r\nAccept: text/csv\r\n\r\n"
+    + BODY,
     b"GET /health HTTP/1.1\r\nHost: replica\r\n\r\nGET /health HTTP/1.1\r\n\r\n",
 ]
 ANSWERS = [
@@ -72,6 +73,11 @@ class Transport(asyncio.Transport):
         self.closed = True
 
     abort = close
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None: ...
 
     def pause_reading(self) -> None: ...
 
