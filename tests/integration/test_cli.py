@@ -11,7 +11,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,19 @@ from click.testing import CliRunner
 from prism_core.cli.app import app
 
 PRISM = [sys.executable, "-c", "from prism_core.cli import main; main()"]
+STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 ROWS = [{"tenure": 3, "plan": "basic"}, {"tenure": 50, "plan": "pro"}]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heard():
+    """Let what is started hear all signals: who runs the tests may ignore some, as `nohup` does."""
+    ignored = [one for one in STOPPING if signal.getsignal(one) is signal.SIG_IGN]
+    for one in ignored:
+        signal.signal(one, signal.SIG_DFL)
+    yield
+    for one in ignored:
+        signal.signal(one, signal.SIG_IGN)
 
 
 def environment():
@@ -331,10 +342,8 @@ def test_a_plugin_that_was_named_must_be_there(tmp_path):
     assert "sklern" in prism(*args, "sklern", code=1).stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_stops_a_server_quietly(tmp_path, number, request):
-    # What ignores it passes that on, as `nohup` does: then a server ignores it too.
-    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_stops_a_server_quietly(tmp_path, number):
     with serving(tmp_path / "data", "--no-plugins") as (process, facts):
         process.send_signal(number)
 

@@ -62,7 +62,15 @@ class Server(ServerProcess):
     def zygotes(self) -> list[psutil.Process]:
         """Return the warm processes."""
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "prism_core.isolation.zygote" in child.cmdline()]
+        return [child for child in children if "prism_core.isolation.zygote" in command_of(child)]
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    """Return the command line of a process, [] of one that has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # a zombie is one
+        return []
 
 
 class Stage:
