@@ -33,7 +33,7 @@ from prism_podman.images import bases, store
 from prism_podman.images.containerfile import ENVIRONMENT, KIND, LAYERS, OWNER
 from prism_podman.images.ensuring import Images, images_of, owner_of
 from prism_podman.machine import missing
-from prism_podman.service import answers, command, environment
+from prism_podman.service import answers, command, environment, kill_group
 
 pytestmark = [
     pytest.mark.podman,
@@ -61,12 +61,12 @@ def podman(tmp_path_factory) -> Iterator[str]:
     after = 1 + next(number for number, word in enumerate(words) if word.endswith("podman"))
     own = ["--root", f"{root}/images", "--runroot", f"{root}/run", "--storage-driver", "overlay"]
     whole = [*words[:after], *own, *words[after:]]
-    with subprocess.Popen(whole, cwd="/", env=environment(os.environ)) as process:
+    with subprocess.Popen(whole, cwd="/", env=environment(os.environ), start_new_session=True) as process:
         while not answers(url):
             assert process.poll() is None
             time.sleep(0.01)
         yield url
-        process.kill()  # asked to end, it waits for connections that are kept
+        kill_group(process)  # asked to end, it waits for connections that are kept
     # Its files belong to users whom only Podman may be.
     within = [] if os.geteuid() == 0 else [words[after - 1], "unshare"]
     remove = 'umount "$0/images/overlay" 2>/dev/null; rm -rf "$0"'

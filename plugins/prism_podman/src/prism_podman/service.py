@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -167,7 +168,7 @@ class Service:
             return
         self.process.terminate()
         if not await self._ended(GRACE_S):
-            self.process.kill()
+            kill_group(self.process)
             await asyncio.to_thread(self.process.wait)
 
     async def _start(self) -> None:
@@ -209,6 +210,12 @@ class Service:
     def _last(self) -> str:
         lines = (self._directory / "log").read_text(encoding="utf-8", errors="replace").splitlines()
         return " / ".join(lines[-LOG_LINES:]) or "it said nothing."
+
+
+def kill_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill a service that leads a session: without root Podman goes on in a child, which would outlive it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @attrs.frozen
