@@ -62,12 +62,12 @@ def test_the_owner_is_told_what_the_servers_packages_lack(server, pickled, tmp_p
 
 def test_what_cannot_be_taken_is_refused_before_anything_is_sent(server, pickled, tmp_path):
     wanted = tmp_path / "requirements.txt"
-    wanted.write_text("numpy\n--index-url https://example.org\n")
+    wanted.write_text("numpy\n--find-links elsewhere\n")
 
     refused = server.run("upload", str(pickled), "--requirements", str(wanted), check=False)
 
     assert refused.returncode == 1
-    assert "requirements.txt, line 2: --index-url chooses a package index" in refused.stderr
+    assert "requirements.txt, line 2: --find-links chooses a package index" in refused.stderr
 
 
 def test_the_settings_name_files_too(tmp_path, pickled):
