@@ -59,7 +59,7 @@ from prism_core.protocols import (
     Usage,
 )
 from prism_core.rates import Allowance, Rate
-from prism_core.sizes import Bytes
+from prism_core.sizes import Bytes, size_of
 from prism_core.specs import (
     Answer,
     Artifact,
@@ -174,4 +174,5 @@ __all__ = [
     "hookimpl",
     "numeric_variables",
     "read_log",
+    "size_of",
 ]

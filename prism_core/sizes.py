@@ -1,8 +1,11 @@
-"""Sizes in bytes as people write them: ``256MB``, ``1.5 GB``, ``4096``."""
+"""Sizes in bytes: as people write them (``256MB``, ``1.5 GB``, ``4096``), and of what lies on disk."""
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated
 
 import attrs
@@ -40,3 +43,13 @@ def format_bytes(size: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" or value >= 100 else f"{value:.1f} {unit}"
         value /= 1024
     raise AssertionError  # the loop returns at the last unit
+
+
+def size_of(directory: Path) -> int:
+    """Return how much a directory holds on disk; what vanishes meanwhile is nothing."""
+    total = 0
+    for root, _, names in os.walk(directory):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(root, name)).st_blocks * 512
+    return total

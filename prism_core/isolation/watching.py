@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 
 import attrs
 
 from prism_core.isolation.limits import Bounds
 from prism_core.logfile import trim_log
+from prism_core.sizes import size_of
 
 
 @attrs.frozen
@@ -54,13 +54,3 @@ def threads_of(pid: int) -> int:
         return os.stat(f"/proc/{pid}/task").st_nlink - 2
     except OSError:
         return 0
-
-
-def size_of(directory: Path) -> int:
-    """Return how much a directory holds on disk; what vanishes meanwhile is nothing."""
-    total = 0
-    for root, _, names in os.walk(directory):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
-    return total

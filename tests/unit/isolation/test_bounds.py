@@ -15,9 +15,10 @@ from prism_core.isolation import bubblewrap, landlock
 from prism_core.isolation.config import LOG_BURST_BYTES, ProcessConfig, bounds_of, confines_of, outset_of
 from prism_core.isolation.limits import HEADROOM_BYTES, MB, Bounds, data_bytes
 from prism_core.isolation.sandbox import Level
-from prism_core.isolation.watching import Watched, excess, look_after, size_of, threads_of
+from prism_core.isolation.watching import Watched, excess, look_after, threads_of
 from prism_core.logfile import ForgivingStream
 from prism_core.protocols import OPTIMIZE, ReplicaSpec
+from prism_core.sizes import size_of
 
 GB = 1024 * MB
 BOUNDS = Bounds(data_bytes=0, threads=1000, file_bytes=MB, tmp_bytes=MB)

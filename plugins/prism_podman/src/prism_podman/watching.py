@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from pathlib import Path
 
+from prism_core.plugin import size_of
 from prism_podman.replica import Container
 
 LOOK_S = 2.0
@@ -23,13 +21,3 @@ async def look_after(
             layout, most = container.wanted.layout, container.wanted.disk_bytes
             if layout.converts and (size := await asyncio.to_thread(size_of, layout.spec.directory)) > most:
                 await kill(container, f"it wrote {size} bytes, plugins.podman.optimize_disk is {most}")
-
-
-def size_of(directory: Path) -> int:
-    """Return how much a directory holds on disk; what vanishes meanwhile is nothing."""
-    total = 0
-    for root, _, names in os.walk(directory):
-        for name in names:
-            with suppress(OSError):
-                total += os.lstat(os.path.join(root, name)).st_blocks * 512
-    return total

@@ -173,7 +173,7 @@ def _kept(entry: Entry) -> CodeType | None:
     try:
         with open(importlib.util.cache_from_source(entry.source), "rb") as file:
             cached = file.read()
-    except (OSError, NotImplementedError):
+    except (OSError, NotImplementedError):  # there is none, or this interpreter keeps none
         return None
     stamp = _number(status.st_mtime) + _number(status.st_size)
     if cached[:HEADER_BYTES] != importlib.util.MAGIC_NUMBER + bytes(4) + stamp:
