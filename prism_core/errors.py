@@ -7,11 +7,12 @@
                                 IllegalTransition(409)  ArtifactDamaged
       RequestError     4xx      ModelNotFound 404  InvalidInput 422  MalformedBody 400  UnsupportedInput 415
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
-                                RateLimited 429  QuotaExceeded 429  LinkExpired 410
+                                RateLimited 429  QuotaExceeded 429  LinkExpired 410  LinkNotFound 404
                                 InvalidParameter 400  KeyNotFound 404  RouteNotFound 404  MethodNotAllowed 405
                                 MalformedRequest 400  RequestTooSlow 408  TargetTooLong 414  HeadTooLarge 431
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
+                                TunnelFailed 502  TunnelRefused 502
                                 AuditFailed 507  IdentityUnavailable 503
                                 StorageFull 507  StorageFailed 503
 
@@ -227,6 +228,12 @@ class LinkExpired(RequestError):
     status = 410
 
 
+class LinkNotFound(RequestError):
+    """There is no link with this slug, or it was revoked."""
+
+    status = 404
+
+
 class KeyNotFound(RequestError):
     """There is no API key with this id."""
 
@@ -283,6 +290,18 @@ class StorageFull(ServingError):
 
 class StorageFailed(ServingError):
     """The server's disk or database could not be written: broken, read-only or locked."""
+
+
+class TunnelFailed(ServingError):
+    """A tunnel is not up, or fell; it is tried again by itself."""
+
+    status = 502
+
+
+class TunnelRefused(ServingError):
+    """A tunnel that another try will not open: an unknown host key, a login or a name that is refused."""
+
+    status = 502
 
 
 class ReplicaLost(ServingError):

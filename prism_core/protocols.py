@@ -283,13 +283,28 @@ class Linker(Protocol):
     """An open link provider: makes the public listener reachable under a URL."""
 
     async def publish(self, listener: PublicListener) -> str:
-        """Return the base URL, without a trailing slash, under which the listener is now reachable."""
+        """Return the base URL, without a trailing slash, under which the listener is now reachable.
+
+        Raises
+        ------
+        TunnelRefused
+            If another try would fail as well until the owner does something. Whatever else is raised
+            is tried again.
+        """
 
     async def withdraw(self) -> None:
         """End what `publish` began; safe to call twice."""
 
     async def health(self) -> str:
         """Return "" when the link works, else why it does not."""
+
+
+@runtime_checkable
+class Breaks(Protocol):
+    """What a `Linker` may have beside: it notices by itself when what it published is gone."""
+
+    async def broken(self) -> str:
+        """Return why, as soon as it is; the link is withdrawn and published again then."""
 
 
 class CommandLine(Protocol):

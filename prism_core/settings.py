@@ -130,6 +130,14 @@ class IsolationSettings:
 
 
 @attrs.frozen
+class LinkSettings:
+    """Whom to tell that links have another address now: a URL that is posted to, the owner's desktop."""
+
+    webhook: str = ""
+    notify: bool = False
+
+
+@attrs.frozen
 class EnvironmentSettings:
     """Whether models get the packages that they were made with, and what may be done for that."""
 
@@ -217,6 +225,7 @@ class Settings:
     load: tuple[str, ...] | None = None
     isolation: IsolationSettings = attrs.field(default=IsolationSettings(), converter=_isolation)
     link: str = "lan"
+    links: LinkSettings = LinkSettings()
     optimize: Literal["auto", "off", False] = "off"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: str = ""

@@ -300,7 +300,23 @@ class RateBackend(Extension[RateStore]):
 
 @attrs.frozen
 class LinkProvider(Extension[Linker]):
-    """Opens a `Linker`."""
+    """Opens a `Linker`.
+
+    Parameters
+    ----------
+    tunnel
+        It leads in from elsewhere: it is given a listener of its own, on loopback, that answers the
+        routes of links and nothing else. Without it, it names the public listener's own address.
+    forwards
+        The header in which it tells for whom it asks, in lower case: "x-forwarded-for", "forwarded",
+        or "" for none, so that a caller's own header is not believed.
+    rank
+        Where it stands among those that ``--tunnel auto`` tries: lower first, 0 never.
+    """
+
+    tunnel: bool = False
+    forwards: str = ""
+    rank: int = 0
 
 
 @attrs.frozen

@@ -182,3 +182,32 @@ def check_name(name: str, kind: str = "model") -> str:
         "a letter or digit first.",
         hint="Choose one with --name." if kind == "model" else "",
     )
+
+
+@attrs.frozen
+class TunnelInfo:
+    """How links are reached through one link provider.
+
+    Parameters
+    ----------
+    name
+        The link provider's.
+    state
+        "connecting", "up" (a probe through ``url`` was answered by this very server), "down" (it is
+        tried again), "failed" (it is not, until the owner has done something).
+    url
+        The present base URL, without a slash at its end; the last known while it is not up, "" before.
+    since
+        When the state began, in Unix seconds.
+    reason
+        Why it is not up, as a sentence, and what to do.
+    attempts
+        How often it was tried since it was last up.
+    """
+
+    name: str
+    state: Literal["connecting", "up", "down", "failed"]
+    url: str = ""
+    since: float = 0.0
+    reason: str = ""
+    attempts: int = 0

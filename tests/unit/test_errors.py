@@ -123,6 +123,7 @@ def test_a_plugin_can_raise_whatever_a_hook_is_told_to_raise():
         "AuditFailed",
         "IdentityUnavailable",
         "KeyNotFound",
+        "LinkNotFound",
         "HeadTooLarge",
         "MalformedRequest",
         "RequestTooSlow",
