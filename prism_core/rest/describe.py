@@ -6,12 +6,13 @@ Everything here is for the public: no path, no option, no process and no error t
 from __future__ import annotations
 
 import math
-import shlex
 from typing import Any
 
 import msgspec
 
 from prism_core.gateway.views import ModelInfo, VersionInfo
+from prism_core.rest import snippets
+from prism_core.rest.snippets import Sample
 from prism_core.types import Signature, TensorSpec
 
 # An example of more numbers than this cannot be read or pasted; a file is named instead.
@@ -89,26 +90,28 @@ def example(signature: Signature) -> dict[str, Any] | None:
 
 
 # Where a key is asked for, the shell has it in this variable, as `prism predict` does.
-KEY_HEADER = ' -H "Authorization: Bearer $PRISM_KEY"'
+KEY = "$PRISM_KEY"
+
+
+def sample(signature: Signature) -> Sample:
+    """Return a body that fits ``signature``; where it is large, a file to be put there."""
+    body = example(signature)
+    return Sample(body=body) if body is not None else Sample(*_file(signature))
 
 
 def curl(signature: Signature, url: str, *, keyed: bool = False) -> str:
-    """Return a command line that works as pasted; where the input is large, with a file to be put there."""
-    body = example(signature)
-    to = f"curl -X POST {shlex.quote(url)}{KEY_HEADER if keyed else ''}"
-    if body is not None:
-        media_type, data = "application/json", shlex.quote(msgspec.json.encode(body).decode())
-        return f"{to} -H 'Content-Type: {media_type}' -d {data}"
-    media_type, file = _file(signature)
-    return f"{to} -H 'Content-Type: {media_type}' --data-binary @{file}"
+    """Return a command line that works as pasted."""
+    return snippets.curl(url, sample(signature), KEY if keyed else "")
 
 
-def _file(signature: Signature) -> tuple[str, str]:
+def _file(signature: Signature) -> tuple[str, None, str]:
+    """Return the media type and the name of a file that fits, as `Sample` takes them."""
     if signature.columnar or any(spec.columns for spec in signature.inputs):
-        return "text/csv", "rows.csv"
+        return "text/csv", None, "rows.csv"
     if len(signature.inputs) > 1:
-        return "application/json", "inputs.json"
-    return ("image/png", "image.png") if is_image(signature.inputs[0]) else ("application/x-npy", "rows.npy")
+        return snippets.JSON, None, "inputs.json"
+    image = is_image(signature.inputs[0])
+    return ("image/png", None, "image.png") if image else ("application/x-npy", None, "rows.npy")
 
 
 def is_image(spec: TensorSpec) -> bool:
