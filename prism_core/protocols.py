@@ -322,7 +322,7 @@ class CommandLine(Protocol):
         """The data directory of the server that is meant."""
 
     def config(self, name: str, cls: type[Config]) -> Config:
-        """Return ``plugins.<name>`` of the settings; an empty ``namespace`` in it is the server's id."""
+        """Return ``plugins.<name>``; an empty ``namespace`` is the server's id, ``data_dir`` its place."""
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """Ask the admin API of the server, ``GET /models``; its errors are raised as they were there."""

@@ -46,11 +46,11 @@ class Offered:
         from prism_core.settings_file import load_settings
 
         said = load_settings(None, os.environ).plugins.get(name, {})
-        found = structure_extension_config(cls, said, name)
-        if getattr(found, "namespace", None) == "":
-            changed: Any = attrs.evolve(found, namespace=self._server_id())  # type: ignore[misc]
-            return changed  # type: ignore[no-any-return]
-        return found
+        found: Any = structure_extension_config(cls, said, name)
+        for key, own in (("namespace", self._server_id), ("data_dir", lambda: str(self.data_dir))):
+            if getattr(found, key, None) == "":
+                found = attrs.evolve(found, **{key: own()})
+        return found  # type: ignore[no-any-return]
 
     def _server_id(self) -> str:
         try:

@@ -32,10 +32,14 @@ def config_of(extension: Extension[Any], configs: Configs) -> Any:
     return structure_extension_config(extension.config, dict(configs.get(extension.name, {})), extension.name)
 
 
-def named(config: Any, server_id: str) -> Any:
-    """Keep the servers that use one store apart, unless the settings put them together."""
-    if getattr(config, "namespace", None) == "":
-        return attrs.evolve(config, namespace=server_id)
+def named(config: Any, server_id: str, data_dir: str = "") -> Any:
+    """Tell a configuration whose it is, where it has a place for that which the settings leave empty.
+
+    ``namespace`` keeps the servers that use one store apart; below ``data_dir`` lies what is kept.
+    """
+    for key, own in (("namespace", server_id), ("data_dir", data_dir)):
+        if getattr(config, key, None) == "":
+            config = attrs.evolve(config, **{key: own})
     return config
 
 
@@ -99,6 +103,8 @@ class Openings(Generic[Opened]):
         What they are closed with.
     server_id
         What sets this server's things apart from those of others; see `named`.
+    data_dir
+        Where this server keeps its things; see `named`.
     """
 
     def __init__(
@@ -108,12 +114,14 @@ class Openings(Generic[Opened]):
         configs: Configs,
         stack: AsyncExitStack,
         server_id: str = "",
+        data_dir: str = "",
     ) -> None:
         self.records = records
         self._kind = kind
         self._configs = configs
         self._stack = stack
         self._server_id = server_id
+        self._data_dir = data_dir
         self._opened: dict[str, Opened] = {}
         self._lock = asyncio.Lock()
 
@@ -129,7 +137,8 @@ class Openings(Generic[Opened]):
             if name not in self._opened:
                 record = find(self.records, name, self._kind)
                 check_available(record)
-                context = record.open(named(config_of(record, self._configs), self._server_id))
+                config = named(config_of(record, self._configs), self._server_id, self._data_dir)
+                context = record.open(config)
                 self._opened[name] = await self._stack.enter_async_context(in_own_task(context))
                 log.info("extension.opened", kind=self._kind, name=name)
             return self._opened[name]

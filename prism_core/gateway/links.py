@@ -27,7 +27,8 @@ async def open_linker(settings: Settings, plugins: PluginSet) -> AsyncIterator[L
     """
     async with AsyncExitStack() as stack:
         openings: Openings[Linker] = Openings(
-            plugins.link_providers, "link provider", settings.plugins, stack
+            *(plugins.link_providers, "link provider", settings.plugins, stack),
+            data_dir=str(settings.data_dir.expanduser().resolve()),
         )
         linker = await openings.get(settings.link)
         yield linker

@@ -17,6 +17,7 @@ from prism_core.specs import Command
 class BenchConfig:
     size: int = 1
     namespace: str = ""
+    data_dir: str = ""
 
 
 @pytest.fixture
@@ -70,14 +71,14 @@ def test_they_are_known_in_other_threads_too(bench, tmp_path):
     assert seen == [tmp_path]
 
 
-def test_settings_and_the_servers_id_are_read(bench, tmp_path):
+def test_settings_the_servers_id_and_its_place_are_read(bench, tmp_path):
     (tmp_path / "prism.yaml").write_text("plugins: {bench: {size: 3}}\n")
     (tmp_path / "server-id").write_text("abc\n")
     seen = []
 
     bench(lambda cli: seen.append(cli.config("bench", BenchConfig)), "--data-dir", str(tmp_path))
 
-    assert seen == [BenchConfig(3, "abc")]
+    assert seen == [BenchConfig(3, "abc", str(tmp_path))]
 
 
 def test_a_wrong_setting_is_told_with_its_key(bench, tmp_path):

@@ -12,6 +12,7 @@ from prism_core.specs import IsolationBackend
 @attrs.frozen
 class Named:
     namespace: str = ""
+    data_dir: str = ""
 
 
 @asynccontextmanager
@@ -26,3 +27,14 @@ async def test_a_backend_with_a_namespace_is_given_the_servers_id(given, namespa
         openings = Openings({"toy": backend}, "isolation backend", {"toy": given}, stack, "server-1")
 
         assert (await openings.get("toy")).namespace == namespace
+
+
+@pytest.mark.parametrize(
+    ("given", "place"), [({}, "/var/lib/prism"), ({"data_dir": "/elsewhere"}, "/elsewhere")]
+)
+async def test_what_keeps_something_is_given_the_data_directory(given, place):
+    backend = IsolationBackend("toy", open=opened, config=Named)
+    async with AsyncExitStack() as stack:
+        openings = Openings({"toy": backend}, "backend", {"toy": given}, stack, "s", "/var/lib/prism")
+
+        assert (await openings.get("toy")).data_dir == place
