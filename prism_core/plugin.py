@@ -90,7 +90,7 @@ from prism_core.specs import (
     Severity,
 )
 from prism_core.threads import numeric_variables
-from prism_core.types import Batch, Signature, TensorSpec, datatype_of
+from prism_core.types import Batch, Signature, TensorSpec, datatype_of, told_ranges
 
 __all__ = [
     "OPTIMIZE",
@@ -181,4 +181,5 @@ __all__ = [
     "numeric_variables",
     "read_log",
     "size_of",
+    "told_ranges",
 ]

@@ -6,6 +6,7 @@ Protocol calls it); a missing value is NaN in floats and None in strings.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,8 @@ NUMPY_TYPES: dict[str, np.dtype[Any]] = {
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(object),
 }
+# A signature with more ranges than this is longer than anybody reads, and every look sends it.
+_MAX_RANGES = 1024
 _NAMES = {dtype: name for name, dtype in NUMPY_TYPES.items()}
 
 
@@ -58,6 +61,10 @@ class TensorSpec:
     categories
         The values that the model was trained on, where they are known. Informative:
         others are passed to the model, which decides.
+    ranges
+        Lowest and highest number that the model was trained on or tells apart: one pair for all
+        values of the tensor, or one for each place of the last axis, None where it is not known.
+        Informative as categories are.
     """
 
     name: str
@@ -66,6 +73,7 @@ class TensorSpec:
     nullable: bool = False
     columns: tuple[str, ...] = ()
     categories: tuple[Any, ...] = ()
+    ranges: tuple[tuple[float, float] | None, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         # msgspec fills the fields without attrs' __init__ and so forgets the one of cache_hash.
@@ -75,6 +83,37 @@ class TensorSpec:
     def dtype(self) -> np.dtype[Any]:
         """The numpy dtype of the tensor; ``object`` for strings."""
         return NUMPY_TYPES[self.datatype]
+
+    def range_of(self, place: int = 0) -> tuple[float, float] | None:
+        """Return the known range of the values at ``place`` of the last axis."""
+        return self.ranges[place if len(self.ranges) > 1 else 0] if self.ranges else None
+
+
+def told_ranges(
+    known: Mapping[int, tuple[float, float]], places: int
+) -> tuple[tuple[float, float] | None, ...]:
+    """Return `TensorSpec.ranges` of a tensor with ``places`` from what is ``known`` of some of them.
+
+    Numbers are rounded to what a person reads; where all are alike one is enough. Too many of them would
+    weigh more than they tell: then there are none.
+    """
+    told = [_readable(*known[place]) if place in known else None for place in range(places)]
+    if not any(told):
+        return ()
+    if len(set(told)) == 1:
+        return (told[0],)
+    return tuple(told) if places <= _MAX_RANGES else ()
+
+
+def _readable(low: float, high: float) -> tuple[float, float] | None:
+    """Return a range in three digits of its width, None if it is none; whole numbers stay whole."""
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        return None
+    width = high - low
+    if not math.isfinite(width):
+        return None
+    digits = max(0, 3 - math.floor(math.log10(width or abs(low) or 1.0)))
+    return round(float(low), digits), round(float(high), digits)
 
 
 @attrs.frozen(cache_hash=True)  # normalizers keep what they compiled for a signature

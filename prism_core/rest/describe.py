@@ -85,7 +85,7 @@ def example(signature: Signature) -> dict[str, Any] | None:
         return {"inputs": {spec.name: _nested(spec) for spec in signature.inputs}}
     (spec,) = signature.inputs
     if spec.columns:
-        return {"input": [dict.fromkeys(spec.columns, _sample(spec))]}
+        return {"input": [{name: _sample(spec, place) for place, name in enumerate(spec.columns)}]}
     return {"input": _nested(spec)}
 
 
@@ -123,12 +123,28 @@ def _values(spec: TensorSpec) -> int:
     return math.prod(abs(length) for length in spec.shape)
 
 
-def _sample(spec: TensorSpec) -> Any:
-    return spec.categories[0] if spec.categories else _SAMPLES.get(spec.datatype, 0)
+def _sample(spec: TensorSpec, place: int = 0) -> Any:
+    """Return a value for ``place`` of the last axis: a known category, else the middle of the known range."""
+    if spec.categories:
+        return spec.categories[0]
+    known = spec.range_of(place)
+    return middle(spec, *known) if known else _SAMPLES.get(spec.datatype, 0)
+
+
+def middle(spec: TensorSpec, low: float, high: float) -> float:
+    """Return a short number in the middle between two, whole where the tensor holds whole numbers."""
+    value = low / 2 + high / 2
+    if spec.dtype.kind != "f":
+        return round(value)
+    return round(value, max(0, 1 - math.floor(math.log10(high - low or abs(low) or 1.0))))
 
 
 def _nested(spec: TensorSpec) -> Any:
-    value = _sample(spec)
-    for length in reversed(spec.shape):
+    if len(spec.ranges) > 1:
+        value: Any = [_sample(spec, place) for place in range(len(spec.ranges))]
+        outer = spec.shape[:-1]
+    else:
+        value, outer = _sample(spec), spec.shape
+    for length in reversed(outer):
         value = [value] * abs(length)  # -1 is any length: 1
     return value

@@ -14,7 +14,7 @@ import attrs
 
 from prism_core import __version__
 from prism_core.errors import PrismError, all_errors
-from prism_core.rest.describe import example
+from prism_core.rest.describe import example, middle
 from prism_core.rest.entrance import OPEN
 from prism_core.types import Signature, TensorSpec
 
@@ -80,13 +80,19 @@ _SECURITY: Schema = {
 # --- values and rows --------------------------------------------------------------------
 
 
-def value_schema(spec: TensorSpec) -> Schema:
-    """Return the schema of one value of a tensor; categories are examples: the model decides on others."""
+def value_schema(spec: TensorSpec, place: int = 0) -> Schema:
+    """Return the schema of one value of a tensor, at ``place`` of its last axis.
+
+    Categories are examples and a range is a note, not a minimum and a maximum: the model decides on others.
+    """
     schema = dict(_SCHEMAS[spec.datatype])
     if spec.nullable:
         schema["type"] = [schema["type"], "null"]
     if spec.categories:
         schema["examples"] = list(spec.categories)
+    known = spec.range_of(place)
+    if known:
+        schema |= {"examples": [middle(spec, *known)], "x-prism-range": list(known)}
     return schema
 
 
@@ -108,12 +114,24 @@ def _row_schemas(signature: Signature) -> list[Schema]:
     if signature.columnar:
         return [_record({spec.name: value_schema(spec) for spec in signature.inputs}), _mixed_row(signature)]
     (spec,) = signature.inputs
-    row = array_schema(value_schema(spec), spec.shape[1:])
-    return [_record(dict.fromkeys(spec.columns, value_schema(spec))), row] if spec.columns else [row]
+    row = _row(spec, spec.shape[1:])
+    named = {name: value_schema(spec, place) for place, name in enumerate(spec.columns)}
+    return [_record(named), row] if named else [row]
+
+
+def _row(spec: TensorSpec, shape: tuple[int, ...]) -> Schema:
+    """Return the schema of nested arrays of ``shape``, value by value where their ranges differ."""
+    if len(spec.ranges) < 2:
+        return array_schema(value_schema(spec), shape)
+    values = [value_schema(spec, place) for place in range(len(spec.ranges))]
+    return array_schema(_mixed(values), shape[:-1])
 
 
 def _mixed_row(signature: Signature) -> Schema:
-    values = [value_schema(spec) for spec in signature.inputs]
+    return _mixed([value_schema(spec) for spec in signature.inputs])
+
+
+def _mixed(values: list[Schema]) -> Schema:
     return {"type": "array", "prefixItems": values, "minItems": len(values), "maxItems": len(values)}
 
 
@@ -133,7 +151,7 @@ def request_schema(signature: Signature) -> Schema:
 
 def _rows(spec: TensorSpec) -> Schema:
     """Return the schema of a whole tensor; a request without rows is refused."""
-    schema = array_schema(value_schema(spec), spec.shape)
+    schema = _row(spec, spec.shape)
     return schema | {"minItems": 1} if spec.shape[:1] == (-1,) else schema
 
 

@@ -14,6 +14,7 @@ from prism_core.types import (
     concatenate,
     datatype_of,
     rows_of,
+    told_ranges,
 )
 
 SIGNATURE = Signature(
@@ -123,3 +124,46 @@ def test_rows_are_views():
     batch = Batch({"x": np.zeros(3)})
 
     assert rows_of(batch, 1, 2)["x"].base is batch["x"]
+
+
+@pytest.mark.parametrize(
+    ("known", "places", "told"),
+    [
+        ({}, 3, ()),
+        ({1: (0.0, 1.0)}, 3, (None, (0.0, 1.0), None)),
+        ({0: (0.0, 16.0), 1: (0.0, 16.0)}, 2, ((0.0, 16.0),)),
+        ({0: (5.449999809265137, 7.10001)}, 1, ((5.45, 7.1),)),
+        ({0: (3.0, 1_700_000_000.4)}, 1, ((3.0, 1_700_000_000.0),)),
+        ({0: (0.000012345, 0.000023456)}, 1, ((0.00001234, 0.00002346),)),
+        ({0: (5.0, 5.0)}, 1, ((5.0, 5.0),)),
+        ({0: (0.0, 0.0)}, 1, ((0.0, 0.0),)),
+        ({0: (np.nan, 1.0), 1: (2.0, 1.0), 2: (-np.inf, 0.0), 3: (-1.7e308, 1.7e308)}, 4, ()),
+        ({place: (0.0, 1.0) for place in range(5000)}, 5000, ((0.0, 1.0),)),
+        ({place: (0.0, 1.0) for place in range(4999)}, 5000, ()),
+    ],
+)
+def test_ranges_are_short_finite_and_in_order(known, places, told):
+    assert told_ranges(known, places) == told
+
+
+@given(st.dictionaries(st.integers(0, 9), st.tuples(st.floats(), st.floats())))
+def test_whatever_is_known_makes_a_signature_that_can_be_sent(known):
+    spec = TensorSpec("X", "FP64", (-1, 10), ranges=told_ranges(known, 10))
+
+    assert msgspec.json.decode(msgspec.json.encode(spec), type=TensorSpec) == spec
+    assert all(one is None or one[0] <= one[1] for one in spec.ranges)
+
+
+def test_a_range_is_asked_for_by_place():
+    each = TensorSpec("X", "FP64", (-1, 2), ranges=((0.0, 1.0), None))
+    alike = TensorSpec("X", "FP64", (-1, 2), ranges=((0.0, 1.0),))
+
+    assert [each.range_of(0), each.range_of(1)] == [(0.0, 1.0), None]
+    assert [alike.range_of(0), alike.range_of(1)] == [(0.0, 1.0)] * 2
+    assert TensorSpec("X", "FP64", (-1, 2)).range_of(1) is None
+
+
+def test_a_signature_that_was_stored_before_there_were_ranges_is_read():
+    stored = b'{"name": "X", "datatype": "FP64", "shape": [-1, 2], "nullable": false, "columns": []}'
+
+    assert msgspec.json.decode(stored, type=TensorSpec) == TensorSpec("X", "FP64", (-1, 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 import rich_click as click
@@ -93,9 +94,20 @@ def _write_signature(signature: dict[str, Any] | None) -> None:
 
 def _tensor(spec: dict[str, Any]) -> tuple[str, ...]:
     shape = " x ".join("any" if length == -1 else str(length) for length in spec["shape"])
-    values = ", ".join(map(str, spec.get("categories") or spec.get("columns") or ()))
+    values = ", ".join(map(str, spec.get("categories") or _columns(spec)))
     nullable = " or null" if spec.get("nullable") else ""
     return escaped(spec["name"]), f"{spec['datatype']}{nullable}", shape, escaped(values)
+
+
+def _columns(spec: dict[str, Any]) -> list[str]:
+    """Return the names of the last axis with the range of each, as far as they are known."""
+    ranges, names = spec.get("ranges") or [], spec.get("columns") or []
+    texts = [f"{one[0]:.15g} to {one[1]:.15g}" if one else "" for one in ranges]
+    if not names:
+        return [text or "any" for text in texts]
+    if len(texts) == 1:
+        return [f"{', '.join(names)}: {texts[0]}"]
+    return [f"{name} ({text})" if text else name for name, text in zip_longest(names, texts)]
 
 
 def _write_replicas(replicas: list[dict[str, Any]]) -> None:

@@ -36,6 +36,23 @@ EXAMPLES = [
         signature(TensorSpec("a", "FP32", (-1, 2)), TensorSpec("b", "INT8", (-1,))),
         {"inputs": {"a": [[0.0, 0.0]], "b": [0]}},
     ),
+    (
+        signature(
+            TensorSpec("tenure", "FP64", (-1,), ranges=((0.0, 71.0),)),
+            TensorSpec("calls", "INT64", (-1, 1), ranges=((1.0, 4.0),)),
+            TensorSpec("share", "FP64", (-1,), ranges=((0.0101, 0.0349),)),
+            columnar=True,
+        ),
+        {"input": [{"tenure": 36.0, "calls": 2, "share": 0.022}]},
+    ),
+    (
+        signature(
+            TensorSpec("X", "FP64", (-1, 3), columns=("a", "b", "c"), ranges=((4.3, 7.9), None, (5.0, 5.0)))
+        ),
+        {"input": [{"a": 6.1, "b": 0.0, "c": 5.0}]},
+    ),
+    (signature(TensorSpec("X", "FP64", (-1, 2), ranges=((4.3, 7.9), None))), {"input": [[6.1, 0.0]]}),
+    (signature(TensorSpec("X", "FP64", (-1, 2), ranges=((0.0, 16.0),))), {"input": [[8.0, 8.0]]}),
     (signature(TensorSpec("X", "FP32", (2,)), batch_axis=False), {"inputs": {"X": [0.0, 0.0]}}),
     (signature(TensorSpec("X", "FP32", ()), batch_axis=False), {"inputs": {"X": 0.0}}),
 ]

@@ -30,6 +30,12 @@ TWO = Signature(
 )
 
 
+RANGED = Signature(
+    (TensorSpec("X", "FP64", (-1, 2), columns=("a", "b"), ranges=((4.3, 7.9), None)),),
+    (TensorSpec("predictions", "INT64", (-1,)),),
+)
+
+
 def accepts(schema: dict[str, Any], value: Any) -> bool:
     """Judge as JSON Schema does, with the words that the document uses."""
     if "anyOf" in schema:
@@ -176,3 +182,18 @@ async def test_the_document_follows_the_models(public, gateway, with_model):
     assert set(after["paths"]) - set(before["paths"]) == {"/model/new/predict"}
     assert {"new.Request", "new.Response"} <= after["components"]["schemas"].keys()
     assert after["servers"] == [{"url": gateway.public_url}]
+
+
+def test_a_plausible_range_is_told_and_refuses_nothing():
+    record, row = request_schema(RANGED)["anyOf"][0]["properties"]["input"]["anyOf"][1:]
+    told = {"type": "number", "examples": [6.1], "x-prism-range": [4.3, 7.9]}
+
+    assert record["properties"] == {"a": told, "b": {"type": "number"}}
+    assert row["prefixItems"] == [told, {"type": "number"}]
+    assert accepts(request_schema(RANGED), {"input": [{"a": -1e6, "b": 0}]})
+
+
+def test_one_range_for_all_values_is_told_of_each():
+    spec = TensorSpec("X", "FP64", (-1, 2), ranges=((0.0, 16.0),))
+
+    assert value_schema(spec, 1)["x-prism-range"] == [0.0, 16.0]

@@ -25,7 +25,8 @@ class Column:
     """What is known of one input column.
 
     ``datatype`` is "" while nothing tells; ``missing`` is what stands for a missing value in
-    front of the estimator; ``used`` is False for a column that every transformer drops.
+    front of the estimator; ``range`` is where its numbers lay in training; ``used`` is False for a
+    column that every transformer drops.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Column:
     nullable: bool = False
     missing: Any = math.nan
     categories: tuple[Any, ...] = ()
+    range: tuple[float, float] | None = None
     used: bool = False
     refused: bool = False
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import attrs
 import numpy as np
 
-from prism_core.plugin import InvalidInput, TensorSpec
+from prism_core.plugin import InvalidInput, TensorSpec, told_ranges
 from prism_sklearn.columns import Column, is_missing
 
 Tensors = Mapping[str, Any]
@@ -41,7 +41,8 @@ class Matrix:
     """One numeric or text matrix ``input`` of shape (rows, features), or (rows,) for ``features`` None.
 
     ``frame`` makes it a data frame, for models that look at column names. ``fill`` is a known
-    value for each feature, None where any would do.
+    value for each feature, None where any would do; ``ranges`` are those of
+    `TensorSpec`.
     """
 
     features: int | None
@@ -52,13 +53,17 @@ class Matrix:
     name: str = "input"
     values: tuple[Any, ...] = ()
     fill: tuple[Any, ...] = ()
+    ranges: tuple[tuple[float, float] | None, ...] = ()
     columnar: bool = attrs.field(default=False, init=False)
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
         """The inputs that it wants."""
         shape = (-1,) if self.features is None else (-1, self.features)
-        return (TensorSpec(self.name, self.datatype, shape, self.nullable, self.names, self.values),)
+        spec = TensorSpec(
+            self.name, self.datatype, shape, self.nullable, self.names, self.values, self.ranges
+        )
+        return (spec,)
 
     def gather(self, tensors: Tensors) -> Any:
         """Return what the estimator takes."""
@@ -98,11 +103,7 @@ class Table:
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
         """The inputs that it wants."""
-        return tuple(
-            TensorSpec(c.name, c.datatype, (-1,), c.nullable, categories=c.categories)
-            for c in self.columns
-            if c.used
-        )
+        return tuple(_spec(c, c.nullable) for c in self.columns if c.used)
 
     def gather(self, tensors: Tensors) -> Any:
         """Return what the estimator takes."""
@@ -156,10 +157,7 @@ class Dicts:
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
         """The inputs that it wants."""
-        return tuple(
-            TensorSpec(c.name, c.datatype, (-1,), nullable=True, categories=c.categories)
-            for c in self.columns
-        )
+        return tuple(_spec(c, nullable=True) for c in self.columns)
 
     def gather(self, tensors: Tensors) -> Any:
         """Return what the estimator takes."""
@@ -170,6 +168,11 @@ class Dicts:
     def example(self, rows: int, number: float) -> dict[str, Any]:
         """Return ``rows`` plausible rows, with ``number`` wherever any would do."""
         return Table(self.columns).example(rows, number)
+
+
+def _spec(column: Column, nullable: bool) -> TensorSpec:
+    ranges = told_ranges({0: column.range}, 1) if column.range else ()
+    return TensorSpec(column.name, column.datatype, (-1,), nullable, (), column.categories, ranges)
 
 
 def dict_columns(feature_names: Sequence[str], separator: str) -> tuple[Column, ...]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import attrs
 
-from prism_core.plugin import ModelLoadFailed
+from prism_core.plugin import ModelLoadFailed, told_ranges
 from prism_sklearn.columns import VECTORIZERS, Column, Survey, kind_of
 from prism_sklearn.feeds import Dicts, Feed, Matrix, Table, dict_columns
+from prism_sklearn.ranges import ranges_of
 from prism_sklearn.walk import inner, needs_frame, parts
 
 log = logging.getLogger("prism.sklearn")
@@ -52,7 +53,7 @@ def feeds_of(estimator: Any, datatypes: dict[str, str]) -> list[Feed]:
         known = tuple(first.classes_.tolist())
         return [Matrix(None, datatype=kind_of(known), values=known)]
     if kind == "IsotonicRegression":
-        return [Matrix(None)]
+        return [Matrix(None, ranges=told_ranges(ranges_of(first, 1), 1))]
     if kind in _UNSERVABLE:
         raise ModelLoadFailed(
             f"{kind} cannot be served: {_UNSERVABLE[kind]}.",
@@ -104,6 +105,10 @@ def _columns_feeds(estimator: Any, datatypes: dict[str, str]) -> list[Feed]:
     _check_datatypes(datatypes, labels)
     for column in columns:
         column.datatype = datatypes.get(column.name, column.datatype)
+    for place, found in ranges_of(estimator, len(columns)).items():
+        column = columns[place]
+        if column.datatype not in ("BOOL", "BYTES") and not column.categories:
+            column.range = found
     open_ = any(column.used and not column.datatype for column in columns)
     guesses = ("FP64", "BYTES") if open_ else ("FP64",)
     return [_shape(estimator, _guess(columns, guess), named, survey.columnar) for guess in guesses]
@@ -134,11 +139,16 @@ def _shape(estimator: Any, columns: tuple[Column, ...], named: bool, columnar: b
         return Table(columns, frame=named)
     nullable = all(c.nullable for c in columns if c.used)
     frame = named and needs_frame(estimator)
-    return Matrix(len(columns), names, nullable, frame=frame, fill=_known(columns))
+    return Matrix(len(columns), names, nullable, frame=frame, fill=_known(columns), ranges=_ranges(columns))
 
 
 def _known(columns: tuple[Column, ...]) -> tuple[Any, ...]:
     return tuple(column.categories[0] if column.categories else None for column in columns)
+
+
+def _ranges(columns: tuple[Column, ...]) -> tuple[tuple[float, float] | None, ...]:
+    known = {place: column.range for place, column in enumerate(columns) if column.range}
+    return told_ranges(known, len(columns))
 
 
 def _find(estimator: Any, attribute: str) -> Any:

@@ -44,6 +44,11 @@ def _has_parts(value: Any) -> bool:
     return of_sklearn(value) or callable(getattr(value, "fit", None))
 
 
+def bases(value: Any) -> frozenset[str]:
+    """Return the names of an object's class and of all that it derives from."""
+    return frozenset(base.__name__ for base in type(value).__mro__)
+
+
 def of_sklearn(value: Any) -> bool:
     """Tell whether the object's own class is one of scikit-learn's."""
     return type(value).__module__.partition(".")[0] == "sklearn"
@@ -72,7 +77,9 @@ def inner(estimator: Any) -> list[Any]:
     """
     for name in INNER:
         found = vars(estimator).get(name) if hasattr(estimator, "__dict__") else None
-        if found is None:
+        if found is None or hasattr(
+            found, "__array__"
+        ):  # gradient boosting's trees: not what sees a row first
             continue
         members = found[:20] if isinstance(found, list) else [found]
         members = [m if hasattr(m, "fit") else getattr(m, "estimator", m) for m in members]

@@ -17,8 +17,8 @@ from prism_core.plugin import BaseModel, Batch, TensorSpec
 from prism_sklearn.feeds import Table
 from prism_sklearn.model import SklearnModel
 from prism_sklearn.plain import Branches
+from prism_sklearn.trees import split_points
 from prism_sklearn.twin.straddling import straddling
-from prism_sklearn.twin.trees import split_points
 from prism_sklearn.walk import inner, parts
 
 ROWS = 1024

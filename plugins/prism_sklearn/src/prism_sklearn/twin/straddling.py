@@ -16,7 +16,7 @@ import numpy as np
 
 from prism_core.plugin import Batch
 from prism_sklearn.model import SklearnModel
-from prism_sklearn.twin.trees import Tree, trees_of
+from prism_sklearn.trees import Tree, trees_of
 
 PAIRS = 768
 # Trees beyond these are like them; a forest's are alike by design.
