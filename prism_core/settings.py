@@ -131,10 +131,14 @@ class IsolationSettings:
 
 @attrs.frozen
 class LinkSettings:
-    """Whom to tell that links have another address now: a URL that is posted to, the owner's desktop."""
+    """Whom to tell that links have another address now, and which authority to believe beside the system's.
+
+    ``webhook`` is a URL that is posted to, ``notify`` the owner's desktop, ``ca`` a file.
+    """
 
     webhook: str = ""
     notify: bool = False
+    ca: str = ""
 
 
 @attrs.frozen

@@ -15,7 +15,6 @@ import structlog
 
 from prism_core.bundle import Bundle
 from prism_core.errors import UnsafeArtifact
-from prism_core.gateway import links
 from prism_core.gateway.auditing import audited, version_of
 from prism_core.gateway.bundling import delivered, frozen
 from prism_core.gateway.callers.door import Door
@@ -25,13 +24,14 @@ from prism_core.gateway.events import Events
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.observe import Metrics
 from prism_core.gateway.operate import check_unaliased
+from prism_core.gateway.publishing import Entrances, Publishing
 from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Staged
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
-from prism_core.protocols import Linker, PublicListener
+from prism_core.protocols import PublicListener
 from prism_core.settings import Settings
 from prism_core.specs import Frontend
 
@@ -49,8 +49,8 @@ class Gateway:
         The one door for predictions.
     token
         What the admin API asks for.
-    public_url
-        The base URL of links, once `publish` was called.
+    publishing
+        How links are reached.
     tls
         The files of the public listener's certificate, where it is encrypted.
     keys
@@ -79,7 +79,7 @@ class Gateway:
         events: Events,
         metrics: Metrics,
         followers: Followers,
-        linker: Linker,
+        publishing: Publishing,
         token: str,
     ) -> None:
         self.settings = settings
@@ -91,20 +91,27 @@ class Gateway:
         self.events = events
         self.metrics = metrics
         self.followers = followers
-        self.linker = linker
+        self.publishing = publishing
         self.token = token
         self.service = PredictService(self.registry)
-        self.public_url = f"http://127.0.0.1:{settings.port}"
         self.tls: dict[str, str] | None = None
         self.door = Door()
         self.frontends: list[tuple[Frontend, Any]] = []
         self.settled = asyncio.Event()
         self.problems: dict[str, str] = {}
 
-    async def publish(self, listener: PublicListener) -> str:
-        """Make the bound public listener reachable; return the base URL of all links."""
-        self.public_url = await links.publish(self.linker, listener)
-        await self.audit.note("link.published", self.public_url, provider=self.settings.link)
+    @property
+    def public_url(self) -> str:
+        """The base URL of the public listener."""
+        return self.publishing.public_url
+
+    async def publish(self, listener: PublicListener, entrances: Entrances | None = None) -> str:
+        """Make the bound public listener reachable, and all links; return its base URL.
+
+        Without ``entrances`` no tunnel can lead to this gateway.
+        """
+        await self.publishing.begin(listener, entrances)
+        await self.audit.note("link.published", self.public_url, provider=self.publishing.public)
         return self.public_url
 
     def hurry(self) -> None:

@@ -10,7 +10,6 @@ from typing import Any
 
 import structlog
 
-from prism_core.gateway import links
 from prism_core.gateway.auditing import open_audit
 from prism_core.gateway.boot import booting
 from prism_core.gateway.caching import open_caching
@@ -25,8 +24,10 @@ from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.housekeeping import Housekeeper, open_housekeeper
 from prism_core.gateway.lanes import lane_maker
 from prism_core.gateway.loads import Loads
+from prism_core.gateway.notices import open_notices
 from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator
+from prism_core.gateway.publishing import open_publishing
 from prism_core.gateway.records import Records, open_records
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.store import Checkpoint, Store, passing
@@ -73,7 +74,10 @@ async def open_gateway(
         operator = await _open_operator(
             settings, plugins, records, registry, store, metrics, followers, stack
         )
-        linker = await stack.enter_async_context(links.open_linker(settings, plugins))
+        notices = await stack.enter_async_context(open_notices(audit, data))
+        publishing = await stack.enter_async_context(
+            open_publishing(settings, plugins, notices, server_id(data))
+        )
         gateway = Gateway(
             settings,
             plugins,
@@ -81,7 +85,7 @@ async def open_gateway(
             events,
             metrics,
             followers,
-            linker,
+            publishing,
             admin_token(data),
         )
         gateway.keys = await stack.enter_async_context(open_keyring(records, followers, audit))

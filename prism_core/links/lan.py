@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import attrs
 
 from prism_core.hookspecs import hookimpl
+from prism_core.network import outward_address
 from prism_core.protocols import PublicListener
 from prism_core.specs import LinkProvider
-
-# TEST-NET-2 (RFC 5737): belongs to nobody. A UDP "connection" to it chooses the outward
-# interface and sends nothing.
-OUTWARD = ("198.51.100.1", 9)
 
 
 @attrs.frozen
@@ -22,16 +18,6 @@ class LanConfig:
     """``plugins.lan``. ``host`` replaces the address that is found, for instance by a DNS name."""
 
     host: str = ""
-
-
-def outward_address() -> str:
-    """Return the IPv4 address of the interface that leads out, 127.0.0.1 without a network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(OUTWARD)
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
 
 
 @attrs.frozen

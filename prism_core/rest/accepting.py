@@ -56,6 +56,8 @@ async def accepting(
             listener.close()
         servers.cut = await _drain(servers.all, hurry, limits.drain_s)
         ticking.cancel()
+        for server, face in zip(servers.all, listening.values(), strict=True):
+            face.room.forget(server.server_state.connections)
 
 
 class Accepting:

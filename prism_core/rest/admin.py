@@ -35,6 +35,7 @@ from prism_core.rest.public import Answer, answer
 from prism_core.rest.refusals import Refusals
 from prism_core.rest.requests import REQUEST
 from prism_core.rest.streams import Stream, with_heartbeat
+from prism_core.rest.tunnels import tunnel_routes
 from prism_core.rest.upload import LINES, Upload
 
 MODEL = "/admin/v1/models/{model:str}"
@@ -100,6 +101,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *_move_routes(gateway),
         *key_routes(gateway),
         *environment_routes(gateway),
+        *tunnel_routes(gateway),
         *_stream_routes(gateway, stopping),
     ]
 

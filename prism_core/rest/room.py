@@ -91,6 +91,10 @@ class Room:
         self.guests: list[set[Any]] = []
         self.arriving: set[Any] = set()
 
+    def forget(self, guests: set[Any]) -> None:
+        """Count those of a listener that is closed no longer."""
+        self.guests = [one for one in self.guests if one is not guests]
+
     @property
     def full(self) -> bool:
         """Whether there is room for none more."""

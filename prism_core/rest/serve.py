@@ -29,6 +29,7 @@ from prism_core.rest.access import open_access
 from prism_core.rest.app import admin_app, public_app
 from prism_core.rest.cors import cors_of
 from prism_core.rest.doors import Doors
+from prism_core.rest.entrances import LinkEntrances
 from prism_core.rest.leading import leading
 from prism_core.rest.listen import listen, listen_together
 from prism_core.rest.room import Room, connections
@@ -125,7 +126,8 @@ async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, inter
     gateway.tls = doors.secrets.facts if doors.secrets else None
     limits = gateway.settings.limits
     plan = connections(limits.max_connections)
-    strangers = Listening(front, Room(plan.public), doors.public_tls)
+    room = Room(plan.public)
+    strangers = Listening(front, room, doors.public_tls)
     owners = Listening(admin_app(gateway, interrupted.stopping), Room(plan.admin), doors.admin_tls)
     listening = {**dict.fromkeys(doors.public, strangers), doors.admin: owners}
     async with (
@@ -133,7 +135,7 @@ async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, inter
         accepting(listening, interrupted.hurry, limits) as servers,
     ):
         await keepers.start(servers)
-        await gateway.publish(doors.links)
+        await gateway.publish(doors.links, LinkEntrances(gateway, room, interrupted.hurry))
         facts = _facts(gateway, doors)
         with _announced(Path(facts["data_dir"]) / "server.json", facts):
             log.info("server.ready", **facts)
@@ -142,7 +144,9 @@ async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, inter
             interrupted.serving = True
             await interrupted.stopping.wait()
         log.info("server.stopping")
+        gateway.publishing.drain()
         keepers.drain()
+    await gateway.publishing.close()  # while the access log is open
     if interrupted.hurry.is_set() or servers.cut:  # the grace time is over: replicas do not get it once more
         gateway.hurry()
 

@@ -12,7 +12,6 @@ from structlog.testing import capture_logs
 from prism_core.errors import InvalidParameter
 from prism_core.gateway.events import HELD_EVENTS, open_events
 from prism_core.gateway.extensions import warn_of_unused
-from prism_core.gateway.links import publish
 from prism_core.gateway.observe import BATCH, Metrics, open_metrics
 from prism_core.gateway.restarts import RestartPolicy, exit_text
 from prism_core.gateway.views import UploadRequest, check_name, name_of
@@ -216,12 +215,7 @@ def test_a_configuration_that_nothing_reads_is_told():
     ]
 
 
-async def test_a_link_that_fails_is_replaced_by_the_own_address():
-    class Broken(LanLinker):
-        async def publish(self, listener):
-            raise RuntimeError("no tunnel")
-
-    assert await publish(Broken(), PublicListener("0.0.0.0", 8000)) == "http://127.0.0.1:8000"
+def test_an_address_of_six_words_is_bracketed():
     assert PublicListener("::1", 80).url() == "http://[::1]:80"
 
 

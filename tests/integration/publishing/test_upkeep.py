@@ -1,0 +1,191 @@
+"""Tunnels come up, are lost, and come up again, while the server goes on; with real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+import pytest
+
+from prism_core.errors import TunnelFailed, TunnelRefused, UnknownPlugin
+from tests.integration.publishing.conftest import opened, until
+from tests.integration.tunnels import Forwarder, Noticing, provider
+
+KINDS = pytest.mark.parametrize("make", [Forwarder, Noticing])
+
+
+async def test_a_tunnel_is_up_when_a_probe_through_it_is_answered(published, client):
+    gateway = await published(provider(forwarder := Forwarder()))
+
+    info = await gateway.publishing.ensure("forwarder")
+
+    assert (info.state, info.reason, info.attempts) == ("up", "", 0)
+    assert info.url.startswith("http://127.0.0.1:")
+    assert gateway.publishing.url_of("forwarder") == info.url
+    assert (await client.get(f"{info.url}/health/live")).status_code == 404
+    assert forwarder.published == 1
+
+
+async def test_a_tunnel_that_leads_elsewhere_is_not_up(published):
+    """Whoever answers, it is not this server."""
+
+    class Astray(Forwarder):
+        async def publish(self, listener):
+            async def page(reader, writer):
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nWelcome")
+                writer.close()
+
+            self._server = await asyncio.start_server(page, "127.0.0.1", 0)
+            return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    gateway = await published(provider(Astray()))
+
+    info = await gateway.publishing.ensure("forwarder")
+
+    assert info.state == "down"
+    assert "it is not this server" in info.reason
+
+
+@KINDS
+async def test_what_is_cut_is_published_again(published, make):
+    gateway = await published(provider(forwarder := make()))
+    first = await gateway.publishing.ensure("forwarder")
+
+    forwarder.cut()
+    await until(lambda: gateway.publishing.info("forwarder").state == "down")
+    again = await gateway.publishing.ensure("forwarder")
+
+    assert (first.state, again.state) == ("up", "up")
+    assert forwarder.published == 2
+    assert forwarder.opened == 1
+
+
+async def test_what_freezes_is_published_again(published, monkeypatch):
+    """The connection stands, and nothing comes through."""
+    monkeypatch.setattr("prism_core.gateway.probing.WHOLE_S", 0.2)
+    gateway = await published(provider(forwarder := Forwarder()))
+    await gateway.publishing.ensure("forwarder")
+
+    forwarder.flowing.clear()
+    await until(lambda: gateway.publishing.info("forwarder").state == "down")
+    reason = gateway.publishing.info("forwarder").reason
+    forwarder.flowing.set()
+    again = await gateway.publishing.ensure("forwarder")
+
+    assert "did not answer within" in reason
+    assert again.state == "up"
+
+
+async def test_a_try_that_fails_is_told_and_repeated(published):
+    forwarder = Forwarder()
+    forwarder.failures = [TunnelFailed("The relay is away.", hint="Wait."), OSError("no route")]
+    gateway = await published(provider(forwarder))
+
+    first = await gateway.publishing.ensure("forwarder")
+    await until(lambda: gateway.publishing.info("forwarder").state == "up")
+
+    assert (first.state, first.reason) == ("down", "The relay is away. Wait.")
+    assert forwarder.published == 3
+
+
+async def test_what_is_refused_is_not_tried_until_somebody_asks(published):
+    forwarder = Forwarder()
+    forwarder.failures = [TunnelRefused("The name is taken.")]
+    gateway = await published(provider(forwarder))
+
+    refused = await gateway.publishing.ensure("forwarder")
+    gateway.publishing.disturb("The network changed.")
+    await asyncio.sleep(0.2)
+    tried = forwarder.published
+    again = await gateway.publishing.ensure("forwarder")
+
+    assert (refused.state, refused.reason, tried) == ("failed", "The name is taken.", 1)
+    assert again.state == "up"
+
+
+async def test_a_provider_that_hangs_holds_up_nobody(published):
+    """Neither who asks, nor other providers, nor the server's end."""
+    forwarder, other = Forwarder(), Forwarder()
+    forwarder.hang.clear()
+    gateway = await published(provider(forwarder), provider(other, "other"))
+
+    hanging, info = await asyncio.gather(*map(gateway.publishing.ensure, ("forwarder", "other")))
+
+    assert (hanging.state, info.state) == ("down", "up")
+    assert "took more than" in hanging.reason
+
+
+async def test_what_nobody_wants_is_closed(published, client):
+    gateway = await published(provider(forwarder := Forwarder()))
+    async with gateway.publishing.holding("forwarder") as info:
+        await gateway.publishing.release("forwarder")
+        kept = gateway.publishing.info("forwarder").state
+
+    await until(lambda: forwarder.closed)
+    async with gateway.publishing.holding("forwarder") as again:
+        pass
+
+    assert (info.state, kept, again.state) == ("up", "up", "up")
+    assert forwarder.withdrawn >= 1
+    with pytest.raises(httpx.ConnectError):
+        await client.get(info.url)
+
+
+async def test_two_who_ask_at_once_get_one_tunnel(published):
+    gateway = await published(provider(forwarder := Forwarder()))
+
+    first, second = await asyncio.gather(*(gateway.publishing.ensure("forwarder") for _ in range(2)))
+
+    assert first == second
+    assert first.state == "up"
+    assert (forwarder.opened, forwarder.published) == (1, 1)
+
+
+async def test_auto_takes_the_first_that_works(published):
+    broken, works, last = Forwarder(), Forwarder(), Forwarder()
+    broken.failures = [TunnelRefused("No key.")]
+    gateway = await published(
+        provider(last, "c", rank=30),
+        provider(works, "b", rank=20),
+        provider(broken, "a", rank=10),
+        provider(Forwarder(), "missing", rank=1, available=lambda: "It is not installed."),
+        provider(Forwarder(), "never"),
+    )
+
+    info = await gateway.publishing.choose("auto")
+
+    assert (info.name, info.state, last.opened) == ("b", "up", 0)
+    await until(lambda: broken.closed == 1)
+
+
+async def test_auto_says_why_nothing_works(published):
+    broken = Forwarder()
+    broken.failures = [TunnelRefused("No key.")]
+    gateway = await published(
+        provider(broken, "a", rank=10),
+        provider(Forwarder(), "b", rank=1, available=lambda: "It is not installed."),
+    )
+
+    with pytest.raises(TunnelFailed) as failed:
+        await gateway.publishing.choose("auto")
+
+    assert failed.value.details["reasons"] == {"b": "It is not installed.", "a": "No key."}
+
+
+async def test_an_unknown_provider(published):
+    gateway = await published()
+
+    with pytest.raises(UnknownPlugin):
+        await gateway.publishing.ensure("relai")
+
+
+async def test_stored_links_have_their_tunnels_again(tmp_path):
+    """A server that starts waits for none of them, and one that is not there any more stops nothing."""
+    wanted = {"forwarder": ["abc"], "gone": ["xyz"]}
+    async with opened(tmp_path, provider(forwarder := Forwarder()), wanted=wanted) as gateway:
+        await until(lambda: gateway.publishing.info("forwarder").state == "up")
+        states = {info.name: info.state for info in gateway.publishing.infos()}
+
+    assert states == {"forwarder": "up", "gone": "failed", "lan": "up"}
+    assert forwarder.closed == 1
