@@ -218,10 +218,29 @@ _PREDICTS: dict[str, str] = {
 }
 
 
+# Those that are a page for who accepts HTML, whose form is sent to the same path.
+_PAGES = ("/model/{model}", "/model/{model}/versions/{version}")
+_FORM: Schema = {"application/x-www-form-urlencoded": {}, "multipart/form-data": {}}
+
+
 def _look(path: str) -> Schema:
     summary, media_type = _LOOKS[path]
-    responses = {"200": {"description": "The answer.", "content": {media_type: {}}}, **refusals()}
-    return {"get": {"summary": summary, "parameters": _parameters(path), "responses": responses}}
+    content: Schema = {media_type: {}}
+    if path in _PAGES:
+        content["text/html"] = {}
+    responses = {"200": {"description": "The answer.", "content": content}, **refusals()}
+    look: Schema = {"get": {"summary": summary, "parameters": _parameters(path), "responses": responses}}
+    return look | {"post": _form(path)} if path in _PAGES else look
+
+
+def _form(path: str) -> Schema:
+    page = {"200": {"description": "The page, with the answer.", "content": {"text/html": {}}}}
+    return {
+        "summary": "Answer the form of the page; for browsers",
+        "parameters": _parameters(path),
+        "requestBody": {"content": _FORM, "required": True},
+        "responses": page | refusals(*OF_PREDICTING),
+    }
 
 
 def _predict_any(path: str) -> Schema:

@@ -6,7 +6,7 @@ Nothing administrative is here. A tunnel or a LAN address reaches these routes o
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -22,6 +22,8 @@ from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.describe import describe, metadata, signature_of, status
 from prism_core.rest.entrance import caller_of
 from prism_core.rest.openapi import Described, document
+from prism_core.rest.pages.place import Place
+from prism_core.rest.pages.serving import answered, is_wanted, shown
 from prism_core.rest.predict import reference_of
 
 Answer = Response[bytes]
@@ -37,9 +39,14 @@ PREDICT_PATHS = [
 ]
 
 
-def answer(value: Any, status_code: int = 200) -> Answer:
+# A browser gets a page where a program gets JSON.
+VARIES = {"Vary": "Accept"}
+
+
+def answer(value: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
     """Return ``value`` as JSON; attrs classes become objects."""
-    return Response(msgspec.json.encode(value), media_type="application/json", status_code=status_code)
+    body = msgspec.json.encode(value)
+    return Response(body, media_type="application/json", status_code=status_code, headers=headers)
 
 
 def public_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
@@ -83,15 +90,28 @@ def visible(gateway: Gateway, request: AnyRequest) -> list[ModelInfo]:
 
 def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @get("/model/{model:str}")
-    async def model_page(model: FromPath[str]) -> Answer:
+    async def model_page(request: AnyRequest, model: FromPath[str]) -> Answer:
         found = _resolve_reference(gateway, model)
-        return answer(describe(*found, f"{gateway.public_url}/model/{model}/predict", keyed=keyed(gateway)))
+        return await _looked_at(gateway, request, found, place_of(gateway, model, f"/model/{model}/predict"))
 
     @get("/model/{model:str}/versions/{version:int}")
-    async def version_page(model: FromPath[str], version: FromPath[int]) -> Answer:
+    async def version_page(request: AnyRequest, model: FromPath[str], version: FromPath[int]) -> Answer:
         found = resolve(gateway, model, number=version)
-        url = f"{gateway.public_url}/model/{model}/versions/{version}/predict"
-        return answer(describe(*found, url, keyed=keyed(gateway)))
+        path = f"/model/{model}/versions/{version}/predict"
+        return await _looked_at(gateway, request, found, place_of(gateway, str(version), path))
+
+    @post("/model/{model:str}", status_code=200, request_max_body_size=None)
+    async def model_tried(request: AnyRequest, model: FromPath[str]) -> Answer:
+        _, version = _resolve_reference(gateway, model)
+        place = place_of(gateway, model, f"/model/{model}/predict")
+        return await answered(request, version, place, gateway.service, model, gateway.door)
+
+    @post("/model/{model:str}/versions/{version:int}", status_code=200, request_max_body_size=None)
+    async def version_tried(request: AnyRequest, model: FromPath[str], version: FromPath[int]) -> Answer:
+        _, found = resolve(gateway, model, number=version)
+        place = place_of(gateway, str(version), f"/model/{model}/versions/{version}/predict")
+        reference = f"{model}/{version}"
+        return await answered(request, found, place, gateway.service, reference, gateway.door)
 
     @post(PREDICT_PATHS)
     async def no_such_model(request: AnyRequest) -> Answer:
@@ -108,7 +128,19 @@ def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         name = reference.removesuffix(":predict")
         raise gateway.registry.explain(f"{name}/{version}" if version else name)
 
-    return [model_page, version_page, no_such_model]
+    return [model_page, version_page, model_tried, version_tried, no_such_model]
+
+
+def place_of(gateway: Gateway, here: str, path: str) -> Place:
+    """Return where a page stands, whose model predicts at ``path``."""
+    secret = "PRISM_KEY" if keyed(gateway) else ""
+    return Place(here, f"{gateway.public_url}{path}", gateway.settings.limits.max_body, secret)
+
+
+async def _looked_at(gateway: Gateway, request: AnyRequest, found: Found, place: Place) -> Answer:
+    if is_wanted(request):
+        return await shown(request, found[1], place)
+    return answer(describe(*found, place.url, keyed=keyed(gateway)), headers=VARIES)
 
 
 def _v1_routes(gateway: Gateway) -> list[HTTPRouteHandler]:

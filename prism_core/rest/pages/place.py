@@ -1,0 +1,41 @@
+"""Where a page stands, and where it sends what is asked of it."""
+
+from __future__ import annotations
+
+import attrs
+
+
+@attrs.frozen
+class Place:
+    """Where a page of a model stands.
+
+    Parameters
+    ----------
+    here
+        The last part of its path. All that it leads to is told from here, so that a page also
+        works behind a proxy that puts something in front.
+    url
+        By which programs predict, as somebody elsewhere writes it.
+    max_body
+        The most bytes that are taken at once.
+    secret
+        The variable that holds what opens it, in examples of requests; "" where nothing does.
+    note
+        What its owner says to whoever has the link.
+    """
+
+    here: str
+    url: str
+    max_body: int
+    secret: str = ""
+    note: str = ""
+
+    @property
+    def action(self) -> str:
+        """Where its form is sent: to itself."""
+        return f"./{self.here}"
+
+    @property
+    def predict(self) -> str:
+        """Where its script sends tables."""
+        return f"./{self.here}/predict"
