@@ -19,7 +19,7 @@ A suite is a class of tests to inherit. Say what is tested, and pytest runs the 
             return {"predictions": np.array([2.5, 5.0])}
 
 The suites need pytest; those of what the gateway opens (`CacheContract`, `RateStoreContract`,
-`LinkContract`, `IsolationContract`) need pytest-asyncio too.
+`LinkContract`, `TunnelContract`, `IsolationContract`) need pytest-asyncio too.
 """
 
 import pytest
@@ -39,7 +39,7 @@ pytest.register_assert_rewrite(
 from prism_core.testing.caches import CacheContract  # noqa: E402 - after the line above, see there
 from prism_core.testing.fakes import Clock, Doubler, Picky, Short, Slow  # noqa: E402
 from prism_core.testing.isolation import IsolationContract  # noqa: E402
-from prism_core.testing.links import LinkContract  # noqa: E402
+from prism_core.testing.links import LinkContract, TunnelContract  # noqa: E402
 from prism_core.testing.loaders import LoaderContract  # noqa: E402
 from prism_core.testing.normalizers import NormalizerContract  # noqa: E402
 from prism_core.testing.rates import RateStoreContract  # noqa: E402
@@ -58,6 +58,7 @@ __all__ = [
     "RateStoreContract",
     "Short",
     "Slow",
+    "TunnelContract",
     "WallContract",
     "assert_fits",
     "assert_same",

@@ -37,16 +37,20 @@ class Forwarder:
             raise self.failures.pop(0)
         self._gone.clear()
         self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/"
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def withdraw(self):
         self.withdrawn += 1
         await self.hang.wait()
-        self._close("It was withdrawn.")
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.close()
 
     async def health(self):
         return "" if self._server else "It is not open."
+
+    async def close(self):
+        """Let go of everything."""
+        self._close("It was withdrawn.")
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def cut(self, why="The connection was cut."):
         """Lose everything, as when the network goes away and the kernel says so."""
@@ -64,21 +68,21 @@ class Forwarder:
             task.cancel()
 
     async def _forward(self, reader, writer):
-        task = asyncio.current_task()
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         try:
             far_reader, far_writer = await asyncio.open_connection(self.listener.host, self.listener.port)
         except OSError:
             writer.transport.abort()
             return
         self._writers |= {writer, far_writer}
-        try:
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
-        finally:
-            for one in (writer, far_writer):
-                self._writers.discard(one)
-                one.close()
+        pumps = [
+            asyncio.create_task(self._pump(*ends)) for ends in ((reader, far_writer), (far_reader, writer))
+        ]
+        self._tasks.update(pumps)
+        await asyncio.wait(pumps)
+        self._tasks.difference_update(pumps)
+        for one in (writer, far_writer):
+            self._writers.discard(one)
+            one.close()
 
     async def _pump(self, reader, writer):
         with suppress(ConnectionError):
