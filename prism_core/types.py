@@ -106,13 +106,11 @@ def told_ranges(
 
 
 def _readable(low: float, high: float) -> tuple[float, float] | None:
-    """Return a range in three digits of its width, None if it is none; whole numbers stay whole."""
-    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
-        return None
+    """Return a range in three digits of its width; whole numbers stay whole. One number is none."""
     width = high - low
-    if not math.isfinite(width):
+    if not (math.isfinite(width) and width > 0):
         return None
-    digits = max(0, 3 - math.floor(math.log10(width or abs(low) or 1.0)))
+    digits = max(0, 3 - math.floor(math.log10(width)))
     return round(float(low), digits), round(float(high), digits)
 
 

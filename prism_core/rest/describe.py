@@ -136,7 +136,7 @@ def middle(spec: TensorSpec, low: float, high: float) -> float:
     value = low / 2 + high / 2
     if spec.dtype.kind != "f":
         return round(value)
-    return round(value, max(0, 1 - math.floor(math.log10(high - low or abs(low) or 1.0))))
+    return round(value, max(0, 1 - math.floor(math.log10(high - low))))
 
 
 def _nested(spec: TensorSpec) -> Any:

@@ -47,7 +47,7 @@ EXAMPLES = [
     ),
     (
         signature(
-            TensorSpec("X", "FP64", (-1, 3), columns=("a", "b", "c"), ranges=((4.3, 7.9), None, (5.0, 5.0)))
+            TensorSpec("X", "FP64", (-1, 3), columns=("a", "b", "c"), ranges=((4.3, 7.9), None, (4.0, 6.0)))
         ),
         {"input": [{"a": 6.1, "b": 0.0, "c": 5.0}]},
     ),

@@ -188,6 +188,12 @@ def _is_size(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 20
 
 
+def first_nodes(data: Readable) -> Iterator[tuple[int, int]]:
+    """Yield where the graph's nodes lie in a mapped model, in their order."""
+    for graph in _children(data, _GRAPH, 0, len(data)):
+        yield from _children(data, 1, *graph)
+
+
 def class_labels(path: Path, output: str) -> tuple[Any, ...]:
     """Return the labels that the node behind ``output`` was given as ``classlabels_*``, or ()."""
 

@@ -13,6 +13,7 @@ import numpy as np
 from prism_core.plugin import ArtifactError, Signature, TensorSpec
 from prism_onnx.artifact import class_labels, declared_shape
 from prism_onnx.narrow import NARROW, Narrow
+from prism_onnx.ranges import with_ranges
 
 Convert = Callable[[Any], Any]
 
@@ -64,7 +65,7 @@ def describe(session: Any, path: Path) -> Graph:
         If it has a tensor of a kind that cannot be sent or answered.
     """
     writers: dict[str, Convert] = {}
-    inputs = tuple(_input(arg, path) for arg in session.get_inputs())
+    inputs = with_ranges([_input(arg, path) for arg in session.get_inputs()], path)
     outputs, classes = [], ()
     for arg in session.get_outputs():
         labels = class_labels(path, arg.name) if _MAPS.fullmatch(arg.type) or arg.name in _LABELS else ()

@@ -63,6 +63,13 @@ def fields(data: Readable, start: int, stop: int) -> Iterator[Field]:
         start = end
 
 
+def varints(data: Readable, start: int, stop: int) -> Iterator[int]:
+    """Yield the whole numbers of a packed field."""
+    while start < stop:
+        value, start = _varint(data, start, stop)
+        yield value
+
+
 def _varint(data: Readable, at: int, stop: int) -> tuple[int, int]:
     value = shift = 0
     while at < stop and shift < 70:

@@ -219,7 +219,7 @@ def _of_bins(step: Any) -> Bounds:
     """Return the borders of histogram gradient boosting's bins: quantiles of what it was fitted on."""
     bins = step._bin_mapper
     known = [
-        points if len(points) > 1 and not category else (math.nan,)
+        points if len(points) and not category else (math.nan,)
         for points, category in zip(bins.bin_thresholds_, bins.is_categorical_, strict=True)
     ]
     return [points[0] for points in known], [points[-1] for points in known]
@@ -251,7 +251,7 @@ def _of_rows(kept: Array) -> Bounds:
 
 
 def _of_splits(trees: Sequence[Tree], width: int) -> Bounds | None:
-    """Return the outermost thresholds of each column; a single one is no range."""
+    """Return the outermost thresholds of each column."""
     if not trees:
         return None
     features = np.concatenate([tree.feature for tree in trees])
@@ -263,5 +263,5 @@ def _of_splits(trees: Sequence[Tree], width: int) -> Bounds | None:
     low, high = np.full(width, np.inf), np.full(width, -np.inf)
     np.minimum.at(low, features, splits)
     np.maximum.at(high, features, splits)
-    known = low < high
+    known = low <= high
     return np.where(known, low, np.nan), np.where(known, high, np.nan)

@@ -81,14 +81,3 @@ def _of_histograms(estimator: Any) -> Iterator[Tree]:
             yield Tree(
                 nodes["feature_idx"].astype(np.int64), nodes["num_threshold"], left, right, narrow=False
             )
-
-
-def split_points(estimator: Any) -> dict[int, list[float]]:
-    """Return the thresholds of all trees by feature."""
-    points: dict[int, list[float]] = {}
-    for tree in trees_of(estimator):
-        inside = tree.left >= 0
-        for feature, threshold in zip(tree.feature[inside], tree.threshold[inside], strict=True):
-            if np.isfinite(threshold):
-                points.setdefault(int(feature), []).append(float(threshold))
-    return points

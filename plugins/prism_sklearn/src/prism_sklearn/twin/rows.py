@@ -17,9 +17,9 @@ from prism_core.plugin import BaseModel, Batch, TensorSpec
 from prism_sklearn.feeds import Table
 from prism_sklearn.model import SklearnModel
 from prism_sklearn.plain import Branches
-from prism_sklearn.trees import split_points
+from prism_sklearn.ranges import ranges_of
 from prism_sklearn.twin.straddling import straddling
-from prism_sklearn.walk import inner, parts
+from prism_sklearn.walk import parts
 
 ROWS = 1024
 _WORDS = ("good", "bad", "the", "model", "Fast", "42", "a", "slow-ish", "naïve", "again")
@@ -91,10 +91,14 @@ class Seen:
         feed = model.feed
         table = feed.table if isinstance(feed, Branches) else feed
         names: list[Any] = [c.name for c in table.columns] if isinstance(table, Table) else []
-        found: dict[Any, tuple[float, float]] = {}
-        _learn(model.estimator, None, found)
-        columns = {names[place] if names else place: where for place, where in found.items() if place >= 0}
+        width = len(names) or max(1, feed.specs[0].shape[-1])
+        found = ranges_of(model.estimator, width)
+        columns = {names[place] if names else place: _centre(*where) for place, where in found.items()}
         return cls(columns, _words(model.estimator), _categories(model.estimator))
+
+
+def _centre(low: float, high: float) -> tuple[float, float]:
+    return low / 2 + high / 2, (high - low) / 2 or max(1.0, abs(low))
 
 
 def _drawn(spec: TensorSpec, seen: Seen, generator: np.random.Generator, rows: int) -> Array:
@@ -150,69 +154,3 @@ def _categories(estimator: Any) -> tuple[tuple[Any, ...], ...]:
     if not isinstance(found, list) or not all(len(one) for one in found):
         return ()
     return tuple(tuple(np.asarray(one).tolist()) for one in found)
-
-
-# --- what the fitted steps tell --------------------------------------------------------------
-
-
-def _learn(step: Any, places: list[int] | None, found: dict[Any, tuple[float, float]]) -> None:
-    """Follow the columns at ``places`` (None: all) through ``step`` as long as they are themselves."""
-    if isinstance(step, str) or step is None:
-        return
-    steps = getattr(step, "steps", None)
-    if isinstance(steps, list):
-        for _, one in steps:
-            _learn(one, places, found)
-            if not hasattr(one, "get_feature_names_out") or not _keeps_columns(one):
-                return
-    elif hasattr(step, "transformers_") and hasattr(step, "_transformer_to_input_indices"):
-        for name, transformer, _ in step.transformers_:
-            _learn(transformer, [int(i) for i in step._transformer_to_input_indices.get(name, ())], found)
-    else:
-        where = _where(step)
-        for number, place in enumerate(range(len(where)) if places is None else places):
-            if number < len(where) and np.isfinite(where[number]).all():
-                found.setdefault(place, where[number])
-        if not where:
-            for member in inner(step)[:1]:
-                _learn(member, places, found)
-
-
-def _keeps_columns(step: Any) -> bool:
-    return any(base.__name__ == "OneToOneFeatureMixin" for base in type(step).__mro__)
-
-
-def _where(step: Any) -> list[tuple[float, float]]:
-    """Return centre and spread of each column that a step was fitted on; [] where it does not tell."""
-    if getattr(step, "data_min_", None) is not None:
-        return _between(step.data_min_, step.data_max_)
-    centre = getattr(step, "mean_", getattr(step, "center_", None))
-    scale = getattr(step, "scale_", None)
-    if centre is not None and scale is not None and np.shape(centre) == np.shape(scale):
-        return list(zip(np.ravel(centre).tolist(), np.ravel(scale).tolist(), strict=True))
-    quantiles = getattr(step, "quantiles_", None)
-    if quantiles is not None:
-        return _between(quantiles[0], quantiles[-1])
-    edges = getattr(step, "bin_edges_", None)
-    if edges is not None:
-        return _between([one[0] for one in edges], [one[-1] for one in edges])
-    if type(step).__name__ == "SimpleImputer" and np.asarray(step.statistics_).dtype.kind == "f":
-        return []  # a centre without a spread: the next step tells more
-    return _by_thresholds(step)
-
-
-def _between(low: Any, high: Any) -> list[tuple[float, float]]:
-    pairs = zip(np.ravel(low).tolist(), np.ravel(high).tolist(), strict=True)
-    return [((a + b) / 2, (b - a) / 2 or 1.0) for a, b in pairs]
-
-
-def _by_thresholds(step: Any) -> list[tuple[float, float]]:
-    points = split_points(step)
-    if not points:
-        return []
-    where = []
-    for place in range(max(points) + 1):
-        values = points.get(place, [0.0])
-        low, high = min(values), max(values)
-        where.append(((low + high) / 2, (high - low) / 2 or max(1.0, abs(low))))
-    return where
