@@ -62,7 +62,7 @@ from prism_core.protocols import (
     Usage,
 )
 from prism_core.rates import Allowance, Rate
-from prism_core.sizes import Bytes, size_of
+from prism_core.sizes import Bytes, parse_bytes, size_of
 from prism_core.specs import (
     Answer,
     Artifact,
@@ -179,6 +179,7 @@ __all__ = [
     "datatype_of",
     "hookimpl",
     "numeric_variables",
+    "parse_bytes",
     "read_log",
     "size_of",
     "told_ranges",

@@ -336,5 +336,8 @@ class CommandLine(Protocol):
     def write_table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Write a table; cells are plain text."""
 
+    def start_log(self) -> None:
+        """Write events of structlog and logging to stderr, as a server does: for a command that serves."""
+
     def progress(self, title: str) -> AbstractContextManager[Callable[[str], None]]:
         """Show on a terminal that something lasts; give what tells how far it is."""

@@ -82,6 +82,12 @@ class Offered:
         """Write a table of plain text."""
         write_table(columns, [[escaped(cell) for cell in row] for row in rows])
 
+    def start_log(self) -> None:
+        """Write events to stderr: lines for people on a terminal, else JSON."""
+        from prism_core.logs import configure
+
+        configure(json=True if self.json else None)
+
     @contextmanager
     def progress(self, title: str) -> Iterator[Callable[[str], None]]:
         """Show on a terminal that something lasts."""

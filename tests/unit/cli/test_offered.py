@@ -6,6 +6,7 @@ import threading
 import attrs
 import pytest
 import rich_click as click
+import structlog
 from click.testing import CliRunner
 
 from prism_core.cli import app as app_module
@@ -117,3 +118,14 @@ def test_progress_is_silent_where_no_terminal_is(bench):
             tell("half of it")
 
     assert bench(work).output == ""
+
+
+def test_a_command_that_serves_has_its_events_on_stderr(bench):
+    def serve(cli):
+        cli.start_log()
+        structlog.get_logger("prism.bench").info("bench.open", port=1)
+
+    result = bench(serve, "--json")
+
+    assert json.loads(result.stderr)["event"] == "bench.open"
+    assert result.stdout == ""

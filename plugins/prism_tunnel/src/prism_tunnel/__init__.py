@@ -6,8 +6,11 @@ The plugin itself: it describes the link providers and imports none of their lib
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
 
-from prism_core.plugin import LinkProvider, hookimpl
+from prism_core.plugin import Command, Linker, LinkProvider, hookimpl
+from prism_tunnel.relay.config import RelayConfig
 
 __version__ = "0.1.0"
 
@@ -15,4 +18,24 @@ __version__ = "0.1.0"
 @hookimpl
 def prism_link_providers() -> Iterator[LinkProvider]:
     """Offer the tunnels."""
-    yield from ()
+    yield LinkProvider(
+        "relay", open=_open_relay, config=RelayConfig, tunnel=True, forwards="x-forwarded-for", rank=10
+    )
+
+
+def _open_relay(config: RelayConfig) -> AbstractAsyncContextManager[Linker]:
+    from prism_tunnel.relay.linker import open_linker
+
+    return open_linker(config)
+
+
+@hookimpl
+def prism_commands() -> Iterator[Command]:
+    """Offer ``prism relay``."""
+    yield Command("relay", build=_relay_command, help="Run a relay of your own, or join one.")
+
+
+def _relay_command() -> Any:
+    from prism_tunnel.relay.commands import relay
+
+    return relay
