@@ -70,6 +70,12 @@ def test_an_isolation_plugin_imports_no_client():
     assert not loaded & (GATEWAY | FRAMEWORKS | {"podman", "requests"})
 
 
+def test_a_link_plugin_imports_no_client():
+    loaded = imported_by("import prism_tunnel; [p.available() for p in prism_tunnel.prism_link_providers()]")
+
+    assert not loaded & (GATEWAY | FRAMEWORKS | {"asyncssh"})
+
+
 def test_the_gateway_imports_no_model_framework():
     loaded = imported_by(
         "from prism_core.plugins import load_plugins\nload_plugins()\n"

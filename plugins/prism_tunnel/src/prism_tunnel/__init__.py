@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from prism_core.plugin import Command, Linker, LinkProvider, hookimpl
+from prism_tunnel.config import SshConfig
 from prism_tunnel.relay.config import RelayConfig
 
 __version__ = "0.1.0"
@@ -21,6 +22,7 @@ def prism_link_providers() -> Iterator[LinkProvider]:
     yield LinkProvider(
         "relay", open=_open_relay, config=RelayConfig, tunnel=True, forwards="x-forwarded-for", rank=10
     )
+    yield LinkProvider("ssh", open=_open_ssh, config=SshConfig, tunnel=True, rank=20)
 
 
 def _open_relay(config: RelayConfig) -> AbstractAsyncContextManager[Linker]:
@@ -29,13 +31,28 @@ def _open_relay(config: RelayConfig) -> AbstractAsyncContextManager[Linker]:
     return open_linker(config)
 
 
+def _open_ssh(config: SshConfig) -> AbstractAsyncContextManager[Linker]:
+    from prism_tunnel.ssh.linker import open_ssh
+
+    return open_ssh(config)
+
+
 @hookimpl
 def prism_commands() -> Iterator[Command]:
-    """Offer ``prism relay``."""
+    """Offer ``prism relay`` and ``prism tunnel``."""
     yield Command("relay", build=_relay_command, help="Run a relay of your own, or join one.")
+    yield Command(
+        "tunnel", build=_tunnel_command, help="Look after the ways by which links leave this machine."
+    )
 
 
 def _relay_command() -> Any:
     from prism_tunnel.relay.commands import relay
 
     return relay
+
+
+def _tunnel_command() -> Any:
+    from prism_tunnel.commands.group import tunnel
+
+    return tunnel

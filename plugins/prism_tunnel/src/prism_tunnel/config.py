@@ -1,0 +1,79 @@
+"""``plugins.ssh`` and its siblings: what the owner says of each way out."""
+
+from __future__ import annotations
+
+import string
+from typing import Annotated, Any
+
+import attrs
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Seconds = Annotated[float, Meta(gt=0)]
+KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
+
+
+def _address(_: Any, field: attrs.Attribute[str], value: str) -> None:
+    """Refuse what is no base URL, or asks for more than host and port."""
+    if not value:
+        return
+    if not value.startswith(("http://", "https://")):
+        raise ValueError(f"{field.name}: {value!r} begins with neither http:// nor https://.")
+    names = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
+    if names - {"host", "port"}:
+        raise ValueError(f"{field.name}: {value!r} may hold {{host}} and {{port}}, nothing else in braces.")
+
+
+@attrs.frozen
+class SshConfig:
+    """The settings of the link provider ``ssh``.
+
+    Parameters
+    ----------
+    host, port, user
+        The SSH server, as in ``ssh -p PORT USER@HOST``; without ``user`` the name of this account.
+    keys
+        Files of private keys; none is those that ssh takes by itself.
+    agent
+        Whether the agent at ``SSH_AUTH_SOCK`` is asked.
+    known_hosts
+        Files of host keys that are believed, beside those that `prism tunnel trust` stored.
+    config_file
+        A file like ``~/.ssh/config`` that is read first; "" reads none.
+    jump
+        Servers to go through, ``USER@HOST:PORT``, the nearest first.
+    remote_host
+        Where the server listens for us: an address of it, "localhost", "*" for all; "" is "localhost"
+        where ``url`` is set, since then something there passes requests on, and all where it is not.
+    remote_port
+        On which port; 0 is one that the server chooses.
+    url
+        The address under which that is reached; "" is ``http://{host}:{port}``.
+    connect_s
+        How long it may take to be logged in.
+    keepalive_s, keepalive_count
+        A server that says nothing is asked every so many seconds; the connection is given up when so many
+        questions are not answered.
+    data_dir
+        Below it lie the host keys that were trusted. "" is replaced by the server's own.
+    """
+
+    host: str = ""
+    port: Port = 0
+    user: str = ""
+    keys: tuple[str, ...] = ()
+    agent: bool = True
+    known_hosts: tuple[str, ...] = KNOWN_HOSTS
+    config_file: str = ""
+    jump: tuple[str, ...] = ()
+    remote_host: str = ""
+    remote_port: Port = 0
+    url: str = attrs.field(default="", validator=_address)
+    connect_s: Seconds = 15.0
+    keepalive_s: Seconds = 15.0
+    keepalive_count: Annotated[int, Meta(ge=1)] = 3
+    data_dir: str = ""
+
+    def lacks(self) -> str:
+        """Return what has to be set before it can be used, "" if nothing."""
+        return "" if self.host else "`plugins.ssh.host` names no server."
