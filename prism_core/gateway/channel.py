@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from prism_core.gateway.callers.keys import Key
+from prism_core.gateway.callers.link import Link
 from prism_core.gateway.table import SharedModel
 from prism_core.protocols import Spending
 from prism_core.settings import Settings
@@ -79,6 +80,12 @@ class Keys(msgspec.Struct, tag="keys", frozen=True):
     keys: list[Key]
 
 
+class Links(msgspec.Struct, tag="links", frozen=True):
+    """These links are valid from now on, and no others."""
+
+    links: list[Link]
+
+
 class Spent(msgspec.Struct, tag="spent", frozen=True):
     """What callers have used of their quotas, in all gateways."""
 
@@ -125,9 +132,9 @@ class Wake(msgspec.Struct, tag="wake", frozen=True):
 
 
 class CallerUses(msgspec.Struct, tag="uses", frozen=True):
-    """What was used of keys and of quotas, and how many were refused for what, since this was last told."""
+    """Callers that were seen, what was used of quotas, how many were refused for what, since it last told."""
 
-    keys: list[str]
+    callers: list[str]
     spent: dict[str, int]
     refused: dict[str, int] = {}
 
@@ -139,7 +146,7 @@ class LetIn(msgspec.Struct, tag="let_in", frozen=True):
     spendings: list[Spending]
 
 
-Command = Update | Ask | Accept | Disappoint | Drain | Keys | Spent | Ahead
+Command = Update | Ask | Accept | Disappoint | Drain | Keys | Links | Spent | Ahead
 Report = Ready | Accepting | Records | Told | Wake | CallerUses | LetIn
 Heard = TypeVar("Heard")
 

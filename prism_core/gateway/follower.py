@@ -21,6 +21,7 @@ from prism_core.gateway.channel import (
     Drain,
     Keys,
     LetIn,
+    Links,
     Ready,
     Records,
     Spent,
@@ -50,7 +51,7 @@ class Follower:
     service
         The one door for predictions, as the leader's.
     callers
-        The keys that are valid, and what was used of quotas.
+        The keys and links that are valid, and what was used of quotas.
     rates
         The leader's buckets.
     draining
@@ -83,7 +84,7 @@ class Follower:
             self._updated.set()
         elif isinstance(command, Accept):
             self._welcome.set()
-        elif isinstance(command, Keys | Spent):
+        elif isinstance(command, Keys | Links | Spent):
             self.callers.hear(command)
         elif isinstance(command, Ahead):
             self.rates.hear(command.id, command.ahead_s, command.reason)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 import structlog
@@ -83,8 +83,8 @@ class Followers:
     ----------
     used
         Called with model and version for each call that a replica has worked for.
-    greeting
-        Returns what a new follower is told beside the models.
+    greetings
+        What a new follower is told beside the models, each made when one comes.
     heard
         Called with what followers report of callers.
     refused
@@ -96,7 +96,7 @@ class Followers:
     def __init__(self, registry: Registry, record: Callable[[CallRecord], None]) -> None:
         self.members: list[Member] = []
         self.used: Callable[[str, int], None] = lambda model, version: None
-        self.greeting: Callable[[], Iterable[Command]] = tuple
+        self.greetings: list[Callable[[], Command]] = []
         self.heard: Callable[[CallerUses], None] = lambda uses: None
         self.refused: Counter[str] = Counter()
         self.rates: Limiter | None = None
@@ -110,8 +110,8 @@ class Followers:
     def join(self, member: Member) -> None:
         """Tell a new follower what is served, and keep it told."""
         self.members.append(member)
-        for command in self.greeting():
-            member.channel.send(command)
+        for greeting in self.greetings:
+            member.channel.send(greeting())
         self._tell()
 
     def leave(self, member: Member) -> None:

@@ -19,6 +19,9 @@ from prism_core.gateway.auditing import audited, version_of
 from prism_core.gateway.bundling import delivered, frozen
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.callers.keyring import Keyring
+from prism_core.gateway.callers.link_door import LinkDoor
+from prism_core.gateway.callers.links import Links
+from prism_core.gateway.callers.unlocking import Unlocking
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.events import Events
 from prism_core.gateway.followers import Followers
@@ -55,8 +58,14 @@ class Gateway:
         The files of the public listener's certificate, where it is encrypted.
     keys
         The API keys, and what was used of them.
+    links
+        The links, and what was used of them.
     door
         To be asked with each request's head; falsy where nobody is asked anything.
+    link_door
+        The same for the routes of links.
+    unlocking
+        Gives sessions to who opens a link.
     audit
         Who did what; see `Audit.acting`.
     frontends
@@ -70,6 +79,9 @@ class Gateway:
     """
 
     keys: Keyring
+    links: Links
+    link_door: LinkDoor
+    unlocking: Unlocking
 
     def __init__(
         self,

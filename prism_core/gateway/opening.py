@@ -13,8 +13,11 @@ import structlog
 from prism_core.gateway.auditing import open_audit
 from prism_core.gateway.boot import booting
 from prism_core.gateway.caching import open_caching
-from prism_core.gateway.callers.keyring import open_keyring
-from prism_core.gateway.callers.opening import open_leading_door
+from prism_core.gateway.callers.keyring import Keyring
+from prism_core.gateway.callers.links import Links
+from prism_core.gateway.callers.opening import Known, open_leading_doors
+from prism_core.gateway.callers.unlocking import Unlocking
+from prism_core.gateway.callers.usage import open_usage
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.directory import admin_token, locked, run_directory, server_id
 from prism_core.gateway.events import open_events
@@ -88,9 +91,7 @@ async def open_gateway(
             publishing,
             admin_token(data),
         )
-        gateway.keys = await stack.enter_async_context(open_keyring(records, followers, audit))
-        door = open_leading_door(settings, plugins, registry, gateway.keys, metrics, followers)
-        gateway.door = await stack.enter_async_context(door)
+        await _open_doors(gateway, records, stack)
         await _open_frontends(gateway, stack)
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
         gateway.settled, gateway.problems = boot.settled, boot.problems
@@ -154,6 +155,21 @@ async def _restore(registry: Registry, records: Records, store: Store) -> Regist
     if garbage:
         log.info("store.collected", removed=len(garbage))
     return registry
+
+
+async def _open_doors(gateway: Gateway, records: Records, stack: AsyncExitStack) -> None:
+    followers, audit = gateway.followers, gateway.audit
+    usage = await stack.enter_async_context(open_usage(records, followers))
+    gateway.keys = Keyring(records, followers, audit, await records.keys(), usage)
+    publishing = gateway.publishing
+    gateway.links = Links(records, followers, audit, await records.links(), usage, publishing)
+    publishing.wanted = gateway.links.wanted
+    gateway.unlocking = Unlocking(gateway.links.table)
+    known = Known(gateway.keys.table, gateway.links.table, usage.tally)
+    doors = open_leading_doors(
+        gateway.settings, gateway.plugins, gateway.registry, known, gateway.metrics, followers
+    )
+    gateway.door, gateway.link_door = await stack.enter_async_context(doors)
 
 
 async def _open_frontends(gateway: Gateway, stack: AsyncExitStack) -> None:

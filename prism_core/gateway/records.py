@@ -19,7 +19,9 @@ import attrs
 import msgspec
 
 from prism_core.errors import ConfigError
-from prism_core.gateway.callers.keys import Key, caller_id
+from prism_core.gateway.callers import keys, link
+from prism_core.gateway.callers.keys import Key
+from prism_core.gateway.callers.link import Link
 from prism_core.gateway.disk import database_error
 from prism_core.gateway.store import Checkpoint, passing
 from prism_core.gateway.use import Use
@@ -61,6 +63,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         """create table caller_use (
             caller text primary key, last_used double precision not null, spent bigint not null)""",
     ),
+    ("create table link (slug text primary key, created double precision not null, link text not null)",),
 )
 # Enough to see what happened lately; a crash loop must not fill the disk.
 KEPT_EVENTS = 10_000
@@ -234,8 +237,23 @@ class Records:
     async def remove_key(self, key_id: str) -> None:
         """Forget an API key, and what was used with it."""
         await self._write(
-            ("delete from api_key where id = $1", (key_id,)),
-            ("delete from caller_use where caller = $1", (caller_id(key_id),)),
+            ("delete from api_key where id = $1", (key_id,)), (_FORGET_CALLER, (keys.caller_id(key_id),))
+        )
+
+    async def links(self) -> list[Link]:
+        """Return all links, the oldest first."""
+        rows = await self._run(lambda: self._query("select link from link order by created, slug"))
+        return [msgspec.json.decode(text, type=Link) for (text,) in rows]
+
+    async def add_link(self, made: Link) -> None:
+        """Store a new link."""
+        sql = "insert into link(slug, created, link) values($1, $2, $3)"
+        await self._write((sql, (made.slug, made.created, msgspec.json.encode(made).decode())))
+
+    async def remove_link(self, slug: str) -> None:
+        """Forget a link, and what was used with it."""
+        await self._write(
+            ("delete from link where slug = $1", (slug,)), (_FORGET_CALLER, (link.caller_id(slug),))
         )
 
     async def caller_uses(self) -> list[tuple[str, float, int]]:
@@ -316,6 +334,7 @@ class Records:
         return dict(self._query("select alias, version from alias where model = $1 order by alias", model))
 
 
+_FORGET_CALLER = "delete from caller_use where caller = $1"
 _SET_ALIAS = (
     "insert into alias(model, alias, version) values($1, $2, $3)"
     " on conflict(model, alias) do update set version = excluded.version"

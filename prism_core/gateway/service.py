@@ -29,6 +29,10 @@ class PredictService:
     def __init__(self, registry: Lanes) -> None:
         self._registry = registry
 
+    def meant(self, reference: str) -> str:
+        """Return the reference to a model that ``reference`` is, "" where it is none."""
+        return reference
+
     def lane(self, reference: str) -> Lane:
         """Return the lane of a model, an alias or a version.
 

@@ -115,6 +115,10 @@ class AccessLog:
         self._thread = threading.Thread(target=self._work, name="access", daemon=True)
         self._thread.start()
 
+    def at(self, addresses: Addresses | None) -> AccessLog:
+        """Return this log for another listener, where others tell addresses."""
+        return _Elsewhere(self, addresses)
+
     def begun(
         self,
         request: str,
@@ -203,6 +207,15 @@ class AccessLog:
             log.warning("access.lost", lines=self.lost, error=failure)
         else:
             self._told += lost
+
+
+class _Elsewhere(AccessLog):
+    """An access log as another listener sees it: the lines are written by the first one."""
+
+    def __init__(self, log: AccessLog, addresses: Addresses | None) -> None:
+        self.values = log.values
+        self.addresses = addresses
+        self.add = log.add  # type: ignore[method-assign]  # there is one list of lines
 
 
 class Accessed:

@@ -31,6 +31,7 @@ from prism_core.rest.bundle import Frozen
 from prism_core.rest.environments import environment_routes
 from prism_core.rest.errors import problem_response
 from prism_core.rest.keys import key_routes
+from prism_core.rest.links import link_admin_routes
 from prism_core.rest.public import Answer, answer
 from prism_core.rest.refusals import Refusals
 from prism_core.rest.requests import REQUEST
@@ -100,6 +101,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *_look_routes(gateway),
         *_move_routes(gateway),
         *key_routes(gateway),
+        *link_admin_routes(gateway),
         *environment_routes(gateway),
         *tunnel_routes(gateway),
         *_stream_routes(gateway, stopping),

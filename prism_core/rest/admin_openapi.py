@@ -30,6 +30,7 @@ WORDS = {
     "follow": "Go on with what is written from now on; the answer then ends with the connection.",
     "key_id": "The key's id, as it is listed.",
     "model": "A model's name.",
+    "slug": "The link's slug, as it is listed.",
     "spec": "The request as a JSON object, see the reference.",
     "spec_bytes": "So many bytes at the body's beginning are the request.",
     "tail": "So many of the last lines.",

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
-from litestar import Litestar, Request
-from litestar.handlers import HTTPRouteHandler
-from litestar.response import Response
-
-from prism_core.gateway.callers.door import discreet
 from prism_core.gateway.gateway import Gateway
 from prism_core.rest.access import AccessLog
 from prism_core.rest.admin import TokenGuard, admin_routes
+from prism_core.rest.asgi import HeadAsGet, litestar_app
 from prism_core.rest.cors import Pages, cors_of
-from prism_core.rest.entrance import Entrance, caller_of
-from prism_core.rest.errors import problem_response
+from prism_core.rest.entrance import Entrance
+from prism_core.rest.linked import Linked, link_way
 from prism_core.rest.mounted import Mounted, mounts_of
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.public import public_routes
-
-# Bodies of the admin routes are small; an upload is streamed and has its own limit.
-MAX_ADMIN_BODY_BYTES = 1 << 20
 
 
 def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
@@ -33,11 +25,12 @@ def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
     cors = cors_of(gateway.settings)
     return PredictFront(
         gateway.service,
-        Pages(others, cors) if cors else others,
+        Linked(gateway, gateway.link_door, Pages(others, cors) if cors else others),
         max_body_bytes=gateway.settings.limits.max_body,
         door=gateway.door,
         access=access,
         cors=cors,
+        links=link_way(gateway.service, gateway.link_door),
     )
 
 
@@ -45,41 +38,3 @@ def admin_app(gateway: Gateway, stopping: asyncio.Event | None = None) -> Any:
     """Return the application of the admin listener; its endless answers end when ``stopping`` is set."""
     routes = HeadAsGet(litestar_app(admin_routes(gateway, stopping or asyncio.Event())))
     return TokenGuard(Mounted(mounts_of(gateway, "admin"), routes), gateway.token, gateway.audit)
-
-
-def litestar_app(routes: Sequence[HTTPRouteHandler]) -> Litestar:
-    """Return a Litestar application of ``routes`` whose every error is a problem document."""
-    return Litestar(
-        routes,
-        openapi_config=None,  # made by prism_core.rest.openapi: a schema per model
-        logging_config=None,
-        debug=False,
-        request_max_body_size=MAX_ADMIN_BODY_BYTES,
-        exception_handlers={Exception: _problem},
-    )
-
-
-def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    status, headers, body = problem_response(discreet(error, caller_of(request.scope)))
-    media_type, *others = (
-        (name.decode(), value.decode()) for name, value in headers if name != b"content-length"
-    )
-    return Response(body, status_code=status, media_type=media_type[1], headers=dict(others))
-
-
-class HeadAsGet:
-    """Answers HEAD as GET without the body, which Litestar does not do by itself."""
-
-    def __init__(self, app: Any) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Serve one ASGI scope."""
-        if scope["type"] != "http" or scope["method"] != "HEAD":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_head(message: Any) -> None:
-            await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
-
-        await self._app({**scope, "method": "GET"}, receive, send_head)

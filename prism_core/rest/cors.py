@@ -6,25 +6,23 @@ send itself, never by a cookie, so an open origin gives nothing away that curl w
 
 from __future__ import annotations
 
-import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
 
 from prism_core.errors import ConfigError, Forbidden
+from prism_core.gateway.callers.origins import ANY, WRITTEN, is_origin
 from prism_core.rest.entrance import asked_of
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.settings import Settings
-
-ANY = "*"
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?")
 
 METHODS = b"GET, HEAD, POST, OPTIONS"
 # What a page may send, beside what every page may.
 SENT = (
     b"authorization, cache-control, content-type, x-api-key, "
-    b"x-prism-timeout, x-request-id, x-scale-up-timeout"
+    b"x-prism-timeout, x-prism-token, x-request-id, x-scale-up-timeout"
 )
 # What its script may see of an answer, beside what every script may.
 SEEN = (
@@ -37,17 +35,24 @@ MAX_AGE_S = 600
 _VARY = (b"vary", b"Origin")
 
 
-@attrs.frozen
-class Cors:
-    """The origins that are allowed. Made by `cors_of`."""
+class Cors(ABC):
+    """What answers tell browsers, whoever says which origins are allowed.
 
-    default: frozenset[str]
-    models: Mapping[str, frozenset[str]]
+    Attributes
+    ----------
+    hint
+        What to tell a page of another origin.
+    """
+
+    hint: str
+
+    @abstractmethod
+    def origins(self, path: str) -> frozenset[str]:
+        """Return the origins whose pages may read answers of ``path``."""
 
     def allowed(self, path: str, origin: str) -> str:
         """Return what an answer of ``path`` tells a page of ``origin``: it, ``*``, or "" for nothing."""
-        model = (asked_of(path) or "").partition("@")[0]
-        origins = self.models.get(model, self.default)
+        origins = self.origins(path)
         if ANY in origins:
             return ANY
         return origin if origin in origins else ""
@@ -72,9 +77,7 @@ class Cors:
         origin = origin_of(headers) or b""
         told = self.headers(path, origin)
         if len(told) == 1:
-            refused = Forbidden(
-                "Pages of this origin may not use this.", hint="The owner's setting is `cors`."
-            )
+            refused = Forbidden("Pages of this origin may not use this.", hint=self.hint)
             status, others, body = problem_response(refused)
             return status, others + told, body
         return (
@@ -88,6 +91,20 @@ class Cors:
             ],
             b"",
         )
+
+
+@attrs.frozen
+class ModelCors(Cors):
+    """The origins that the settings allow. Made by `cors_of`."""
+
+    default: frozenset[str]
+    models: Mapping[str, frozenset[str]]
+    hint = "The owner's setting is `cors`."
+
+    def origins(self, path: str) -> frozenset[str]:
+        """Return the origins of the model that ``path`` is about."""
+        model = (asked_of(path) or "").partition("@")[0]
+        return self.models.get(model, self.default)
 
 
 def cors_of(settings: Settings) -> Cors | None:
@@ -104,16 +121,12 @@ def cors_of(settings: Settings) -> Cors | None:
             _check(key, origin)
     if not settings.cors and not any(models.values()):
         return None
-    return Cors(frozenset(settings.cors), {name: frozenset(origins) for name, origins in models.items()})
+    return ModelCors(frozenset(settings.cors), {name: frozenset(origins) for name, origins in models.items()})
 
 
 def _check(key: str, origin: str) -> None:
-    if origin != ANY and not _ORIGIN.fullmatch(origin):
-        raise ConfigError(
-            f"{key}: {origin!r} is no origin.",
-            hint="It is a scheme, a host and perhaps a port, in lower case and without a slash at its end, "
-            "such as https://app.example.org or http://localhost:3000; or * for any.",
-        )
+    if not is_origin(origin):
+        raise ConfigError(f"{key}: {origin!r} is no origin.", hint=WRITTEN)
 
 
 def origin_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from prism_core.gateway.gateway import Gateway
 from prism_core.protocols import PublicListener
 from prism_core.rest.accepting import Listening, accepting
+from prism_core.rest.access import AccessLog
 from prism_core.rest.linked import link_app
 from prism_core.rest.listen import address_of, listen
 from prism_core.rest.room import Room
@@ -30,9 +31,14 @@ class LinkEntrances:
         That of the public listener.
     hurry
         Set when nobody waits for answers any more.
+    access
+        Where each request is told, if anywhere.
     """
 
-    def __init__(self, gateway: Gateway, room: Room, hurry: asyncio.Event) -> None:
+    def __init__(
+        self, gateway: Gateway, room: Room, hurry: asyncio.Event, access: AccessLog | None = None
+    ) -> None:
+        self._access = access
         self._gateway = gateway
         self._room = room
         self._hurry = hurry
@@ -40,7 +46,7 @@ class LinkEntrances:
     @asynccontextmanager
     async def open(self, provider: LinkProvider) -> AsyncIterator[PublicListener]:
         """Open a listener for what ``provider`` leads in; at its end it is drained."""
-        face = Listening(link_app(self._gateway, provider.forwards), self._room)
+        face = Listening(link_app(self._gateway, provider.forwards, self._access), self._room)
         limits = self._gateway.settings.limits
         with listen("127.0.0.1", 0, "--port") as listener:
             async with accepting({listener: face}, self._hurry, limits):

@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry
 
 from prism_core import logs
 from prism_core.gateway.caching import open_caching
-from prism_core.gateway.callers.opening import open_following_door
+from prism_core.gateway.callers.opening import open_following_doors
 from prism_core.gateway.channel import Start, decode_start
 from prism_core.gateway.follower import open_follower
 from prism_core.gateway.lanes import lane_maker
@@ -28,6 +28,7 @@ from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.access import open_access
 from prism_core.rest.cors import cors_of
 from prism_core.rest.handing import HandOn
+from prism_core.rest.linked import link_way
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.room import Room, connections
 from prism_core.rest.serve import calm_collector, loop_factory
@@ -73,7 +74,8 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         follower = await stack.enter_async_context(open_follower(channel, make_lanes, settings.limits))
         others = HandOn(start.private)
         stack.push_async_callback(others.close)
-        door = await stack.enter_async_context(open_following_door(settings, plugins, follower))
+        doors = open_following_doors(settings, plugins, follower)
+        door, link_door = await stack.enter_async_context(doors)
         access = await stack.enter_async_context(open_access(settings, door))
         limits = settings.limits
         front = PredictFront(
@@ -83,6 +85,7 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
             door=door,
             access=access,
             cors=cors_of(settings),
+            links=link_way(follower.service, link_door, follows=True),
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
         if await follower.welcome():

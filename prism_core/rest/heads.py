@@ -12,9 +12,12 @@ import attrs
 import httptools
 
 from prism_core.errors import PrismError
-from prism_core.gateway.callers.door import told_of
+from prism_core.gateway.callers.door import Door, told_of
+from prism_core.gateway.callers.link import MARK
+from prism_core.gateway.service import PredictService
+from prism_core.rest.cors import Cors
 from prism_core.rest.errors import Headers
-from prism_core.rest.predict import PredictFront, PredictHead, head_of
+from prism_core.rest.predict import PredictFront, PredictHead, Way, head_of
 from prism_core.rest.requests import HEADER, without_id
 
 # A hostile client can make up heads; then all are learned anew.
@@ -32,7 +35,27 @@ class PlainHead:
     asked: PredictHead
     headers: Mapping[str, str]
     path: str
+    door: Door | None
+    service: PredictService
     lines: bytes
+
+
+@attrs.frozen(slots=True)
+class LinkHead:
+    """The same where what answers tell pages of other origins is not the settings' but the link's own."""
+
+    asked: PredictHead
+    headers: Mapping[str, str]
+    path: str
+    door: Door | None
+    service: PredictService
+    cors: Cors
+    origin: Headers
+
+    @property
+    def lines(self) -> bytes:
+        """Lines of the answer, as the link is now."""
+        return self.cors.lines(self.path, self.origin) if self.origin else b""
 
 
 class Heads:
@@ -57,9 +80,9 @@ class Heads:
         self.front = front
         self._max_headers = max_headers
         self.refusal: tuple[Exception | None, bytes, bytes] = (None, b"", b"")
-        self.known: dict[bytes, PlainHead] = {}
+        self.known: dict[bytes, PlainHead | LinkHead] = {}
 
-    def find(self, head: bytes) -> tuple[PlainHead | None, str]:
+    def find(self, head: bytes) -> tuple[PlainHead | LinkHead | None, str]:
         """Return what ``head``, all bytes of it, says, None if the request is not plain; and its id.
 
         An id would make every head a new one, and push the others out: it is taken off first.
@@ -67,7 +90,7 @@ class Heads:
         rest, request = without_id(head)
         return self.known.get(rest) or self._read(rest), request
 
-    def _read(self, head: bytes) -> PlainHead | None:
+    def _read(self, head: bytes) -> PlainHead | LinkHead | None:
         # A bare line feed might end the head earlier than the bytes that were looked for.
         if not head.startswith(b"POST ") or head.count(b"\n") != head.count(b"\r\n"):
             return None
@@ -75,18 +98,26 @@ class Heads:
             found = _Parsed(head)
             plain = found.plain and len(found.headers) <= self._max_headers
             route = self.front.route(found.path) if plain else None
-            asked = head_of(route, found.headers, found.query) if route else None
+            way = self.front.way(route[0]) if route else None
+            asked = head_of(route, found.headers, found.query) if route and way else None
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, PrismError):
             return None  # it is told what is wrong each time it comes
-        if asked is None or asked.length > self.front.max_body_bytes:
+        if asked is None or way is None or asked.length > self.front.max_body_bytes:
             return None
         if len(self.known) >= REMEMBERED:
             self.known.clear()
-        headers = told_of(found.headers) if self.front.door is not None else {}
-        cors = self.front.cors
-        lines = cors.lines(found.path, found.headers) if cors is not None else b""
-        known = self.known[head] = PlainHead(asked, headers, found.path, lines)
+        known = self.known[head] = _known(way, asked, found)
         return known
+
+
+def _known(way: Way, asked: PredictHead, found: _Parsed) -> PlainHead | LinkHead:
+    headers = told_of(found.headers) if way.door is not None else {}
+    if not asked.reference.startswith(MARK):
+        lines = way.cors.lines(found.path, found.headers) if way.cors is not None else b""
+        return PlainHead(asked, headers, found.path, way.door, way.service, lines)
+    assert way.cors is not None
+    origin = [pair for pair in found.headers if pair[0] == b"origin"]
+    return LinkHead(asked, headers, found.path, way.door, way.service, way.cors, origin)
 
 
 class _Parsed:

@@ -1,26 +1,110 @@
-"""What a tunnel leads to: the probe of this server's own supervisor, and nothing else."""
+"""The routes of links, ``/s/SLUG``: what a stranger reaches through an address that somebody sent.
+
+Predictions are `PredictFront`'s, as all of them. What is here asks the door of links by
+itself, since a page is shown to somebody who has shown nothing yet.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from litestar import get
+import attrs
+from litestar import Request, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Response
 
 from prism_core.errors import RouteNotFound
+from prism_core.gateway.callers.addresses import Proxies
+from prism_core.gateway.callers.door import Entry, pairs_of, told_of
+from prism_core.gateway.callers.link import MARK, Link
+from prism_core.gateway.callers.link_door import LinkDoor, LinkService, Looking
+from prism_core.gateway.callers.link_table import LinkTable
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.probing import PATH
-from prism_core.rest.app import HeadAsGet, litestar_app
+from prism_core.gateway.registry import split
+from prism_core.gateway.service import PredictService
+from prism_core.gateway.views import ModelInfo, VersionInfo
+from prism_core.rest.access import AccessLog
+from prism_core.rest.asgi import HeadAsGet, litestar_app
+from prism_core.rest.cors import Cors, telling
+from prism_core.rest.describe import example, sample, signature_of
+from prism_core.rest.entrance import ENTRY
+from prism_core.rest.errors import problem_response
+from prism_core.rest.opened import opened
+from prism_core.rest.predict import LINKS, PredictFront, Way
+from prism_core.rest.public import Answer, Found, answer, resolve
+from prism_core.rest.snippets import curl
+
+# Whose word for whom it asks is believed on a tunnel's listener, which programs of this machine alone reach.
+LOOPBACK = ("127.0.0.0/8", "::1")
+# Where a scope holds what the door has said of it.
+HEARD = "prism.heard"
+# Where the shell has a link's token, in examples of requests.
+SECRET = "$PRISM_TOKEN"
+
+AnyRequest = Request[Any, Any, Any]
 
 
-def link_app(gateway: Gateway, forwards: str) -> Any:
-    """Return the application of a tunnel's listener.
+class LinkCors(Cors):
+    """The origins that each link names."""
+
+    hint = "The link's owner names origins with --origin."
+
+    def __init__(self, table: LinkTable) -> None:
+        self._table = table
+
+    def origins(self, path: str) -> frozenset[str]:
+        """Return the origins of the link that ``path`` is about."""
+        held = self._table.held.get(path.removeprefix(LINKS).partition("/")[0])
+        return held.origins if held else frozenset()
+
+
+def link_way(service: PredictService, door: LinkDoor, *, follows: bool = False) -> Way:
+    """Return how links predict behind ``door``.
+
+    One that ``follows`` leaves links that are counted to its leader: gateways hear of each other's
+    counts once a second, and a link for one use must not have two.
+    """
+
+    def counted(reference: str) -> bool:
+        held = door.table.held.get(reference.removeprefix(MARK))
+        return held is not None and held.link.uses > 0
+
+    way = Way(LinkService(service, door.table), door, LinkCors(door.table))
+    return attrs.evolve(way, elsewhere=counted) if follows else way
+
+
+def link_app(gateway: Gateway, forwards: str, access: AccessLog | None = None) -> PredictFront:
+    """Return the application of a tunnel's listener: links, this server's own probe, and nothing else.
 
     ``forwards`` is the header in which the tunnel tells for whom it asks, "" for none.
     """
-    return HeadAsGet(litestar_app([probe_route(gateway)]))
+    door = gateway.link_door.at(Proxies(LOOPBACK, forwards) if forwards else None)
+    return PredictFront(
+        None,
+        Linked(gateway, door, Probed(gateway)),
+        max_body_bytes=gateway.settings.limits.max_body,
+        access=access.at(door.addresses) if access is not None else None,
+        links=link_way(gateway.service, door),
+    )
+
+
+class Probed:
+    """Answers probes of this server's own supervisor, who looks for it through a public address."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._probe = litestar_app([probe_route(gateway)])
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http" and scope["path"].startswith(PATH):
+            await self._probe(scope, receive, send)
+            return
+        error = RouteNotFound("There is no such route.", hint="Only links are answered here.")
+        status, headers, body = problem_response(error)
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
 
 def probe_route(gateway: Gateway) -> HTTPRouteHandler:
@@ -34,3 +118,147 @@ def probe_route(gateway: Gateway) -> HTTPRouteHandler:
         return Response(answer, media_type="application/octet-stream", headers={"cache-control": "no-store"})
 
     return probe
+
+
+@attrs.define
+class Heard:
+    """What the door has said of a request, as its handlers hear it."""
+
+    lines: bytes = b""
+    entry: Entry | None = None
+
+
+class Linked:
+    """Answers the routes of links behind ``door``; hands every other scope to ``others``.
+
+    No cache keeps such an answer: what opens it, and whether it is open, is not in its address.
+    """
+
+    def __init__(self, gateway: Gateway, door: LinkDoor, others: Any) -> None:
+        self._routes = HeadAsGet(litestar_app(link_routes(gateway, door)))
+        self._cors = LinkCors(door.table)
+        self._others = others
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] != "http" or not scope["path"].startswith(LINKS):
+            await self._others(scope, receive, send)
+            return
+        heard = scope[HEARD] = Heard()
+
+        async def send_on(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = [*message["headers"], *pairs_of(heard.lines)]
+                if all(name.lower() != b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": headers}
+            await send(message)
+
+        try:
+            await self._routes(scope, receive, telling(self._cors, scope, send_on, kept=True))
+        finally:
+            if heard.entry is not None:
+                scope[ENTRY] = heard.entry
+
+
+# --- for handlers ---------------------------------------------------------------------------
+
+
+def looking(door: LinkDoor, request: AnyRequest, slug: str) -> Looking:
+    """Return who looks at the page of a link.
+
+    ``caller`` None: nobody who may know more than that there is a link, and whether it asks for a
+    password. It counts to the address's limit, and to no other.
+
+    Raises
+    ------
+    LinkNotFound, LinkExpired, Forbidden, RateLimited
+        If there is nothing to look at.
+    """
+    seen = door.look(slug, told_of(request.scope["headers"]), client_of(request))
+    _heard(request).lines = seen.lines
+    return seen
+
+
+def entering(door: LinkDoor, request: AnyRequest, slug: str, verb: str) -> Entry:
+    """Let a request of a link in, to "read" or to "predict", and count it.
+
+    The access log knows from there on who it was.
+
+    Raises
+    ------
+    LinkNotFound, LinkExpired, Forbidden, Unauthorized, RateLimited
+        If it may not.
+    """
+    entry = door.enter(MARK + slug, verb, told_of(request.scope["headers"]), client_of(request))
+    scope: Any = request.scope
+    scope[ENTRY] = entry
+    heard = _heard(request)
+    heard.entry, heard.lines = entry, entry.lines
+    return entry
+
+
+def found(gateway: Gateway, reference: str) -> Found:
+    """Return the model and the version of ``churn``, ``churn@champion`` or ``churn/3``, in whatever state.
+
+    Raises
+    ------
+    ModelNotFound
+        If there is none.
+    """
+    name, alias, number = split(reference)
+    return resolve(gateway, name, alias, int(number) if number else None)
+
+
+def _heard(request: AnyRequest) -> Heard:
+    scope: Any = request.scope
+    heard: Heard = scope[HEARD]
+    return heard
+
+
+def client_of(request: AnyRequest) -> str:
+    """Return the address at the other end of a request's connection."""
+    client = request.scope.get("client")
+    return str(client[0]) if client else ""
+
+
+# --- routes ---------------------------------------------------------------------------------
+
+
+def link_routes(gateway: Gateway, door: LinkDoor) -> list[HTTPRouteHandler]:
+    """Return the handlers of links, behind the door of their listener."""
+
+    @get("/s/{slug:str}/metadata")
+    async def link_metadata(request: AnyRequest, slug: FromPath[str]) -> Answer:
+        entering(door, request, slug, "read")
+        link = door.table.find(slug).link
+        return answer(described(gateway, link, *found(gateway, link.model)))
+
+    @post("/s/{slug:str}/open", status_code=200)
+    async def open_link(request: AnyRequest, slug: FromPath[str]) -> Answer:
+        return await opened(door, gateway.unlocking, request, slug, client_of(request))
+
+    return [link_metadata, open_link]
+
+
+def described(gateway: Gateway, link: Link, model: ModelInfo, version: VersionInfo) -> dict[str, Any]:
+    """Return what the holder of a link may know: of this version, and nothing of others."""
+    signature, url = signature_of(version), gateway.links.url_of(link)
+    predict_url = f"{url}/predict"
+    return {
+        "name": model.model,
+        "version": version.version,
+        "ready": version.state == "READY",
+        "created": version.created,
+        "note": link.note,
+        "verbs": link.verbs,
+        "rate": link.rate or None,
+        "uses": link.uses or None,
+        "used": gateway.links.used(link) if link.uses else None,
+        "expires": link.expires or None,
+        "url": url,
+        "predict_url": predict_url,
+        "signature": version.signature,
+        "example": example(signature) if signature else None,
+        "curl": curl(predict_url, sample(signature), SECRET) if signature else None,
+    }

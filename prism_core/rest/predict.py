@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
 
 from prism_core.errors import MalformedBody, PayloadTooLarge, UnsupportedInput
 from prism_core.gateway.callers.door import Door, Entry, discreet, pairs_of, told_of
+from prism_core.gateway.callers.link import MARK, caller_id
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
 from prism_core.rest.access import PREDICTION, VALUES, AccessLog
@@ -24,16 +25,19 @@ from prism_core.rest.cors import Cors, is_preflight, telling
 from prism_core.rest.entrance import ENTRY, REFUSED
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.rest.requests import REQUEST
-from prism_core.specs import NOBODY
 
 # Only a request that is still unanswered after this long is watched for a client that
 # hangs up: watching costs a task, and most answers are quicker.
 WATCH_AFTER_S = 0.05
 
+# Where the routes of links are, and how their callers' ids begin.
+LINKS, OF_LINKS = "/s/", caller_id("")
+
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _ROUTES = re.compile(
     rf"/model/(?P<model>{_NAME})(?:(?P<alias>@{_NAME})|/versions/(?P<version>[0-9]{{1,18}}))?/predict"
     rf"|/v1/models/(?P<v1>{_NAME}(?:@{_NAME})?)(?P<verb>/predict|:predict)"
+    r"|/s/(?P<slug>[a-z0-9]{1,32})/predict"
 )
 
 
@@ -42,7 +46,9 @@ def reference_of(path: str) -> tuple[str, str] | None:
     found = _ROUTES.fullmatch(path)
     if found is None:
         return None
-    model, alias, version, v1, verb = found.groups()
+    model, alias, version, v1, verb, slug = found.groups()
+    if slug:
+        return MARK + slug, ""
     if v1:
         return v1, "v1" if verb == ":predict" else ""
     if version:
@@ -109,13 +115,35 @@ def check_encoding(value: bytes) -> None:
         )
 
 
+@attrs.frozen(eq=False)
+class Way:
+    """How predictions are had: where from, whom to ask before, and which pages may read the answers.
+
+    Parameters
+    ----------
+    service
+        Where predictions come from.
+    door
+        Asked with each request's head; None lets everybody in.
+    cors
+        None: no pages of other origins.
+    elsewhere
+        Whether a reference is answered by another process, to which ``others`` leads.
+    """
+
+    service: PredictService
+    door: Door | None = None
+    cors: Cors | None = None
+    elsewhere: Callable[[str], bool] = lambda reference: False
+
+
 class PredictFront:
     """Answers ``POST`` on the predict routes; hands every other scope to ``others``.
 
     Parameters
     ----------
     service
-        Where predictions come from.
+        Where predictions come from; None: there are no routes of models here.
     others
         The ASGI application of all other routes.
     max_body_bytes
@@ -126,41 +154,59 @@ class PredictFront:
         Where each request is told, if anywhere.
     cors
         Which pages may read answers; None: no pages of other origins.
+    links
+        How links predict; None: there are no routes of links here.
     """
 
     def __init__(
         self,
-        service: PredictService,
+        service: PredictService | None,
         others: Any,
         *,
         max_body_bytes: int,
         door: Door | None = None,
         access: AccessLog | None = None,
         cors: Cors | None = None,
+        links: Way | None = None,
     ) -> None:
-        self.service = service
-        self.door = door or None  # a door that asks nothing is none
+        # A door that asks nothing is none.
+        self._models = Way(service, door or None, cors) if service is not None else None
+        self._links = links
         self.access = access
-        self.cors = cors
         self.max_body_bytes = max_body_bytes
         self._others = others
         self._known: dict[str, tuple[str, str]] = {}
+
+    def way(self, reference: str) -> Way | None:
+        """Return how predictions of ``reference`` are had here; None: they are not."""
+        if not reference.startswith(MARK):
+            return self._models
+        links = self._links
+        return None if links is None or links.elsewhere(reference) else links
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "http" and scope["method"] == "POST":
             route = self.route(scope["path"])
-            if route is not None:
-                if self.cors is not None:
-                    send = telling(self.cors, scope, send, kept=False)
-                await self._predict(route, scope, receive, send)
+            way = self.way(route[0]) if route is not None else None
+            if route is not None and way is not None:
+                if way.cors is not None:
+                    send = telling(way.cors, scope, send, kept=False)
+                await self._predict(way, route, scope, receive, send)
                 return
-        elif self.cors is not None and scope["type"] == "http" and is_preflight(scope):
-            status, headers, content = self.cors.preflight(scope["path"], scope["headers"])
+        elif scope["type"] == "http" and (cors := self._cors(scope)) is not None:
+            status, headers, content = cors.preflight(scope["path"], scope["headers"])
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": content})
             return
         await self._others(scope, receive, send)
+
+    def _cors(self, scope: Any) -> Cors | None:
+        """Return who answers a page that asks whether it may, None where no page asks, or nobody knows."""
+        if not is_preflight(scope):
+            return None
+        way = self._links if scope["path"].startswith(LINKS) else self._models
+        return way.cors if way is not None else None
 
     def route(self, path: str) -> tuple[str, str] | None:
         """Return the reference and the response style of a predict route, remembered."""
@@ -171,36 +217,34 @@ class PredictFront:
             self._known[path] = route
         return route
 
-    def enter(
-        self, asked: PredictHead, headers: Mapping[str, str], client: tuple[str, int] | None
-    ) -> Entry | None:
-        """Ask the door, where there is one; it raises to refuse."""
-        if self.door is None:
-            return None
-        return self.door.enter(asked.reference, "predict", headers, client[0] if client else "", asked.length)
+    def failed(self, entry: Entry, error: Exception) -> Exception:
+        """Tell the door that a call it let in has no answer; return what the caller is told."""
+        way = self._links if entry.call.caller.id.startswith(OF_LINKS) else self._models
+        if way is not None and way.door is not None:
+            way.door.failed(entry, error)
+        return discreet(error, entry.call.caller)
 
-    async def _predict(self, route: tuple[str, str], scope: Any, receive: Any, send: Any) -> None:
+    async def _predict(self, way: Way, route: tuple[str, str], scope: Any, receive: Any, send: Any) -> None:
         entry = None
         try:
             asked = head_of(route, scope["headers"], scope["query_string"])
             if REFUSED in scope:
                 raise scope[REFUSED]
-            if self.door is not None:
-                entry = scope[ENTRY] = self.enter(asked, told_of(scope["headers"]), scope.get("client"))
-            lane = self.service.lane(asked.reference)
+            if way.door is not None:
+                entry = scope[ENTRY] = entered(
+                    way.door, asked, told_of(scope["headers"]), scope.get("client")
+                )
+            lane = way.service.lane(asked.reference)
             body = await self._body(asked.length, receive)
             if body is None:
                 return
             if self.access is not None:
-                scope[VALUES] = self.access.values_of(asked.reference, body)
+                scope[VALUES] = self.access.values_of(way.service.meant(asked.reference), body)
             predicting = lane.predict(asked.head, body, asked.timeout_s, scope.get(REQUEST, ""))
             prediction = await self._answer(predicting, receive)
         except Exception as error:
-            if entry is not None and self.door is not None:
-                self.door.failed(entry, error)
-            status, headers, content = problem_response(
-                discreet(error, entry.call.caller if entry else NOBODY)
-            )
+            told = self.failed(entry, error) if entry is not None else error
+            status, headers, content = problem_response(told)
             headers += pairs_of(entry.lines) if entry else ()
             if isinstance(error, PayloadTooLarge):  # what is left of the body is not worth reading
                 headers.append((b"connection", b"close"))
@@ -255,6 +299,13 @@ class PredictFront:
             f"The body is larger than {self.max_body_bytes} bytes.",
             hint="Send fewer rows at a time; limits.max_body is the server's setting.",
         )
+
+
+def entered(
+    door: Door, asked: PredictHead, headers: Mapping[str, str], client: tuple[str, int] | None
+) -> Entry:
+    """Ask a door to let a prediction in; it raises to refuse."""
+    return door.enter(asked.reference, "predict", headers, client[0] if client else "", asked.length)
 
 
 class Watch:

@@ -135,7 +135,8 @@ async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, inter
         accepting(listening, interrupted.hurry, limits) as servers,
     ):
         await keepers.start(servers)
-        await gateway.publish(doors.links, LinkEntrances(gateway, room, interrupted.hurry))
+        entrances = LinkEntrances(gateway, room, interrupted.hurry, front.access)
+        await gateway.publish(doors.links, entrances)
         facts = _facts(gateway, doors)
         with _announced(Path(facts["data_dir"]) / "server.json", facts):
             log.info("server.ready", **facts)

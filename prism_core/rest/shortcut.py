@@ -16,16 +16,17 @@ from typing import Any, cast
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from prism_core.errors import ModelNotFound, Overloaded, PrismError
+from prism_core.errors import Overloaded, PrismError
 from prism_core.filling import LARGE_BYTES, Filling
 from prism_core.gateway.asking import Asking, Prediction
-from prism_core.gateway.callers.door import Entry, discreet
+from prism_core.gateway.callers.door import Entry
 from prism_core.rest.access import LEFT, Line
 from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.entrance import REFUSED
 from prism_core.rest.errors import as_prism_error, problem_response
-from prism_core.rest.heads import Heads, PlainHead
+from prism_core.rest.heads import Heads, LinkHead, PlainHead
 from prism_core.rest.patience import Due, Owed
+from prism_core.rest.predict import entered
 from prism_core.rest.requests import made_id
 from prism_core.settings import LimitSettings
 
@@ -112,14 +113,17 @@ class PredictProtocol(BoundedProtocol):
 
     # --- out -------------------------------------------------------------------------
 
-    def _fill(self, known: PlainHead, begun: memoryview) -> bool:
+    def _fill(self, known: PlainHead | LinkHead, begun: memoryview) -> bool:
         """Receive the rest of a large body, unless it is known already that it will be refused."""
         asked = known.asked
         try:
-            self._front.service.lane(asked.reference)
-            self._entry = self._front.enter(asked, self._headers_of(known), self.client)
-        except ModelNotFound:  # uvicorn's way asks the door first, and takes the body off the line
+            known.service.lane(asked.reference)
+        except PrismError:  # uvicorn's way asks the door first, and takes the body off the line
             return False
+        try:
+            self._entry = None
+            if known.door is not None:
+                self._entry = entered(known.door, asked, self._headers_of(known), self.client)
         except Exception as error:  # there too, but the door is not asked again: it counts
             self._turned_away = error
             return False
@@ -130,11 +134,11 @@ class PredictProtocol(BoundedProtocol):
         self._look_within(self.limits.body_s)
         return True
 
-    def _filled(self, known: PlainHead, body: memoryview) -> None:
+    def _filled(self, known: PlainHead | LinkHead, body: memoryview) -> None:
         self._filling = None
         self._ask(known, body, checked=True)
 
-    def _ask(self, known: PlainHead, body: bytes | memoryview, *, checked: bool = False) -> None:
+    def _ask(self, known: PlainHead | LinkHead, body: bytes | memoryview, *, checked: bool = False) -> None:
         self._busy = True
         asked = known.asked
         self._lines = known.lines
@@ -143,12 +147,15 @@ class PredictProtocol(BoundedProtocol):
             self._line = self._front.access.begun(
                 self._request, self.client, "POST", known.path, known.headers
             )
-            self._line.values = self._front.access.values_of(asked.reference, body)
+            if self._front.access.values:
+                model = known.service.meant(asked.reference)
+                self._line.values = self._front.access.values_of(model, body)
         try:
-            if not checked and self._front.door is not None:
+            if not checked:
                 self._entry = None
-                self._entry = self._front.enter(asked, self._headers_of(known), self.client)
-            asking = self._front.service.ask(
+                if known.door is not None:
+                    self._entry = entered(known.door, asked, self._headers_of(known), self.client)
+            asking = known.service.ask(
                 asked.reference, asked.head, body, asked.timeout_s, self._answered, self._request
             )
         except Exception as error:
@@ -157,7 +164,7 @@ class PredictProtocol(BoundedProtocol):
         if asking is not None and not asking.done:
             self._asking = asking
 
-    def _headers_of(self, known: PlainHead) -> Mapping[str, str]:
+    def _headers_of(self, known: PlainHead | LinkHead) -> Mapping[str, str]:
         return {**known.headers, "x-request-id": self._given} if self._given else known.headers
 
     def _answered(self, outcome: Prediction | Exception) -> None:
@@ -232,9 +239,8 @@ class PredictProtocol(BoundedProtocol):
         )
 
     def _problem(self, error: Exception) -> bytes:
-        if self._entry is not None and self._front.door is not None:
-            self._front.door.failed(self._entry, error)
-            error = discreet(error, self._entry.call.caller)
+        if self._entry is not None:
+            error = self._front.failed(self._entry, error)
         refusal, status, rest = self._heads.refusal
         if refusal is not error:
             with structlog.contextvars.bound_contextvars(request_id=self._request):

@@ -17,6 +17,7 @@ from prism_core.cli.app import COMMANDS, app
 from prism_core.errors import all_errors
 from prism_core.manifest import Batching
 from prism_core.rest.admin import admin_routes
+from prism_core.rest.linked import link_routes
 from prism_core.rest.openapi import document
 from prism_core.rest.predict import reference_of
 from prism_core.rest.public import PREDICT_PATHS, public_routes
@@ -68,7 +69,7 @@ def test_every_error_names_its_status(read_section):
 
 def routes():
     """Yield ``GET /model/{model}`` and so on, for all routes of both listeners."""
-    for handler in (*public_routes(None), *admin_routes(None, None)):
+    for handler in (*public_routes(None), *link_routes(None, None), *admin_routes(None, None)):
         for path in handler.paths:
             if path in PREDICT_PATHS and "POST" in handler.http_methods:
                 continue  # told by the front, below
@@ -82,6 +83,7 @@ PREDICT = {
     "POST /model/{model}/versions/{version}/predict",
     "POST /v1/models/{model}/predict",
     "POST /v1/models/{model}:predict",
+    "POST /s/{slug}/predict",
 }
 
 
@@ -91,7 +93,7 @@ def test_every_route(reference):
 
 @pytest.mark.parametrize("route", sorted(PREDICT))
 def test_the_predict_routes_are_matched(route):
-    path = route.removeprefix("POST ").format(model="churn", alias="champion", version="3")
+    path = route.removeprefix("POST ").format(model="churn", alias="champion", version="3", slug="tk5mfw9n2x")
 
     assert reference_of(path)
 
@@ -107,6 +109,7 @@ def test_openapi_tells_the_same_routes(reference):
     assert {route for route in reference("rest") if "/admin/" not in route} - told <= {
         "POST /model/{model}@{alias}/predict",  # {model} may be churn@champion
         "GET /metrics",  # of the admin listener
+        *(route for route in reference("rest") if "/s/{slug}" in route),  # for those who have one
     }
 
 

@@ -126,8 +126,12 @@ class Door:
         try:
             return self._enter(model, verb, headers, client, body_bytes)
         except PrismError as error:
-            self.refused[str(error.details.get("limit", error.code))] += 1
+            self.count(error)
             raise
+
+    def count(self, refusal: PrismError) -> None:
+        """Count a refusal."""
+        self.refused[str(refusal.details.get("limit", refusal.code))] += 1
 
     def _enter(
         self, model: str, verb: str, headers: Mapping[str, str], client: str, body_bytes: int

@@ -165,6 +165,9 @@ class KeyTable:
         self.keys = {key.id: key for key in keys}
         self._known = {key.id: _Known(key.digest, key.expires, key.caller) for key in self.keys.values()}
 
+    def __contains__(self, key_id: str) -> bool:
+        return key_id in self.keys
+
     def of(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller whose key a request shows.
 

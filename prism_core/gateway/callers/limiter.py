@@ -51,7 +51,7 @@ class Limiter:
     quota
         Of callers without one of their own; 0 is none.
     uses
-        What callers have used of their quotas; None where there are no callers.
+        What callers have used of their quotas; None where it is not kept.
     clock
         Monotonic seconds.
 
@@ -246,5 +246,6 @@ class Limiter:
     def _learn_rate(self, caller: str, rate: Rate) -> tuple[Rate, Policy]:
         if len(self._own) >= REMEMBERED:
             self._own.clear()
-        known = self._own[caller] = (rate, Policy.of("key", rate))
+        kind = "link" if caller.startswith("link:") else "key"
+        known = self._own[caller] = (rate, Policy.of(kind, rate))
         return known

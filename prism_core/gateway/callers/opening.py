@@ -1,4 +1,4 @@
-"""Open the door of a gateway process as the settings want it: the same in a leader and in its followers."""
+"""Open the doors of a gateway process as the settings want them, in a leader and in its followers."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import attrs
+
 from prism_core.errors import ConfigError
 from prism_core.gateway.callers.addresses import Proxies
 from prism_core.gateway.callers.door import Door, Identity
-from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.callers.keys import KeyTable
 from prism_core.gateway.callers.limiter import KINDS, Limiter, Uses
+from prism_core.gateway.callers.link_door import LinkDoor
+from prism_core.gateway.callers.link_table import LinkTable
 from prism_core.gateway.callers.sharing import sharing
 from prism_core.gateway.callers.tokens import open_tokens
 from prism_core.gateway.directory import server_id
@@ -25,16 +28,25 @@ from prism_core.protocols import RateStore
 from prism_core.settings import RateSettings, Settings
 
 
+@attrs.frozen
+class Known:
+    """Who knows callers here: by keys, by links; and what they have used."""
+
+    keys: KeyTable
+    links: LinkTable
+    uses: Uses
+
+
 @asynccontextmanager
-async def open_leading_door(
+async def open_leading_doors(
     settings: Settings,
     plugins: PluginSet,
     registry: Registry,
-    keys: Keyring,
+    known: Known,
     metrics: Metrics,
     followers: Followers,
-) -> AsyncIterator[Door]:
-    """Open the door of a leader. Its buckets are its followers' too; a plugin's store may be behind them.
+) -> AsyncIterator[tuple[Door, LinkDoor]]:
+    """Open the doors of a leader. Its buckets are its followers' too; a plugin's store may be behind them.
 
     Raises
     ------
@@ -43,51 +55,46 @@ async def open_leading_door(
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_rate_store(settings, plugins))
-        limiter = limiter_of(settings, registry, keys.tally if asks(settings) else None)
-        if limiter and store:
+        limiter = limiter_of(settings, registry, known.uses)
+        if store:
             shared = sharing(limiter, store, strict=settings.rates.strict)
             metrics.registry.register(await stack.enter_async_context(shared))
         followers.rates, followers.refused = limiter, metrics.refused.counts
-        identity = await open_identity(settings, keys.table, stack)
-        door = open_door(settings, plugins, identity, limiter, metrics.refused.counts)
-        yield await stack.enter_async_context(door)
+        yield await _open_doors(settings, plugins, known, limiter, metrics.refused.counts, stack)
 
 
 @asynccontextmanager
-async def open_following_door(
+async def open_following_doors(
     settings: Settings, plugins: PluginSet, follower: Follower
-) -> AsyncIterator[Door]:
-    """Open the door of a follower; its buckets are its leader's."""
+) -> AsyncIterator[tuple[Door, LinkDoor]]:
+    """Open the doors of a follower; its buckets are its leader's."""
     async with AsyncExitStack() as stack:
-        callers, registry = follower.callers, follower.mirror.registry
-        limiter = limiter_of(settings, registry, callers.tally if asks(settings) else None)
-        if limiter:
-            shared = sharing(limiter, follower.rates, strict=settings.rates.strict)
-            await stack.enter_async_context(shared)
-        identity = await open_identity(settings, callers.table, stack)
-        yield await stack.enter_async_context(
-            open_door(settings, plugins, identity, limiter, callers.refused)
-        )
+        callers = follower.callers
+        limiter = limiter_of(settings, follower.mirror.registry, callers.tally)
+        await stack.enter_async_context(sharing(limiter, follower.rates, strict=settings.rates.strict))
+        known = Known(callers.table, callers.links, callers.tally)
+        yield await _open_doors(settings, plugins, known, limiter, callers.refused, stack)
 
 
-@asynccontextmanager
-async def open_door(
+async def _open_doors(
     settings: Settings,
     plugins: PluginSet,
-    identity: Identity | None,
-    limiter: Limiter | None,
+    known: Known,
+    limiter: Limiter,
     refused: Counter[str],
-) -> AsyncIterator[Door]:
-    """Open a door with the guards of plugins; ``refused`` counts whom it refuses."""
-    async with AsyncExitStack() as stack:
-        guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
-        yield Door(
-            addresses=addresses_of(settings),
-            identity=identity,
-            limiter=limiter,
-            guards=guards.values(),
-            refused=refused,
-        )
+    stack: AsyncExitStack,
+) -> tuple[Door, LinkDoor]:
+    """Open the door of models and that of links, with the guards of plugins; ``refused`` counts refusals."""
+    guards = await open_all(plugins.guards, "guard", settings.plugins, stack, required=True)
+    known.links.limit(settings.rates.link)
+    door = Door(
+        addresses=addresses_of(settings),
+        identity=await open_identity(settings, known.keys, stack),
+        limiter=limiter if limits(settings) else None,
+        guards=guards.values(),
+        refused=refused,
+    )
+    return door, LinkDoor(known.links, limiter, addresses=door.addresses, guards=door.guards, refused=refused)
 
 
 @asynccontextmanager
@@ -139,11 +146,15 @@ def addresses_of(settings: Settings) -> Proxies | None:
         raise ConfigError(f"trusted_proxies: {error}") from None
 
 
-def limiter_of(settings: Settings, registry: Registry, uses: Uses | None = None) -> Limiter | None:
-    """Return the limiter; None where nothing is limited and nobody's use is kept."""
+def limits(settings: Settings) -> bool:
+    """Return whether anybody but the holders of links is limited, or has a use that is kept."""
+    models = any(model.rate is not None for model in settings.models.values())
+    return settings.rates != RateSettings() or models or asks(settings)
+
+
+def limiter_of(settings: Settings, registry: Registry, uses: Uses | None = None) -> Limiter:
+    """Return the limiter: of links always, of others where the settings limit them."""
     models = {name: model.rate for name, model in settings.models.items() if model.rate is not None}
-    if settings.rates == RateSettings() and not models and uses is None:
-        return None
     rates = {kind: getattr(settings.rates, kind) for kind in KINDS}
     return Limiter(
         {kind: rate for kind, rate in rates.items() if rate is not None},

@@ -16,6 +16,10 @@ import pytest
 from prism_core.bundle import Bundle, Config, FrozenArtifact, FrozenEnvironment
 from prism_core.gateway.auditing import open_audit
 from prism_core.gateway.callers.door import Door
+from prism_core.gateway.callers.limiter import Limiter
+from prism_core.gateway.callers.link_door import LinkDoor
+from prism_core.gateway.callers.link_table import LinkTable
+from prism_core.gateway.callers.tally import Tally
 from prism_core.gateway.events import Events
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.store import Staged, Store
@@ -75,7 +79,7 @@ class FakeGateway:
     plugins: PluginSet
     store: Store
     events: Events
-    service: Any = None
+    service: Any = attrs.field(factory=object)
     token: str = TOKEN
     public_url: str = PUBLIC_URL
     tls: dict[str, str] | None = None
@@ -90,6 +94,7 @@ class FakeGateway:
     audit: Any = None
     settled: asyncio.Event = attrs.field(factory=asyncio.Event)
     door: Door = attrs.field(factory=Door)
+    link_door: LinkDoor = attrs.field(factory=lambda: LinkDoor(LinkTable(uses=Tally()), Limiter()))
     frontends: list[tuple[Frontend, Any]] = attrs.field(factory=list)
 
     async def scrape(self) -> tuple[bytes, str]:

@@ -9,7 +9,7 @@ from openapi_spec_validator import validate
 
 from prism_core.rest.admin import admin_routes
 from prism_core.rest.admin_openapi import TOLD, WORDS, admin_document
-from prism_core.rest.app import litestar_app
+from prism_core.rest.asgi import litestar_app
 from prism_core.rest.openapi import Described, document
 from prism_core.types import Signature, TensorSpec
 

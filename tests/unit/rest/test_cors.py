@@ -7,12 +7,12 @@ import pytest
 
 from prism_core.errors import ConfigError
 from prism_core.rest.app import public_app
-from prism_core.rest.cors import Cors, cors_of
+from prism_core.rest.cors import ModelCors, cors_of
 from prism_core.settings import ModelSettings, Settings
 
 APP, OTHER = "https://app.example.org", "https://evil.example"
 MODELS = {"churn": ModelSettings(cors=("http://localhost:3000",)), "open": ModelSettings(cors=("*",))}
-CORS = Cors(frozenset({APP}), {name: frozenset(model.cors or ()) for name, model in MODELS.items()})
+CORS = ModelCors(frozenset({APP}), {name: frozenset(model.cors or ()) for name, model in MODELS.items()})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from prism_core.rest.app import litestar_app
+from prism_core.rest.asgi import litestar_app
 from prism_core.rest.openapi import Described, document, request_schema, response_schema, value_schema
 from prism_core.rest.public import public_routes
 from prism_core.types import NUMPY_TYPES, Signature, TensorSpec

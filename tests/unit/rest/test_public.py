@@ -206,7 +206,7 @@ async def test_nothing_administrative_is_public(public, gateway, method, path):
 
 
 async def test_the_public_route_table_holds_no_admin_path(gateway):
-    from prism_core.rest.app import litestar_app
+    from prism_core.rest.asgi import litestar_app
     from prism_core.rest.public import public_routes
 
     paths = {route.path for route in litestar_app(public_routes(gateway)).routes}

@@ -20,7 +20,7 @@ from prism_core.gateway.service import PredictService
 from prism_core.rest.accepting import _server
 from prism_core.rest.access import AccessLog
 from prism_core.rest.bounded import BoundedProtocol
-from prism_core.rest.cors import Cors
+from prism_core.rest.cors import ModelCors
 from prism_core.rest.heads import REMEMBERED
 from prism_core.rest.predict import PredictFront
 from prism_core.settings import LimitSettings
@@ -86,7 +86,7 @@ class Service(PredictService):
         return Forbidden(f"{reference} is not served.")
 
 
-CORS = Cors(frozenset({"https://app.example"}), {})
+CORS = ModelCors(frozenset({"https://app.example"}), {})
 
 
 class Connection:

@@ -14,6 +14,7 @@ from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.callers.keys import KeyWish
 from prism_core.gateway.callers.mirrored import MirroredCallers
 from prism_core.gateway.callers.tally import Tally
+from prism_core.gateway.callers.usage import Usage
 from prism_core.gateway.channel import CallerUses, Keys, Spent
 from prism_core.gateway.records import open_records
 
@@ -26,6 +27,7 @@ class FakeFollowers:
         self.members = [self]
         self.told = []
         self.agreed = 0
+        self.greetings = []
 
     def tell(self, command):
         self.told.append(command)
@@ -70,8 +72,13 @@ async def audit(tmp_path):
 
 
 @pytest.fixture
-def keyring(records, followers, audit, clock):
-    return Keyring(records, followers, audit, [], {}, Tally(), clock)
+def usage(records, followers, clock):
+    return Usage(records, followers, {}, Tally(), clock)
+
+
+@pytest.fixture
+def keyring(records, followers, audit, usage, clock):
+    return Keyring(records, followers, audit, [], usage, clock)
 
 
 async def opened_again(records, clock) -> Keyring:
@@ -79,7 +86,9 @@ async def opened_again(records, clock) -> Keyring:
     uses = await records.caller_uses()
     last = {caller: at for caller, at, _ in uses if at}
     tally = Tally({caller: spent for caller, _, spent in uses})
-    return Keyring(records, FakeFollowers(), None, await records.keys(), last, tally, clock)
+    followers = FakeFollowers()
+    usage = Usage(records, followers, last, tally, clock)
+    return Keyring(records, followers, None, await records.keys(), usage, clock)
 
 
 def opens(table, text):
@@ -143,10 +152,10 @@ async def test_a_change_that_was_not_stored_is_not_valid(keyring, records, monke
     assert len(keyring.list()) == 1
 
 
-async def test_use_is_known_at_once_and_written_later(keyring, followers, records, clock):
+async def test_use_is_known_at_once_and_written_later(keyring, usage, followers, records, clock):
     shown, text = await keyring.create(KeyWish())
     caller = f"key:{shown['id']}"
-    for table, tally in ((keyring.table, keyring.tally), (followers.mirror.table, followers.mirror.tally)):
+    for table, tally in ((keyring.table, usage.tally), (followers.mirror.table, followers.mirror.tally)):
         opens(table, text)
         tally.spend(caller, 2)
     clock.now += 3
@@ -155,55 +164,55 @@ async def test_use_is_known_at_once_and_written_later(keyring, followers, record
     (listed,) = keyring.list()
     assert (listed["used"], listed["last_used"]) == (4, 1003.0)
     assert await records.caller_uses() == []
-    await keyring.write()
+    await usage.write()
     assert await records.caller_uses() == [(caller, 1003.0, 4)]
-    await keyring.write()
+    await usage.write()
     assert await records.caller_uses() == [(caller, 1003.0, 4)]
     assert (await opened_again(records, clock)).list() == [listed]
 
 
-async def test_followers_hear_of_quotas_that_others_used(keyring, followers):
+async def test_followers_hear_of_quotas_that_others_used(keyring, usage, followers):
     shown, _ = await keyring.create(KeyWish())
     caller = f"key:{shown['id']}"
-    keyring.tally.spend(caller, 5)
+    usage.tally.spend(caller, 5)
     keyring.list()
 
     assert followers.told[-1] == Spent({caller: 5})
     assert followers.mirror.tally.spent(caller) == 5
 
 
-async def test_a_new_follower_is_greeted_with_all_that_is_valid(keyring, followers):
+async def test_a_new_follower_is_greeted_with_all_that_is_valid(keyring, usage, followers):
     shown, text = await keyring.create(KeyWish())
-    keyring.tally.spend(f"key:{shown['id']}", 5)
+    usage.tally.spend(f"key:{shown['id']}", 5)
     mirror = MirroredCallers()
-    for command in followers.greeting():
-        mirror.hear(command)
+    for greeting in followers.greetings:
+        mirror.hear(greeting())
 
     assert opens(mirror.table, text)
     assert mirror.tally.spent(f"key:{shown['id']}") == 5
 
 
-async def test_what_a_follower_reports_late_brings_no_revoked_key_back(keyring, followers, records):
+async def test_what_a_follower_reports_late_brings_no_revoked_key_back(keyring, usage, followers, records):
     shown, _ = await keyring.create(KeyWish())
     await keyring.revoke(shown["id"])
-    followers.heard(CallerUses([shown["id"]], {f"key:{shown['id']}": 3, "oidc:ann": 1}))
-    await keyring.write()
+    followers.heard(CallerUses([f"key:{shown['id']}"], {f"key:{shown['id']}": 3, "oidc:ann": 1}))
+    await usage.write()
 
     assert await records.caller_uses() == [("oidc:ann", 0.0, 1)]
 
 
-async def test_use_that_could_not_be_written_is_written_the_next_time(keyring, records, monkeypatch):
+async def test_use_that_could_not_be_written_is_written_the_next_time(keyring, usage, records, monkeypatch):
     async def full(*_):
         raise OSError("disk full")
 
     shown, text = await keyring.create(KeyWish())
     opens(keyring.table, text)
-    keyring.tally.spend(f"key:{shown['id']}")
+    usage.tally.spend(f"key:{shown['id']}")
     with monkeypatch.context() as patch:
         patch.setattr(records, "add_caller_uses", full)
         with pytest.raises(OSError, match="disk full"):
-            await keyring.write()
-    await keyring.write()
+            await usage.write()
+    await usage.write()
 
     assert await records.caller_uses() == [(f"key:{shown['id']}", 1000.0, 1)]
 

@@ -19,7 +19,7 @@ from prism_core.errors import (
 from prism_core.gateway.callers.addresses import REMEMBERED
 from prism_core.gateway.callers.door import Door, Entry
 from prism_core.gateway.callers.limiter import Limiter
-from prism_core.gateway.callers.opening import addresses_of, limiter_of
+from prism_core.gateway.callers.opening import addresses_of, limiter_of, limits
 from prism_core.gateway.registry import Registry
 from prism_core.rates import Allowance, Rate
 from prism_core.rest.errors import problem_response
@@ -314,18 +314,18 @@ REGISTRY.lanes = {"churn": object(), "churn@champion": object()}
 
 
 def test_what_is_not_served_has_no_bucket():
-    limits = limiter_of(Settings(rates=RateSettings(model=rate("1/h"))), REGISTRY)
+    limiter = limiter_of(Settings(rates=RateSettings(model=rate("1/h"))), REGISTRY)
 
     names = [f"made-up-{number}" for number in range(50)] + ["*", "churn/7"]
-    assert [let_in(limits.admit, call(name), of=2) for name in names] == [2] * 52
-    assert len(limits.buckets["model"]) == 0
-    assert [let_in(limits.admit, call(name), of=2) for name in ("churn@champion", "churn")] == [1, 0]
+    assert [let_in(limiter.admit, call(name), of=2) for name in names] == [2] * 52
+    assert len(limiter.buckets["model"]) == 0
+    assert [let_in(limiter.admit, call(name), of=2) for name in ("churn@champion", "churn")] == [1, 0]
 
 
 def test_nothing_is_limited_by_default():
-    assert limiter_of(Settings(), REGISTRY) is None
+    assert not limits(Settings())
+    assert limits(Settings(auth="keys"))
     assert addresses_of(Settings()) is None
-    assert limiter_of(Settings(), REGISTRY, Uses()) is not None
 
 
 @pytest.mark.parametrize(
@@ -338,11 +338,11 @@ def test_nothing_is_limited_by_default():
     ],
 )
 def test_each_setting_limits(settings):
-    limits = limiter_of(settings, REGISTRY)
+    limiter = limiter_of(settings, REGISTRY)
 
     def ask():
-        limits.knock(HERE)
-        limits.admit(call())
+        limiter.knock(HERE)
+        limiter.admit(call())
 
     assert let_in(ask) == 1
 
