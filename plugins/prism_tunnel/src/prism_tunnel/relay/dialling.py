@@ -16,6 +16,7 @@ import asyncssh
 import attrs
 
 from prism_core.plugin import TunnelFailed, TunnelRefused
+from prism_tunnel.packing import pack
 
 # Without AES instructions chacha20 would be quicker, and is next. Measured: aes128-gcm moves 65 % more
 # than asyncssh's own first choice.
@@ -89,6 +90,7 @@ class Session(asyncssh.SSHClient):
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Begin."""
+        pack(conn)
         self.connection = conn
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:

@@ -10,6 +10,7 @@ import asyncssh
 import msgspec
 import structlog
 
+from prism_tunnel.packing import pack
 from prism_tunnel.relay.hall import Hall
 from prism_tunnel.relay.heads import address_of
 from prism_tunnel.relay.naming import is_name
@@ -46,6 +47,7 @@ class Publisher(asyncssh.SSHServer):
 
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Begin, or turn away where too many are about to log in."""
+        pack(conn)
         self.connection = conn
         self._address = address_of(conn.get_extra_info("peername"))
         strangers = self._hall.strangers

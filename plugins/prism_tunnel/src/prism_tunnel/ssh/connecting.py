@@ -12,6 +12,7 @@ import asyncssh
 import attrs
 
 from prism_core.plugin import PrismError, TunnelRefused
+from prism_tunnel.packing import pack
 from prism_tunnel.ssh.faults import LOGIN, fault_of, host_key_fault, said
 from prism_tunnel.ssh.hosts import SSH_PORT, HostKey, KnownHosts, parse_place, place_of, shown
 
@@ -79,6 +80,10 @@ class Client(asyncssh.SSHClient):
         self.stranger: HostKey | None = None
         self.fault: Exception | None = None
         self.ended = asyncio.Event()
+
+    def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        """Begin."""
+        pack(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Note a key that no file knows, and refuse it."""
