@@ -1,4 +1,4 @@
-"""``make demo``: train three models, serve them, upload, predict through the links, stay up.
+"""``make demo``: train three models, serve them, upload, predict, share one by a link, stay up.
 
 Everything lies in a temporary directory that is removed at the end. With ``DEMO_EXIT=1``
 in the environment the demo stops by itself when it has shown everything, and an unattended
@@ -44,7 +44,8 @@ def main() -> None:
         console.print(f"Trained three models in {time.perf_counter() - begun:.1f} s.")
         with server(directory / "data") as facts:
             console.print(f"Serving at {facts['public']} (admin: {facts['admin']}).\n")
-            show(models, directory / "data")
+            names = show(models, directory / "data")
+            share(names[0], models[0].example, directory / "data")
             if not UNATTENDED:
                 stay(directory / "data")
         console.print("Stopped; nothing is left behind.")
@@ -71,13 +72,13 @@ def server(data_dir: Path) -> Iterator[dict[str, Any]]:
             process.wait(STOP_S)
 
 
-def show(models: list[Trained], data_dir: Path) -> None:
-    """Upload every model, ask each through its link, and print what came back and how quickly."""
+def show(models: list[Trained], data_dir: Path) -> list[str]:
+    """Upload every model, ask each, print what came back and how quickly; return the models' names."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("link", overflow="fold", style="bold")
+    table.add_column("address", overflow="fold", style="bold")
     for heading in ("answer", "first", "again"):
         table.add_column(heading, justify="right", no_wrap=True)
-    lines = []
+    lines, names = [], []
     for model in models:
         with console.status(f"Uploading {model.artifact.name} ..."):
             version = upload(model, data_dir)
@@ -85,30 +86,47 @@ def show(models: list[Trained], data_dir: Path) -> None:
         answer = ", ".join(map(str, answers))
         table.add_row(version["url"], answer, f"{first_ms:.1f} ms", f"{again_ms:.1f} ms")
         lines.append(curl(version["url"], model.example))
+        names.append(version["model"])
     console.print(table)
     console.print("\nThe same by hand:\n")
     for line in lines:
         console.print(f"  {line}", soft_wrap=True, markup=False)
+    return names
+
+
+def share(name: str, example: Path, data_dir: Path) -> None:
+    """Make a link to a model, ask through it as a stranger does, and tell it."""
+    with console.status(f"Sharing {name} ..."):
+        link = prism("share", name, "--expires", "1h", "--note", "From `make demo`.", data_dir=data_dir)
+    ask(link["predict_url"], example, link["token"])
+    console.print(f"\nA link to {name} for a friend, for an hour, which was just asked:\n")
+    console.print(f"  [bold]{link['url']}[/bold]\n", soft_wrap=True)
 
 
 def upload(model: Trained, data_dir: Path) -> dict[str, Any]:
     """Run ``prism upload`` and return what it prints."""
-    command = [*PRISM, "upload", str(model.artifact), "--json", "--data-dir", str(data_dir)]
-    for key, value in model.options.items():
-        command += ["--option", f"{key}={json.dumps(value)}"]
+    options = [f"--option={key}={json.dumps(value)}" for key, value in model.options.items()]
+    return prism("upload", str(model.artifact), *options, data_dir=data_dir)
+
+
+def prism(*words: str, data_dir: Path) -> dict[str, Any]:
+    """Run a command and return what it prints."""
+    command = [*PRISM, *words, "--json", "--data-dir", str(data_dir)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=False)
     if done.returncode:
-        sys.exit(f"prism upload {model.artifact.name} failed with exit code {done.returncode}.")
-    version: dict[str, Any] = json.loads(done.stdout)
-    return version
+        sys.exit(f"prism {' '.join(words)} failed with exit code {done.returncode}.")
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
 
 
-def ask(url: str, example: Path) -> tuple[list[Any], float, float]:
+def ask(url: str, example: Path, token: str = "") -> tuple[list[Any], float, float]:
     """Return the predictions for an example, and the milliseconds of the first and of a later request.
 
     Neither comes from the cache: the model computes both.
     """
     headers = {"Content-Type": MEDIA_TYPES[example.suffix], "Cache-Control": "no-store"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     body = example.read_bytes()
     times_ms = []
     with httpx.Client(headers=headers, trust_env=False, timeout=30) as client:

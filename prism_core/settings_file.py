@@ -27,6 +27,7 @@ def load_settings(
     config: Path | None = None,
     env: Mapping[str, str] | None = None,
     flags: Mapping[str, Any] | None = None,
+    defaults: Mapping[str, Any] | None = None,
 ) -> Settings:
     """Return the settings of one server, every path absolute.
 
@@ -39,6 +40,8 @@ def load_settings(
         goes deeper, and is refused where there is no such key.
     flags
         Nested values that win over everything.
+    defaults
+        Nested values that hold where nobody says anything.
 
     Raises
     ------
@@ -48,7 +51,7 @@ def load_settings(
     data, origins = read_file(config)
     from_env, variables = env_values(env or {})
     merged: dict[str, Any] = {}
-    for layer in (data, from_env, flags or {}):
+    for layer in (defaults or {}, data, from_env, flags or {}):
         merged = _merge(merged, _long(layer))
     if not merged.get("data_dir"):
         merged["data_dir"] = str(default_data_dir())

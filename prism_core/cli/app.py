@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "serve": "serve",
     "share": "share",
+    "links": "links",
+    "unshare": "unshare",
     "upload": "upload",
     "predict": "predict",
     "list": "list_models",
@@ -46,8 +48,9 @@ COMMANDS = {
 
 EXAMPLES = """\
 prism serve                       # in one terminal
-prism upload churn_model.pkl      # in another: prints the model's link
-prism share churn_model.pkl       # or both in one"""
+prism upload churn_model.pkl      # in another
+prism share churn                 # makes a link for somebody else
+prism share churn_model.pkl       # or all of it in one"""
 
 
 class LazyGroup(click.RichGroup):

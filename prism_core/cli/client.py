@@ -147,10 +147,19 @@ class AdminClient:
         self._http.close()
 
     def call(
-        self, method: str, path: str, *, body: Any = None, query: Mapping[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Mapping[str, Any] | None = None,
+        read_s: float = READ_S,
     ) -> Any:
-        """Return the answer to one request as plain values."""
-        options = {"json": body} if body is not None else {}
+        """Return the answer to one request as plain values; it may take ``read_s``."""
+        import httpx
+
+        options: dict[str, Any] = {"json": body} if body is not None else {}
+        options["timeout"] = httpx.Timeout(read_s, connect=CONNECT_S)
         with _connecting(self.address):
             response = self._http.request(method, f"/admin/v1{path}", params=_given(query), **options)
         _raise_for(response)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import rich_click as click
+from click.shell_completion import CompletionItem
 
 from prism_core.cli.client import AdminClient, admin, model_path, parse_reference
 from prism_core.cli.options import Common
@@ -21,6 +22,19 @@ def complete_models(ctx: click.Context, _: click.Parameter, incomplete: str) -> 
             return [m["model"] for m in client.models() if m["model"].startswith(incomplete)]
     except Exception:  # a shell's Tab key is no place for errors
         return []
+
+
+def complete_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Leave it to the shell, which knows files best."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_models_or_files(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the names of models that begin with ``incomplete``, and files where there is none."""
+    models = [CompletionItem(name) for name in complete_models(ctx, param, incomplete)]
+    return [*complete_files(ctx, param, incomplete), *models]
 
 
 def model_argument(function: Function) -> Function:

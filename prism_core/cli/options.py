@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,16 @@ class PrismCommand(click.RichCommand):
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples."""
         write_examples(self.examples, formatter)
+
+
+def arrange(command: PrismCommand, panels: Mapping[str, Collection[str]]) -> None:
+    """Show a command's options in ``panels``, by their names in Python; in one without names is the rest."""
+    of = {name: panel for panel, names in panels.items() for name in names}
+    rest = next((panel for panel, names in panels.items() if not names), None)
+    for param in command.params:
+        if isinstance(param, click.RichOption) and param.panel is None:
+            param.panel = of.get(param.name or "", rest)
+    command.panels = [*map(click.RichOptionPanel, panels), *command.panels]
 
 
 class PrismGroup(click.RichGroup):

@@ -12,6 +12,10 @@ from typing import Any
 import attrs
 
 JSON = "application/json"
+# Where whoever asks has the password of a link, in the environment.
+PASSWORD = "PRISM_LINK_PASSWORD"
+# Python and JavaScript have the session in a variable of this name.
+_SESSION = '"Bearer " + session'
 
 
 @attrs.frozen
@@ -33,57 +37,101 @@ class Sample:
     file: str = ""
 
 
-def curl(url: str, sample: Sample, key: str = "", more: str = "") -> str:
-    """Return a command line for a shell; ``key`` may be a variable of it, ``more`` are further options."""
-    keyed = f' -H "Authorization: Bearer {key}"' if key else ""
+def curl(url: str, sample: Sample, key: str = "", more: str = "", *, opens: str = "") -> str:
+    """Return a command line for a shell.
+
+    Parameters
+    ----------
+    key
+        A key, a token, or the shell's variable that holds one.
+    more
+        Further options.
+    opens
+        Where the key is exchanged for a session first, with the password of a link; "" where it
+        has none.
+    """
     typed = shlex.quote(f"Content-Type: {sample.media_type}")
+    data = f"-d {shlex.quote(_json(sample.body))}"
     if sample.file:
         data = f"--data-binary @{shlex.quote(sample.file)}"
-    else:
-        data = f"-d {shlex.quote(_json(sample.body))}"
-    return f"curl -X POST {shlex.quote(url)}{more}{keyed} -H {typed} {data}"
+    shows = f' -H "Authorization: Bearer {key}"' if key else ""
+    before = ""
+    if opens:
+        # The form's own way: a cookie, and no JSON to be taken apart in a shell.
+        form = f'-d token={key} --data-urlencode "password=${PASSWORD}"'
+        before = f"curl -s -c prism.cookies -o /dev/null{more} {shlex.quote(opens)} {form} &&\n"
+        shows = " -b prism.cookies"
+    return f"{before}curl -X POST {shlex.quote(url)}{more}{shows} -H {typed} {data}"
 
 
-def python(url: str, sample: Sample, key: str = "") -> str:
-    """Return lines of Python that need no package."""
-    given, body = f"body = {sample.body!r}\n", "json.dumps(body).encode()"
-    if sample.file:
-        given, body = f"body = pathlib.Path({json.dumps(sample.file)}).read_bytes()\n", "body"
+def python(url: str, sample: Sample, key: str = "", *, opens: str = "") -> str:
+    """Return lines of Python that need no package; parameters as for `curl`."""
+    modules = ["json", *(["os"] if opens else []), *(["pathlib"] if sample.file else [])]
+    sent = "body" if sample.file else "json.dumps(body).encode()"
+    body = f"pathlib.Path({json.dumps(sample.file)}).read_bytes()" if sample.file else repr(sample.body)
+    return "\n".join(
+        [
+            f"import {', '.join(modules)}",
+            "from urllib.request import Request, urlopen",
+            "",
+            *(_opened_in_python(opens, key) if opens else ()),
+            f"body = {body}",
+            f"headers = {_python_headers(sample.media_type, _bearer(key, opens))}",
+            f"request = Request({json.dumps(url)}, {sent}, headers)",
+            "print(json.load(urlopen(request)))",
+        ]
+    )
+
+
+def _opened_in_python(opens: str, token: str) -> list[str]:
+    shown = f'{{"token": {json.dumps(token)}, "password": os.environ["{PASSWORD}"]}}'
+    return [
+        f"shown = {shown}",
+        f"headers = {_python_headers(JSON, '')}",
+        f"request = Request({json.dumps(opens)}, json.dumps(shown).encode(), headers)",
+        'session = json.load(urlopen(request))["session"]',
+    ]
+
+
+def _python_headers(media_type: str, bearer: str) -> str:
     # Some proxies of the internet turn urllib's own name away.
-    headers = _headers(sample, key) | {"User-Agent": "Python"}
-    return (
-        f"import json{', pathlib' if sample.file else ''}\n"
-        "from urllib.request import Request, urlopen\n"
-        "\n"
-        f"{given}"
-        f"headers = {json.dumps(headers)}\n"
-        f"request = Request({json.dumps(url)}, {body}, headers)\n"
-        "print(json.load(urlopen(request)))"
-    )
+    return _headers(media_type, bearer, '"User-Agent": "Python"', ("    ", ""))
 
 
-def javascript(url: str, sample: Sample, key: str = "") -> str:
-    """Return lines of JavaScript, for a page as for Node; a file is read with Node."""
-    body, given = f"JSON.stringify({_json(sample.body)})", ""
+def javascript(url: str, sample: Sample, key: str = "", *, opens: str = "") -> str:
+    """Return lines of JavaScript, for a page as for Node; files and passwords are read with Node."""
+    body = f"JSON.stringify({_json(sample.body)})"
     if sample.file:
-        body = "body"
-        given = (
-            f'const body = await (await import("node:fs/promises")).readFile({json.dumps(sample.file)});\n'
-        )
-    return (
-        f"{given}"
-        f"const answer = await fetch({json.dumps(url)}, {{\n"
-        '  method: "POST",\n'
-        f"  headers: {json.dumps(_headers(sample, key))},\n"
-        f"  body: {body},\n"
-        "});\n"
-        "console.log(await answer.json());"
-    )
+        body = f'await (await import("node:fs/promises")).readFile({json.dumps(sample.file)})'
+    before = ""
+    if opens:
+        shown = f"JSON.stringify({{token: {json.dumps(key)}, password: process.env.{PASSWORD}}})"
+        before = f"const opened = await {_fetch(opens, _headers(JSON), shown)};\n"
+        before += "const {session} = await opened.json();\n"
+    headers = _headers(sample.media_type, _bearer(key, opens), margins=("    ", "  "))
+    return f"{before}const answer = await {_fetch(url, headers, body)};\nconsole.log(await answer.json());"
 
 
-def _headers(sample: Sample, key: str) -> dict[str, str]:
-    keyed = {"Authorization": f"Bearer {key}"} if key else {}
-    return {**keyed, "Content-Type": sample.media_type}
+def _fetch(url: str, headers: str, body: str) -> str:
+    return f'fetch({json.dumps(url)}, {{\n  method: "POST",\n  headers: {headers},\n  body: {body},\n}})'
+
+
+def _bearer(key: str, opens: str) -> str:
+    """Return the value of the header that shows what opens, as an expression; "" where nothing does."""
+    if opens:
+        return _SESSION
+    return json.dumps(f"Bearer {key}") if key else ""
+
+
+def _headers(media_type: str, bearer: str = "", more: str = "", margins: tuple[str, str] = ("", "")) -> str:
+    """Return headers as Python and JavaScript both write them; a token makes a long line."""
+    shows = f'"Authorization": {bearer}' if bearer else ""
+    parts = [part for part in (shows, f'"Content-Type": {json.dumps(media_type)}', more) if part]
+    if len(parts) == 1:
+        return f"{{{parts[0]}}}"
+    inner, outer = margins
+    lines = "".join(f"{inner}{part},\n" for part in parts)
+    return f"{{\n{lines}{outer}}}"
 
 
 def _json(value: Any) -> str:

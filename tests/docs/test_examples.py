@@ -51,7 +51,7 @@ def prism_lines():
     """Yield each ``prism`` command line that a shell block shows."""
     for example in examples("shell", "console", "bash", "sh"):
         for line in example.values[0].replace("\\\n", " ").splitlines():
-            found = re.search(r"(?:^|[|$(] ?)(prism [^|)#]+)", line)
+            found = re.search(r"(?:^|[|$(] ?)(prism (?:[^|)#]|(?<=\S)#)+)", line)
             if found:
                 yield pytest.param(found[1].strip(), id=f"{example.id}: {found[1].strip()}")
 

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import rich_click as click
 
 from prism_core.cli.answers import write_answer
-from prism_core.cli.client import admin, parse_reference, problem_of
+from prism_core.cli.client import admin, parse_reference
 from prism_core.cli.media import JSON, MEDIA_TYPES, media_type_of
 from prism_core.cli.models import model_argument, version_option
 from prism_core.cli.options import Common, command
-from prism_core.cli.trusting import verification
-from prism_core.errors import Unauthorized
+from prism_core.cli.through import Link, post, with_key
 
 # Keys by which a JSON body is one already; anything else is rows.
 BODY_KEYS = {"input", "inputs", "instances"}
@@ -27,6 +25,7 @@ prism predict churn --input '[{"tenure": 3, "plan": "basic"}]'
 prism predict churn rows.csv --outputs predictions,probabilities
 prism predict digits three.png --json
 cat rows.json | prism predict churn -
+prism predict 'https://links.example.org/s/k3m9x2p7qa#prl_...' rows.csv
 prism predict http://192.168.0.14:8000/model/churn/predict rows.csv
 """
 
@@ -54,16 +53,20 @@ def predict(
 ) -> None:
     """Predict with a model.
 
-    MODEL is churn, churn/3, churn@champion, or a link that somebody shared.
+    MODEL is churn, churn/3, churn@champion, or the address of a link that somebody shared,
+    in quotes and with what follows its #.
     FILE may be .json .csv .npy .png .jpg .txt; - is standard input.
     """
     body, found = _body(file, text)
-    url = model if "://" in model else _url(model, version)
     headers = {"Content-Type": media_type or found, "Accept": accept}
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
     query = {"outputs": outputs} if outputs else {}
-    response = _post(url, body, headers, query, shared="://" in model)
+    shared = "://" in model
+    link = Link.of(model, key or "") if shared else None
+    if link:
+        response = link.predict(body, headers, query)
+    else:
+        url = model if shared else _url(model, version)
+        response = post(url, body, with_key(headers, key), query, shared=shared)
     write_answer(response, as_json=Common.of().json)
 
 
@@ -99,29 +102,3 @@ def _url(reference: str, version: int | None) -> str:
         public = client.server()["public"].rstrip("/")
     path = quote(name) + (f"@{quote(alias)}" if alias else "") + (f"/versions/{asked}" if asked else "")
     return f"{public}/model/{path}/predict"
-
-
-def _post(url: str, body: bytes, headers: dict[str, str], query: dict[str, str], *, shared: bool) -> Any:
-    """Send a request; only a ``shared`` link of somebody else may need the environment's proxy."""
-    import httpx
-
-    from prism_core.cli.client import CONNECT_S, READ_S, ServerNotFound, not_believed
-
-    try:
-        timeout = httpx.Timeout(READ_S, connect=CONNECT_S)
-        # `params=` would drop the query that a shared link may carry.
-        target = httpx.URL(url).copy_merge_params(query)
-        verify = verification(url, Common.of())
-        response = httpx.post(
-            target, content=body, headers=headers, timeout=timeout, trust_env=shared, verify=verify
-        )
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise not_believed(url, error) from error
-        raise ServerNotFound(f"No server answers at {url}: {error}.") from error
-    if response.is_error:
-        refused = problem_of(response)
-        if isinstance(refused, Unauthorized):
-            refused.hint = "Give a key with --key or PRISM_KEY; the owner makes one with `prism keys create`."
-        raise refused
-    return response

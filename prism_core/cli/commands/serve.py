@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -122,13 +122,15 @@ prism serve
 prism serve --port 0 --admin-port 0 --data-dir ./data
 prism serve --config prism.yaml --plugins sklearn,onnx
 PRISM_PORT=9000 prism serve --json
+prism serve --stop
 """
 
 
 @command("serve", examples=EXAMPLES)
 @serve_options
 @click.option("--isolation", metavar="NAME", help="Where models run; see `prism doctor`.  [default: process]")
-def serve(**flags: Any) -> None:
+@click.option("--stop", "stops", is_flag=True, help="Stop the server that runs for the data directory.")
+def serve(stops: bool, **flags: Any) -> None:
     """Run the server until Ctrl-C.
 
     Two listeners: a public one that predicts and nothing else, and the admin one on this
@@ -138,15 +140,37 @@ def serve(**flags: Any) -> None:
     Settings come from prism.yaml, then PRISM_* variables, then these options.
     """
     common = Common.of()
+    if stops:
+        stop_server(common)
+        return
     settings = settings_of(common, **flags)
     refuse_second(settings.data_dir)
     run(settings, common, write_json if common.json else banner)
 
 
+def stop_server(common: Common) -> None:
+    """Stop the server that runs, and say so."""
+    from prism_core.cli.background import stop
+
+    stopped = stop(common)
+    if common.json:
+        write_json({"stopped": stopped})
+    else:
+        click.echo(
+            f"The server has stopped: pid {stopped['pid']}. What it served comes back with the next start."
+        )
+
+
 def settings_of(
-    common: Common, *, config: Path | None, plugins: str | None, no_plugins: bool, **flags: Any
+    common: Common,
+    *,
+    config: Path | None,
+    plugins: str | None,
+    no_plugins: bool,
+    defaults: Mapping[str, Any] | None = None,
+    **flags: Any,
 ) -> Settings:
-    """Return the settings that the options, the environment and the file make."""
+    """Return the settings that the options, the environment, the file and then ``defaults`` make."""
     from prism_core.settings_file import load_settings
 
     if plugins and no_plugins:
@@ -163,7 +187,7 @@ def settings_of(
         given["load"] = []
     elif plugins is not None:
         given["load"] = [name.strip() for name in plugins.split(",") if name.strip()]
-    return load_settings(config, os.environ, given)
+    return load_settings(config, os.environ, given, defaults)
 
 
 def refuse_second(data_dir: Path) -> None:

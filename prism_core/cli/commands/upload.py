@@ -13,6 +13,7 @@ from prism_core.cli.announce import announce, result
 from prism_core.cli.artifacts import located
 from prism_core.cli.client import admin
 from prism_core.cli.media import media_type_of
+from prism_core.cli.models import complete_files
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import warn, write_json
 from prism_core.cli.progress import progress_of
@@ -125,11 +126,17 @@ _OPTIONS = (
 )
 
 
-def upload_options(function: Function) -> Function:
-    """Add what `prism upload` and `prism share` ask about a model."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return click.argument("artifact", metavar="FILE|DIR|URI")(function)
+def upload_options(
+    metavar: str = "FILE|DIR|URI", complete: Callable[..., Any] = complete_files
+) -> Callable[[Function], Function]:
+    """Add what `prism upload` and `prism share` ask about a model, and the argument that names it."""
+
+    def add(function: Function) -> Function:
+        for option in reversed(_OPTIONS):
+            function = option(function)
+        return click.argument("artifact", metavar=metavar, shell_complete=complete)(function)
+
+    return add
 
 
 EXAMPLES = """
@@ -142,7 +149,7 @@ prism upload churn_model.pkl --requirements requirements.txt --python 3.12
 
 
 @command("upload", examples=EXAMPLES)
-@upload_options
+@upload_options()
 def upload(artifact: str, **options: Any) -> None:
     """Upload a model and print its link.
 
@@ -151,19 +158,19 @@ def upload(artifact: str, **options: Any) -> None:
     options are the version that exists.
     """
     common = Common.of()
-    version, public = uploaded(common, artifact, options)
+    version, server = uploaded(common, artifact, options)
     if common.json:
         write_json(result(version))
     else:
-        announce(version, options["example"], public, common)
+        announce(version, options["example"], common, keyed=server["auth"] != "none")
 
 
-def uploaded(common: Common, artifact: str, options: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Upload ``artifact`` to the server that the options mean; return the version and the public URL."""
+def uploaded(common: Common, artifact: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Upload ``artifact``; return the version that it became, and what its server says of itself."""
     with located(artifact) as source, admin(common) as client:
         with progress_of(source.name, source.size_bytes, quiet=common.json) as progress:
             version = send(client, source, request_of(**options), progress)
-        return version, str(client.server()["public"])
+        return version, client.server()
 
 
 def request_of(

@@ -168,6 +168,7 @@ class LinkTable:
                 raise Unauthorized(
                     "This link asks for its password, too.",
                     hint="POST its token and its password to /open, and send the session that this answers.",
+                    details={"password": True},
                 )
             wrong = True
         if wrong:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
 from urllib.parse import urlsplit
 
 import httpx
@@ -216,38 +212,6 @@ def test_keys_outlive_a_restart_and_no_secret_lies_on_the_disk(tmp_path, models)
     assert {k: v for k, v in after.items() if k not in changed} == {
         k: v for k, v in before.items() if k not in changed
     }
-
-
-def test_share_makes_a_key_and_prints_a_line_that_works(tmp_path, models):
-    data, words = tmp_path / "data", ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
-    command = [sys.executable, "-m", "prism_core.cli", "share", str(models / "2.pkl"), "--name", "m"]
-    process = subprocess.Popen(
-        [*command, *words, "--auth", "keys", "--data-dir", str(data)],
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "NO_COLOR": "1"},
-    )
-    try:
-        told = ""
-        while "The link works" not in told:
-            line = process.stdout.readline()
-            assert line, told
-            told += line
-        curl = next(line for line in told.splitlines() if line.startswith("curl "))
-        assert "$PRISM_KEY" not in told
-        done = subprocess.run(curl, shell=True, capture_output=True, text=True, check=True)
-        assert "predictions" in json.loads(done.stdout)
-        again = subprocess.run(
-            [*command, "--auth", "keys", "--json", "--data-dir", str(data)],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert "key" not in json.loads(again.stdout)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-        process.stdout.close()
 
 
 # --- the admin routes and the command line ---------------------------------------------------------

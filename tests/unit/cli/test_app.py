@@ -59,6 +59,12 @@ def test_a_wrong_command_is_wrong_usage_with_a_suggestion(prism):
         ["alias", "churn", "champion", "3", "--delete"],
         ["stop"],
         ["stop", "churn", "--all"],
+        ["unshare"],
+        ["unshare", "churn", "--all"],
+        ["share", "churn", "--uses", "0"],
+        ["share", "churn", "--expires", "soon"],
+        ["share", "churn", "--verb", "train"],
+        ["share", "churn", "--name", "other"],
         ["predict", "churn"],
         ["predict", "churn", "--input", "{"],
         ["predict", "churn", "nowhere.csv"],
@@ -70,7 +76,10 @@ def test_wrong_usage_exits_with_2(prism, arguments):
     assert prism(*arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("arguments", [["list"], ["show", "churn"], ["predict", "churn", "--input", "[1]"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["links"], ["unshare", "churn"], ["serve", "--stop"], ["predict", "churn", "--input", "[1]"]],
+)
 def test_without_a_server_the_next_step_is_told(prism, arguments):
     result = prism(*arguments)
 

@@ -1,11 +1,12 @@
 import httpx
 import pytest
 
-from prism_core.cli.announce import announce, curl_with, page_of, qr_code
+from prism_core.cli.announce import announce
 from prism_core.cli.answers import MAX_ROWS, write_answer
 from prism_core.cli.commands.upload import request_of
 from prism_core.cli.options import Common
 from prism_core.cli.output import ago, replicas_text, write_table
+from prism_core.cli.qr import qr_code
 from prism_core.cli.report import tell
 from prism_core.errors import ConfigError, InvalidInput
 
@@ -105,32 +106,40 @@ def test_an_error_lists_what_its_message_counts(capsys):
     ]
 
 
-def test_an_upload_is_announced_with_its_link_and_a_line_to_paste(capsys, tmp_path):
-    example = tmp_path / "my rows.json"
+def test_an_upload_is_announced_with_a_line_to_paste_and_what_comes_next(capsys, tmp_path):
     version = {"model": "churn", "version": 1, "url": URL, "warnings": ["old scikit-learn"]}
 
-    announce(version, example, "http://127.0.0.1:1", Common())
+    announce(version, tmp_path / "my rows.json", Common(data_dir=tmp_path), keyed=False)
 
     out, err = capsys.readouterr()
     assert "Model deployed successfully." in out
     assert f"Public endpoint: {URL}" in out
-    assert curl_with(URL, example) in out
-    assert "'@" not in out
-    assert "█" not in out
+    assert f"--data-binary @'{tmp_path / 'my rows.json'}'" in out
+    assert "prism share churn" in out
+    assert "Authorization" not in out
     assert "old scikit-learn" in err
+
+
+def test_where_keys_are_asked_for_the_line_has_one(capsys, tmp_path):
+    version = {"model": "churn", "version": 1, "url": URL, "warnings": []}
+
+    announce(version, tmp_path / "rows.json", Common(data_dir=tmp_path), keyed=True)
+
+    out = capsys.readouterr().out
+    assert "Bearer $PRISM_KEY" in out
+    assert "prism keys create" in out
 
 
 def test_bytes_that_were_there_already_are_announced_as_such(capsys, tmp_path):
     version = {"model": "churn", "version": 2, "url": URL, "warnings": [], "duplicate": True}
 
-    announce(version, tmp_path / "rows.csv", "", Common())
+    announce(version, tmp_path / "rows.csv", Common(data_dir=tmp_path), keyed=False)
 
     assert "already version 2 of churn" in capsys.readouterr().out
 
 
-def test_a_qr_code_leads_to_the_models_page():
-    assert page_of(URL) == "http://127.0.0.1:1/model/churn"
-    assert "█" in qr_code(page_of(URL))
+def test_a_qr_code_is_drawn_with_characters():
+    assert "█" in qr_code(URL)
 
 
 def test_an_upload_request_says_only_what_was_said(tmp_path):
