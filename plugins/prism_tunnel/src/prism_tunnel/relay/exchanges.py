@@ -20,6 +20,10 @@ from prism_tunnel.relay.framing import (
 from prism_tunnel.relay.hall import Found
 from prism_tunnel.relay.heads import Visit, request_bytes, response_bytes
 
+# Clients that send head and body apart have refusals before the body. So much of it is still read, as it
+# would be without a relay; a connection with more of it ends.
+SHORT_BYTES = 64 * 1024
+
 
 @attrs.define(eq=False)
 class Exchange:
@@ -111,9 +115,14 @@ class Exchange:
         if head.status == 101 and self.head.websocket:
             self.upgraded = True
             return response_bytes(head, Framing.NONE, close=False, prefix=prefix) + self._answer.rest
-        self.keep = self.keep and self._framing is not Framing.CLOSE
+        self.keep = self.keep and self._framing is not Framing.CLOSE and (self.asked or self._is_short)
         self.reusable = head.keep_alive and head.framing is not Framing.CLOSE
         return response_bytes(head, self._framing, close=not self.keep, prefix=prefix)
+
+    @property
+    def _is_short(self) -> bool:
+        """Whether the rest of the request is soon read, if it was answered before it was all here."""
+        return self.head.framing is Framing.NONE or 0 < self.head.length <= SHORT_BYTES
 
     def _frame(self, head: ResponseHead) -> Framing:
         """Return how the body goes to the visitor: one of unknown length in chunks, where it knows chunks."""

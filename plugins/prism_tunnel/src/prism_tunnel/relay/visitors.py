@@ -306,8 +306,11 @@ class Visitor(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None or not exchange.answered:
             return
-        if not exchange.over or not exchange.keep:
+        if not exchange.keep:
             self._close(linger=not exchange.over)
+            return
+        if not exchange.over:
+            self._patient(self._hall.settings.idle_s)  # the rest of a short body
             return
         self._exchange = None
         if not exchange.reusable:
