@@ -60,6 +60,7 @@ class Config:
     memory_limit_bytes: Annotated[int, msgspec.Meta(ge=0)] = 0
     batching: Batching = Batching()
     optimize: str = "off"
+    description: Annotated[str, msgspec.Meta(max_length=8192)] = ""
 
 
 @attrs.frozen

@@ -52,6 +52,7 @@ class Manifest:
     ``requirements`` what that was chosen for.
     ``replicas`` stands for both bounds where these are None. ``idle_unload_s`` None is the
     server's, 0 never. A version that is ``pin``-ned stays loaded.
+    ``description`` is what its page says of it, in Markdown.
     ``optimize`` is whether a faster form was asked for, ``optimization`` what came of it.
     """
 
@@ -84,6 +85,7 @@ class Manifest:
     warnings: tuple[str, ...] = ()
     optimize: Literal["auto", "off"] = "off"
     optimization: Optimization | None = None
+    description: str = ""
 
     @property
     def served(self) -> Manifest:

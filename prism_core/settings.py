@@ -183,6 +183,7 @@ class ModelSettings:
     requirements: str = ""
     python: str = ""
     access_log_values: Annotated[int, Meta(ge=0, le=65536)] = 0
+    description: str = ""
 
     def __attrs_post_init__(self) -> None:
         """Refuse what would be read by nobody."""

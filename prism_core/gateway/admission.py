@@ -148,10 +148,10 @@ def _instead_of(name: str, known: set[str]) -> str:
     return f"It has: {', '.join(sorted(known)) or 'none'}."
 
 
-def essence(manifest: Manifest) -> Manifest:
+def essence(manifest: Manifest, *, told: bool = True) -> Manifest:
     """Return what makes two uploads the same: all but the number, the time and what was said about it.
 
-    What was required is in the environment that was chosen for it.
+    What was required is in the environment that was chosen for it. ``told``: what its page says counts.
     """
     return attrs.evolve(
         manifest,
@@ -163,4 +163,5 @@ def essence(manifest: Manifest) -> Manifest:
         trust=(),
         preload=True,
         optimization=None,
+        description=manifest.description if told else "",
     )

@@ -180,4 +180,5 @@ def request_of(name: str, model: ModelSettings) -> UploadRequest:
         environment=model.environment,
         requirements=needs.requirements,
         python=needs.python,
+        description=model.description,
     )

@@ -27,6 +27,7 @@ from prism_core.environments.needs import Needs
 from prism_core.errors import DeployError, InvalidParameter, PrismError
 from prism_core.gateway.admission import admitted, essence, inspect, needs_of
 from prism_core.gateway.auditing import Audit, code_of, version_of
+from prism_core.gateway.describing import description_of
 from prism_core.gateway.disk import disk_errors
 from prism_core.gateway.lane import Head, Lane, signature_of
 from prism_core.gateway.lifecycle import State
@@ -162,7 +163,7 @@ class Uploads:
                     requirements=needs.requirements,
                     warnings=(*manifest.warnings, *needs.notes, *choice.notes),
                 )
-                twin = self._twin(manifest, anew)
+                twin = self._twin(manifest, anew, told=bool(request.description))
                 if twin:
                     return await self._reuse(twin, request.alias, anew), True
                 if manifest.trust:  # from here on the artifact's code may run
@@ -208,6 +209,7 @@ class Uploads:
             batching=request.batching,
             warnings=warnings,
             optimize=request.optimize or self.operator.settings.optimize or "off",
+            description=description_of(request.description, kept.path),
         )
         known = partial(self.operator.packages.known, loader.name)
         return manifest, needs_of(artifact, loader, request, trust, known)
@@ -226,11 +228,14 @@ class Uploads:
         model = self.operator.registry.models.get(name)
         return model.last_version + 1 if model else 1
 
-    def _twin(self, manifest: Manifest, anew: bool) -> Version | None:
-        """Return the version that is equal; for who asks ``anew`` none whose conversion was not tried."""
+    def _twin(self, manifest: Manifest, anew: bool, *, told: bool) -> Version | None:
+        """Return the version that is equal; for who asks ``anew`` none whose conversion was not tried.
+
+        Who has ``told`` nothing of the model is content with what was told before.
+        """
         model = self.operator.registry.models.get(manifest.model)
         versions = reversed(list(model.versions.values())) if model else ()
-        equal = (v for v in versions if essence(v.manifest) == essence(manifest))
+        equal = (v for v in versions if essence(v.manifest, told=told) == essence(manifest, told=told))
         return next((v for v in equal if not (anew and untried(v.manifest))), None)
 
     async def _reuse(self, version: Version, alias: str, anew: bool) -> Version:

@@ -339,6 +339,7 @@ class Gateway:
             last_used=version.use.last or None,
             optimization=shown_optimization(manifest.optimization),
             environment=manifest.environment,
+            description=manifest.description,
         )
 
 

@@ -22,7 +22,7 @@ from prism_core.sizes import format_bytes
 # Who says one of these says how many replicas there are, and the bundle says nothing of it.
 COUNTS = ("replicas", "min_replicas", "max_replicas")
 BOUNDED = (*COUNTS, "threads", "memory_limit_bytes")
-TAKEN = (*COUNTS, "threads", "idle_unload_s", "timeout_s", "memory_limit_bytes", "batching")
+TAKEN = (*COUNTS, "threads", "idle_unload_s", "timeout_s", "memory_limit_bytes", "batching", "description")
 # Names that a bundle may hold, before they are shown or given to anybody.
 _TRUSTED = re.compile(r"[\w.]{1,200}:[\w.]{1,200}")
 _DISTRIBUTION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9])?")

@@ -48,6 +48,8 @@ class UploadRequest:
     constraints
         Versions for packages that are installed anyway, each ``name==version``: a lock. Nothing is
         installed because it is named here.
+    description
+        What its page says of it, in Markdown; "" for the README.md of a directory.
     """
 
     name: str = ""
@@ -76,6 +78,7 @@ class UploadRequest:
     requirements: tuple[str, ...] = ()
     python: str = ""
     constraints: tuple[str, ...] = ()
+    description: str = ""
 
     @property
     def model(self) -> str:
@@ -117,7 +120,7 @@ class VersionInfo:
     restarted), ``started`` and ``address``.
     ``duplicate`` says that an upload was answered with a version that existed. ``optimization`` is
     what came of the wish for a faster form, None where nobody asked. ``environment`` is the key of
-    what it runs in, "server" for the server's own.
+    what it runs in, "server" for the server's own. ``description`` is Markdown.
     """
 
     model: str
@@ -141,6 +144,7 @@ class VersionInfo:
     duplicate: bool = False
     optimization: dict[str, Any] | None = None
     environment: str = SERVER
+    description: str = ""
 
 
 @attrs.frozen

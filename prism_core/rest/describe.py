@@ -31,6 +31,7 @@ def describe(model: ModelInfo, version: VersionInfo, url: str, *, keyed: bool = 
         "ready": version.state == "READY",
         "loader": version.loader,
         "created": version.created,
+        "description": version.description,
         "aliases": model.aliases,
         "versions": [{"version": v.version, "state": v.state, "created": v.created} for v in model.versions],
         "url": url,

@@ -19,6 +19,9 @@ prism show churn
 prism show churn/2 --json
 """
 
+# As much of a description fits beside the other facts.
+SHOWN = 100
+
 
 @command("show", examples=EXAMPLES)
 @model_argument
@@ -50,6 +53,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("isolation", escaped(found["isolation"])),
         ("environment", _environment(found)),
         ("runs with", _runs_with(found)),
+        ("description", escaped(_first_line(found.get("description", "")))),
         ("created", ago(found["created"])),
         ("loaded", _loaded(found)),
         ("last used", ago(found["last_used"]) if found["last_used"] else ""),
@@ -59,6 +63,12 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("warning", f"[yellow]{escaped(warning)}[/]") for warning in found["warnings"]),
     ]
     return [(f"[dim]{name}[/]", text) for name, text in facts if text]
+
+
+def _first_line(text: str) -> str:
+    """Return the beginning of a description: its page has the rest."""
+    line = next((one.strip("#* ") for one in text.splitlines() if one.strip("#* ")), "")
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]} …"
 
 
 def _environment(found: dict[str, Any]) -> str:

@@ -58,6 +58,12 @@ _OPTIONS = (
     click.option("--loader", default="", help="The loader; else the one that knows the content."),
     click.option("--alias", default="", help="Point this alias at the new version too."),
     click.option(
+        "--description",
+        default="",
+        metavar="TEXT",
+        help="What its page says of it, in Markdown; else the README.md of DIR.",
+    ),
+    click.option(
         "--example",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         metavar="FILE",
