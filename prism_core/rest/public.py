@@ -19,7 +19,7 @@ from prism_core import __version__
 from prism_core.errors import MethodNotAllowed, ModelNotFound, RouteNotFound
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.views import ModelInfo, VersionInfo
-from prism_core.rest.describe import describe, metadata, signature_of, status
+from prism_core.rest.describe import KEY, describe, metadata, signature_of, status
 from prism_core.rest.entrance import caller_of
 from prism_core.rest.openapi import Described, document
 from prism_core.rest.pages.place import Place
@@ -133,7 +133,7 @@ def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
 def place_of(gateway: Gateway, here: str, path: str) -> Place:
     """Return where a page stands, whose model predicts at ``path``."""
-    secret = "PRISM_KEY" if keyed(gateway) else ""
+    secret = KEY if keyed(gateway) else ""
     return Place(here, f"{gateway.public_url}{path}", gateway.settings.limits.max_body, secret)
 
 

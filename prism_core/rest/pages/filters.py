@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Sequence
 from typing import Any
 
 from prism_core.rest.pages.filled import option
 from prism_core.rest.pages.prose import html_of
 from prism_core.types import TensorSpec
+
+# As many names are read; a model may have thousands.
+LISTED = 24
 
 _WORDS = {"BOOL": "yes or no", "BYTES": "text", "FP16": "number", "FP32": "number", "FP64": "number"}
 
@@ -44,6 +48,25 @@ def shape(spec: TensorSpec) -> str:
     return " × ".join(["rows", *sizes[1:]] if sizes and sizes[0] == "any" else sizes) or "one value"
 
 
+def values(spec: TensorSpec, classes: Sequence[Any] = ()) -> str:
+    """Return which values a tensor holds, as far as that is known; ``classes`` are told elsewhere."""
+    if classes and tuple(spec.columns) == tuple(map(str, classes)):
+        return "one for each class"
+    if spec.categories:
+        return _listed(spec.categories)
+    sized = "" if len(spec.shape) == 1 or spec.shape[1:] == (1,) else shape(spec)
+    if spec.columns:
+        return f"{sized}: {_listed(spec.columns)}"
+    known = spec.range_of() if len(spec.ranges) == 1 else None
+    usual = f"usually {number(known[0])} to {number(known[1])}" if known else ""
+    return ", ".join(one for one in (sized, usual) if one)
+
+
+def _listed(names: Sequence[Any]) -> str:
+    more = f", … ({len(names)} in all)" if len(names) > LISTED else ""
+    return ", ".join(map(str, names[:LISTED])) + more
+
+
 ALL: dict[str, Any] = {
     "day": day,
     "stamp": stamp,
@@ -51,6 +74,7 @@ ALL: dict[str, Any] = {
     "milliseconds": milliseconds,
     "kind": kind,
     "shape": shape,
+    "values": values,
     "option": option,
     "markdown": html_of,
 }

@@ -19,7 +19,7 @@ class Place:
     max_body
         The most bytes that are taken at once.
     secret
-        The variable that holds what opens it, in examples of requests; "" where nothing does.
+        The shell's variable that holds what opens it, in examples of requests; "" where nothing does.
     note
         What its owner says to whoever has the link.
     """

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 import attrs
 import multipart
 
-from prism_core.errors import MalformedBody, UnsupportedInput
+from prism_core.errors import MalformedBody, PayloadTooLarge, UnsupportedInput
 from prism_core.rest.pages.widgets import MAX_FIELDS
 
 # Each field may have its `other`, and there are a few of the form's own.
 MAX_PARTS = 2 * MAX_FIELDS + 8
+# All texts together; a file may be as large as any body.
+MAX_TEXT_BYTES = 1 << 20
 URL_ENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 
 
@@ -35,10 +37,14 @@ def posted(content_type: str, body: bytes) -> Posted:
     ------
     MalformedBody
         If it is not what a browser makes of a form.
+    PayloadTooLarge
+        If its texts are longer than anybody writes.
     UnsupportedInput
         If it is something else.
     """
     kind, options = multipart.parse_options_header(content_type)
+    if kind == URL_ENCODED and len(body) > MAX_TEXT_BYTES:
+        raise _too_long()
     try:
         if kind == MULTIPART:
             return _parts(options.get("boundary", ""), body)
@@ -64,6 +70,12 @@ def _parts(boundary: str, body: bytes) -> Posted:
                 data += part
             elif segment is not None and segment.filename is None:
                 texts[segment.name] = data.decode()
+                if sum(map(len, texts.values())) > MAX_TEXT_BYTES:
+                    raise _too_long()
             elif segment is not None and data:
                 file, media_type = bytes(data), segment.content_type or ""
     return Posted(texts, file, media_type)
+
+
+def _too_long() -> PayloadTooLarge:
+    return PayloadTooLarge("The form holds too much text.", hint="Programs POST to .../predict.")

@@ -18,7 +18,11 @@ _SAFE = re.compile(r"(https?://|mailto:)", re.IGNORECASE)
 _BELOW = 2
 
 
-@lru_cache(maxsize=64)  # a description is shown as often as its page
+# A description is shown as often as its page.
+KEPT = 64
+
+
+@lru_cache(maxsize=KEPT)
 def html_of(text: str) -> Markup:
     """Return Markdown as safe HTML."""
     return Markup(_markdown().render(text))  # made by a renderer that lets no HTML through
@@ -33,6 +37,8 @@ def _markdown() -> Any:
     markdown.add_render_rule("link_open", _link)
     markdown.add_render_rule("heading_open", _heading)
     markdown.add_render_rule("heading_close", _heading)
+    for cell in ("td_open", "th_open"):
+        markdown.add_render_rule(cell, _cell)
     return markdown
 
 
@@ -43,4 +49,9 @@ def _link(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any)
 
 def _heading(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
     tokens[at].tag = f"h{min(6, int(tokens[at].tag[1]) + _BELOW)}"
+    return str(renderer.renderToken(tokens, at, options, env))
+
+
+def _cell(renderer: Any, tokens: Sequence[Any], at: int, options: Any, env: Any) -> str:
+    tokens[at].attrs.pop("style", None)  # the page's policy lets no style in but its own
     return str(renderer.renderToken(tokens, at, options, env))

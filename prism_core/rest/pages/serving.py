@@ -39,7 +39,7 @@ def is_wanted(request: AnyRequest) -> bool:
 
 async def shown(request: AnyRequest, version: VersionInfo, place: Place) -> Page:
     """Return the page of ``version``; with the query ``example`` its form is filled in."""
-    rendering = await _rendering()
+    rendering = await _rendering(version)
     return page(rendering.model(version, place, filled="example" in request.query_params))
 
 
@@ -64,7 +64,7 @@ async def answered(
             hint=f"POST {place.url} predicts; GET describes the model.",
             details={"allow": "GET"},
         )
-    rendering = await _rendering()
+    rendering = await _rendering(version)
     scope: Any = request.scope
     form = rendering.posted(request.headers.get("content-type", ""), await body_of(request, place.max_body))
     trial = await rendering.attempt(service, reference, version, form, scope.get(REQUEST, ""))
@@ -104,17 +104,28 @@ def page(body: bytes, status: int = 200, more: Headers | None = None) -> Page:
     return Response(body, status_code=status, media_type="text/html", headers=headers)
 
 
-async def _rendering() -> Any:
-    """Return the module that renders; loaded in a thread, so that no prediction waits for it."""
-    return await asyncio.to_thread(_load) if not _loaded else _loaded[0]
+async def _rendering(version: VersionInfo) -> Any:
+    """Return the module that renders, with all that takes long done.
 
-
-_loaded: list[Any] = []
-
-
-def _load() -> Any:
+    In a thread, so that no prediction waits for it: modules and templates are loaded with the first
+    page, and a description of many lines takes tens of milliseconds, once.
+    """
+    if version.description not in _ready:
+        await asyncio.to_thread(_warm, version.description)
     from prism_core.rest.pages import rendering
 
-    rendering.warm()
-    _loaded.append(rendering)
     return rendering
+
+
+# Descriptions that have been rendered, by their text; as many as are kept.
+_ready: dict[str, None] = {}
+
+
+def _warm(description: str) -> None:
+    from prism_core.rest.pages import prose, rendering
+
+    rendering.warm()
+    prose.html_of(description)
+    while len(_ready) >= prose.KEPT:
+        _ready.pop(next(iter(_ready)), None)
+    _ready[description] = None

@@ -22,26 +22,32 @@ from prism_core.rest.pages.answers import Answer, answer_of, wanted
 from prism_core.rest.pages.filled import body_of, placed, read
 from prism_core.rest.pages.posted import Posted
 from prism_core.rest.pages.widgets import Form, form_of
+from prism_core.rest.snippets import JSON, Sample
 from prism_core.types import Signature
 
+# An answer is read by the gateway to show its first row; one that is larger would keep others waiting.
+ANSWER_BYTES = 1 << 20
+# What was written is shown as a program would send it up to this length.
+SAMPLE_LENGTH = 4000
 # The form's field that says which of the page's forms it is.
 WAY, JSON_BOX = "way", "json"
 
 
 @attrs.frozen
 class Question:
-    """What is sent to the model, as a program would send it. ``body`` is None for a file's bytes."""
+    """What is sent to the model, and as a program would send it; None where that is no example."""
 
     media_type: str
     sent: bytes
-    body: Any = None
+    sample: Sample | None = None
 
 
 @attrs.frozen
 class Trial:
     """A row that somebody tried.
 
-    ``texts`` and ``errors`` are by the form's keys. ``error`` is why there is no answer.
+    ``texts`` and ``errors`` are by the form's keys, ``row`` are the values of its fields. ``error``
+    is why there is no answer.
     """
 
     texts: Mapping[str, str] = attrs.field(factory=dict)
@@ -49,40 +55,9 @@ class Trial:
     question: Question | None = None
     answer: Answer | None = None
     prediction: Prediction | None = None
+    row: tuple[Any, ...] | None = None
     error: PrismError | None = None
     error_id: str = ""
-
-
-def question_of(form: Form, posted: Posted) -> tuple[Question | None, Mapping[str, str]]:
-    """Return what a form asks, and by key what is wrong with it.
-
-    Raises
-    ------
-    InvalidInput
-        If nothing was chosen or written.
-    """
-    way = posted.texts.get(WAY, form.way)
-    if way == "picture" and form.way == "picture":
-        if posted.file is None:
-            raise InvalidInput("No picture was chosen.", hint="Choose a file.")
-        return Question(posted.media_type or "application/octet-stream", posted.file), {}
-    if way == "json" or form.way != "fields":
-        return _written(posted.texts.get(JSON_BOX, "")), {}
-    filled = read(form, posted.texts)
-    if filled.errors:
-        return None, filled.errors
-    body = body_of(form, filled.row)
-    return Question("application/json", msgspec.json.encode(body), body), {}
-
-
-def _written(text: str) -> Question:
-    if not text.strip():
-        raise InvalidInput("Nothing was written.", hint="The example shows how the model is asked.")
-    try:
-        body = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        body = None  # the model's process says what is wrong with it
-    return Question("application/json", text.encode(), body)
 
 
 async def attempt(
@@ -91,28 +66,75 @@ async def attempt(
     """Ask ``reference``, that is ``version``, what ``posted`` holds; an error is a part of what is shown."""
     signature = signature_of(version)
     form = form_of(signature) if signature else Form("json")
-    question = None
+    trial = Trial(posted.texts)
     try:
         if signature is None:
             raise StillLoading("The model has not been loaded yet.", hint="Try again in a moment.")
-        question, errors = question_of(form, posted)
-        if question is None:
-            return Trial(posted.texts, errors, error=_several(errors))
-        lane = service.lane(reference)
-        prediction = await lane.predict(_head(question, signature), question.sent, request=request)
-        answer = answer_of(msgspec.json.decode(prediction.body), signature)
-        return Trial(posted.texts, {}, question, answer, prediction)
+        trial = asked(form, posted)
+        if trial.question is None:
+            return trial
+        head = Head(trial.question.media_type, "application/json", query_of(signature).removeprefix("?"))
+        prediction = await service.lane(reference).predict(head, trial.question.sent, request=request)
+        return attrs.evolve(trial, answer=_read(prediction, signature), prediction=prediction)
     except Exception as error:
         told = as_prism_error(error)
         error_id = problem(told, cause=error).get("error_id", "")
-        return Trial(posted.texts, placed(form, told), question, error=told, error_id=error_id)
+        return attrs.evolve(trial, errors=placed(form, told), error=told, error_id=error_id)
 
 
-def _head(question: Question, signature: Signature) -> Head:
+def asked(form: Form, posted: Posted) -> Trial:
+    """Return what a form asks; without a question if something is wrong with it.
+
+    Raises
+    ------
+    InvalidInput
+        If nothing was chosen or written.
+    """
+    way = posted.texts.get(WAY, form.way)
+    if way == "picture" and form.way == "picture":
+        return Trial(posted.texts, question=_picture(posted))
+    if way == "json" or form.way != "fields":
+        return Trial(posted.texts, question=_written(posted.texts.get(JSON_BOX, "")))
+    filled = read(form, posted.texts)
+    if filled.errors:
+        return Trial(posted.texts, filled.errors, error=_several(filled.errors))
+    body = body_of(form, filled.row)
+    question = Question(JSON, msgspec.json.encode(body), Sample(body=body))
+    return Trial(posted.texts, question=question, row=filled.row)
+
+
+def query_of(signature: Signature) -> str:
+    """Return the query that asks for what the page shows, "" for what the model answers by itself."""
     names = wanted(signature)
-    # A name with a comma cannot be asked for so; then there are the outputs that the model answers by itself.
-    query = "" if any("," in name for name in names) else urllib.parse.urlencode({"outputs": ",".join(names)})
-    return Head(question.media_type, "application/json", query)
+    # A name with a comma cannot be asked for so.
+    if names == signature.computed or any("," in name for name in names):
+        return ""
+    return "?" + urllib.parse.urlencode({"outputs": ",".join(names)})
+
+
+def _picture(posted: Posted) -> Question:
+    if posted.file is None:
+        raise InvalidInput("No picture was chosen.", hint="Choose a file.")
+    return Question(posted.media_type or "application/octet-stream", posted.file)
+
+
+def _written(text: str) -> Question:
+    if not text.strip():
+        raise InvalidInput("Nothing was written.", hint="The example shows how the model is asked.")
+    sample = None
+    if len(text) <= SAMPLE_LENGTH:
+        try:
+            sample = Sample(body=msgspec.json.decode(text))
+        except (msgspec.DecodeError, RecursionError):
+            pass  # the model's process says what is wrong with it
+    return Question(JSON, text.encode(), sample)
+
+
+def _read(prediction: Prediction, signature: Signature) -> Answer:
+    if len(prediction.body) > ANSWER_BYTES:
+        size = len(prediction.body) >> 20
+        return Answer(f"The answer has {size} MB. A program can ask for all of it.")
+    return answer_of(msgspec.json.decode(prediction.body), signature)
 
 
 def _several(errors: Mapping[str, str]) -> InvalidInput:

@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 
 from prism_core.inputs.images import may_be_image
-from prism_core.rest.describe import is_image
+from prism_core.rest.describe import is_image, middle
 from prism_core.types import Signature, TensorSpec
 
 # A form of more fields helps nobody: then there is a table, or JSON.
@@ -44,7 +44,7 @@ class Field:
     choices
         The categories that the model knows.
     span
-        The lowest and the highest value that the model has seen, () where that is not known.
+        The lowest and the highest value that the model has seen, None where that is not known.
     """
 
     key: str
@@ -53,7 +53,7 @@ class Field:
     kind: Kind
     spec: TensorSpec
     choices: tuple[Any, ...] = ()
-    span: tuple[float, ...] = ()
+    span: tuple[float, float] | None = None
 
     @property
     def optional(self) -> bool:
@@ -82,7 +82,13 @@ class Field:
             return False
         if self.kind == "text":
             return "text"
-        return _middle(self.span, self.whole)
+        return middle(self.spec, *self.span) if self.span else 0
+
+    def is_beyond(self, value: Any) -> bool:
+        """Return whether a number lies outside of what the model has seen."""
+        if self.span is None or value is None:
+            return False
+        return not self.span[0] <= value <= self.span[1]
 
 
 @attrs.frozen
@@ -135,7 +141,7 @@ def _fields(signature: Signature) -> list[Field]:
 def _field(at: int, column: str | int, spec: TensorSpec, place: int = 0) -> Field:
     label = f"{spec.name}[{column}]" if isinstance(column, int) else column
     choices = tuple(value for value in spec.categories if _is_value(value))
-    span = _span(spec, place)
+    span = spec.range_of(place)
     return Field(f"c{at}", column, label, _kind(spec, choices), spec, choices, span)
 
 
@@ -145,12 +151,6 @@ def _kind(spec: TensorSpec, choices: tuple[Any, ...]) -> Kind:
     if choices and len(choices) <= MAX_CHOICES:
         return "choice"
     return "text" if spec.dtype.kind == "O" else "number"
-
-
-def _span(spec: TensorSpec, at: int) -> tuple[float, ...]:
-    """Return the range of what the model has seen of a column, () where that is not known."""
-    found: tuple[float, float] | None = spec.range_of(at) if hasattr(spec, "range_of") else None
-    return found if found and all(map(math.isfinite, found)) and found[0] <= found[1] else ()
 
 
 def _is_value(value: Any) -> bool:
@@ -176,15 +176,3 @@ def _takes_picture(signature: Signature) -> bool:
     if len(sides) == 2:  # a gray picture is as wide as it is high; a sequence of vectors is not
         return sides[0] == sides[1] and sides[0] ** 2 >= PICTURE_VALUES
     return is_image(spec) or (len(sides) == 1 and sides[0] >= PICTURE_VALUES)
-
-
-def _middle(span: tuple[float, ...], whole: bool) -> float:
-    if not span:
-        return 0 if whole else 0.0
-    middle = (span[0] + span[1]) / 2
-    return math.floor(middle) if whole else float(f"{middle:.3g}") if _within(middle, span) else middle
-
-
-def _within(middle: float, span: tuple[float, ...]) -> bool:
-    """Whether the middle, in three digits, still lies in the range."""
-    return span[0] <= float(f"{middle:.3g}") <= span[1]

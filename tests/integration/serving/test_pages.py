@@ -66,7 +66,7 @@ def browser(tmp_path_factory) -> Iterator[httpx.Client]:
     with ServerProcess(directory / "data") as server:
         token = (server.data_dir / "admin-token").read_text()
         for path in made(directory):
-            spec = json.dumps({"filename": path.name})
+            spec = json.dumps({"filename": path.name, "description": "# Who leaves?"})
             answer = httpx.post(
                 f"{server.facts['admin']}/admin/v1/upload",
                 params={"spec": spec},
@@ -191,3 +191,10 @@ def test_programs_that_post_to_the_page_are_told_where_to_predict(browser):
 
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert "/model/churn/predict" in answer.json()["hint"]
+
+
+def test_the_page_says_what_its_owner_says(browser):
+    page = browser.get("/model/churn")
+
+    assert "<h3>Who leaves?</h3>" in page.text
+    assert browser.get("/model/churn", headers={"Accept": "*/*"}).json()["description"] == "# Who leaves?"

@@ -34,6 +34,7 @@ HOSTILE = [
     "&lt;b&gt;",
     "\u202eevil\x00",
 ]
+rendering.warm()  # the first page reads the templates
 PLACE = Place("churn", "http://prism.test/model/churn/predict", 1000)
 
 
