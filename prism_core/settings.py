@@ -140,6 +140,13 @@ class LinkSettings:
     notify: bool = False
     ca: str = ""
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse what cannot be posted to, or read."""
+        if self.webhook and not self.webhook.startswith(("http://", "https://")):
+            raise ValueError("webhook is no URL that begins with http:// or https://.")
+        if self.ca and not Path(self.ca).is_file():
+            raise ValueError(f"ca is {self.ca!r}, and there is no such file.")
+
 
 @attrs.frozen
 class EnvironmentSettings:

@@ -147,12 +147,13 @@ def _resolve_paths(data: dict[str, Any], base: Path) -> None:
         value = mapping.get(name)
         if isinstance(value, str) and value and "://" not in value:
             mapping[name] = str((base / Path(value).expanduser()).resolve())
-    found = data.get("tls")
-    tls: dict[str, Any] = found if isinstance(found, dict) else {}
-    for name, value in tls.items():
-        if name in ("cert", "key", "client_ca") and isinstance(value, str) and value:
-            # Links are kept: a renewed certificate is often the same link to another file.
-            tls[name] = str((base / Path(value).expanduser()).absolute())
+    for section, names in (("tls", ("cert", "key", "client_ca")), ("links", ("ca",))):
+        found = data.get(section)
+        files: dict[str, Any] = found if isinstance(found, dict) else {}
+        for name, value in files.items():
+            if name in names and isinstance(value, str) and value:
+                # Links are kept: a renewed certificate is often the same link to another file.
+                files[name] = str((base / Path(value).expanduser()).absolute())
 
 
 # --- the environment ------------------------------------------------------------------------

@@ -312,11 +312,15 @@ class LinkProvider(Extension[Linker]):
         or "" for none, so that a caller's own header is not believed.
     rank
         Where it stands among those that ``--tunnel auto`` tries: lower first, 0 never.
+    about
+        Returns what ``prism doctor`` tells of it where it can work: a program, its version, where it leads.
+        May take a second.
     """
 
     tunnel: bool = False
     forwards: str = ""
     rank: int = 0
+    about: Callable[[], str] = _always
 
 
 @attrs.frozen
@@ -419,7 +423,11 @@ class Command:
 
 @attrs.frozen
 class ModelEvent:
-    """A change that has been stored: ``name`` such as ``model.ready``, and facts."""
+    """A change that has been stored: ``name`` such as ``model.ready``, and facts.
+
+    ``link.up``, ``link.down``, ``link.failed`` and ``link.moved`` are of a link provider, the fact
+    ``tunnel``: then ``model`` is "" and ``version`` 0.
+    """
 
     name: str
     model: str

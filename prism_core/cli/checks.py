@@ -28,12 +28,14 @@ PROGRAMS = {
     "podman": "models in containers",
     "bwrap": "models in a sandbox without containers",
     "ssh": "links through a machine of yours",
+    "notify-send": "notices that links have another address (links.notify)",
 }
 # Module -> its package, and what it is for.
 PACKAGES = {
     "PIL": ("pillow", "images as input"),
     "cryptography": ("cryptography", "a certificate of its own: prism serve --tls self-signed"),
     "uvloop": ("uvloop", "a faster event loop"),
+    "zeroconf": ("zeroconf", "a name in the local network, prism.local (plugins.lan.mdns)"),
     "pandas": ("pandas", "scikit-learn pipelines over named columns"),
 }
 # What serving is impossible without, beside what the command line itself has imported already.
@@ -146,7 +148,7 @@ def extension_checks(plugins: PluginSet) -> Iterator[Check]:
             if reason:
                 yield Check(group, name, State.MISSING, reason)
             elif group != "media types":
-                yield Check(group, name, State.OK, "available")
+                yield Check(group, name, State.OK, _about(records[name]) or "available")
         if group == "isolation":
             yield from _start_method(plugins)
         if group == "isolation" and all(found.values()):
@@ -183,6 +185,14 @@ def _unavailable(record: Any) -> str:
         return str(record.available())
     except Exception as error:  # a check of a plugin may fail, the report must not
         return f"Its own check failed: {type(error).__name__}: {error}"
+
+
+def _about(record: Any) -> str:
+    """Return what an extension tells of itself beside that it is available; only ways of links do."""
+    try:
+        return str(getattr(record, "about", str)())
+    except Exception as error:
+        return f"available; {type(error).__name__} when asked what it is: {error}"
 
 
 def programs() -> Iterator[Check]:

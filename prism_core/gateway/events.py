@@ -7,6 +7,7 @@ does not keep up loses its oldest events and nobody else's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +15,12 @@ import structlog
 
 from prism_core.specs import ModelEvent
 
+# What somebody has to look at.
+LEVELS = {
+    "link.down": logging.WARNING,
+    "link.failed": logging.ERROR,
+    "link.moved": logging.WARNING,
+}
 # What a slow listener may be behind.
 HELD_EVENTS = 1000
 
@@ -60,7 +67,8 @@ class Events:
                 self._queue.task_done()
 
     async def _deliver(self, event: ModelEvent) -> None:
-        log.info(event.name, **(dict(event.facts) | {"model": event.model, "version": event.version}))
+        model = {"model": event.model, "version": event.version} if event.model else {}
+        log.log(LEVELS.get(event.name, logging.INFO), event.name, **(dict(event.facts) | model))
         try:
             await self._store(event)
         except Exception:

@@ -35,6 +35,8 @@ from prism_core.gateway.records import Records, open_records
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.store import Checkpoint, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
+from prism_core.gateway.telling import Telling
+from prism_core.gateway.tunnel_metrics import TunnelStates
 from prism_core.gateway.watch import Watch
 from prism_core.plugins import PluginSet
 from prism_core.protocols import Launcher
@@ -77,10 +79,13 @@ async def open_gateway(
         operator = await _open_operator(
             settings, plugins, records, registry, store, metrics, followers, stack
         )
-        notices = await stack.enter_async_context(open_notices(audit, data))
+        notices = await stack.enter_async_context(
+            open_notices(audit, events.emit, Telling(settings.links), data)
+        )
         publishing = await stack.enter_async_context(
             open_publishing(settings, plugins, notices, server_id(data))
         )
+        metrics.registry.register(TunnelStates(publishing.infos, publishing.republished))
         gateway = Gateway(
             settings,
             plugins,

@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Protocol
 
 import structlog
 
 from prism_core.errors import PrismError, TunnelFailed
+from prism_core.gateway.choosing import first_that_works
+from prism_core.gateway.disturbances import watch
 from prism_core.gateway.extensions import check_available, config_of, named
 from prism_core.gateway.notices import Notices
 from prism_core.gateway.probing import Prober
 from prism_core.gateway.tunnel import Surroundings, Tunnel, reason_of
-from prism_core.gateway.upkeep import Look, Patience
+from prism_core.gateway.upkeep import Patience
 from prism_core.gateway.views import TunnelInfo
-from prism_core.network import outward_address
 from prism_core.plugins import PluginSet, find
 from prism_core.protocols import PublicListener
 from prism_core.settings import Settings
@@ -33,14 +34,12 @@ log = structlog.get_logger("prism.links")
 
 # What makes the public URL where `link` names a tunnel, which leads to links alone.
 LOCAL = "lan"
-# What `choose` takes for the first that works.
+# What is taken for the first that works.
 AUTO = "auto"
-# How long who shares waits for an address, and for each of those that `auto` tries.
-ENSURE_S, AUTO_S = 60.0, 30.0
+# How long who shares waits for an address.
+ENSURE_S = 60.0
 # How long a server that starts waits for the address of its public listener.
 PUBLIC_S = 10.0
-# Between two looks at clocks and network.
-TICK_S = 5.0
 
 
 class Entrances(Protocol):
@@ -73,6 +72,10 @@ class Publishing:
     ----------
     wanted
         Returns the slugs of the links that have not ended, by the link provider that they go through.
+    public_moved
+        Called with it when it has become another one.
+    republished
+        How often each provider came up again after the first time.
     public_url
         The base URL of the public listener: of the provider ``link``, or of `LOCAL` where that is a tunnel.
     """
@@ -90,6 +93,8 @@ class Publishing:
         self.prober = prober
         self.wanted: Callable[[], Mapping[str, Sequence[str]]] = dict
         self.public_url = f"http://127.0.0.1:{settings.port}"
+        self.public_moved: Callable[[str], None] = lambda url: None
+        self.republished: Counter[str] = Counter()
         self._settings = settings
         self._notices = notices
         self.patience = patience
@@ -137,21 +142,14 @@ class Publishing:
             self._end(name)
         await asyncio.gather(*self._ending.values())
 
-    async def watch(self, find_address: Callable[[], str] = outward_address) -> None:
-        """Notice sleep and changes of the network until cancelled."""
-        last = _look(find_address)
-        while True:
-            await asyncio.sleep(TICK_S)
-            now = _look(find_address)
-            if reason := last.disturbed(now, TICK_S):
-                self.disturb(reason)
-            last = now
-
-    def disturb(self, reason: str) -> None:
-        """Look after all of them at once."""
-        log.info("link.disturbed", reason=reason)
-        for tunnel in self._tunnels.values():
-            tunnel.disturb()
+    async def look(self, disturbance: str = "") -> None:
+        """Close what no link wants any more, and look after all others at once if something has happened."""
+        for name in tuple(self._tunnels):
+            await self.release(name)
+        if disturbance:
+            log.info("link.disturbed", reason=disturbance)
+            for tunnel in self._tunnels.values():
+                tunnel.disturb()
 
     # --- what links ask for --------------------------------------------------------------------
 
@@ -181,17 +179,7 @@ class Publishing:
         """
         if wish != AUTO:
             return await self.ensure(wish or self._settings.link)
-        reasons: dict[str, str] = {}
-        for provider in ranked(self.providers.values()):
-            reasons[provider.name] = provider.available()
-            if reasons[provider.name]:
-                continue
-            info = await self.ensure(provider.name, AUTO_S)
-            if info.state == "up":
-                return info
-            reasons[provider.name] = info.reason or f"It was not up within {AUTO_S:g} s."
-            await self.release(provider.name)
-        raise nothing_works(reasons)
+        return await first_that_works(self.providers.values(), self.ensure, self.release)
 
     async def ensure(self, name: str, within_s: float = ENSURE_S) -> TunnelInfo:
         """Open a provider if it is not; return what is known when it is up, has failed or time is over.
@@ -201,9 +189,13 @@ class Publishing:
         UnknownPlugin, ConfigError
             If there is none of that name, or it cannot work here.
         """
-        if name in self._ending:
-            await asyncio.shield(self._ending[name])  # two of one name would be in each other's way
-        return await self._begin(name).wanted(within_s)
+        self._held[name] += 1
+        try:
+            if name in self._ending:
+                await asyncio.shield(self._ending[name])  # two of one name would be in each other's way
+            return await self._begin(name).wanted(within_s)
+        finally:
+            self._held[name] -= 1
 
     async def release(self, name: str) -> None:
         """Close a provider, unless a link wants it still."""
@@ -256,29 +248,14 @@ class Publishing:
         return [self.info(name) for name in sorted({*self._tunnels, *self._failed})]
 
     def _hear(self, before: TunnelInfo, now: TunnelInfo) -> None:
-        if now.name == self.public and now.url:
+        if now.name == self.public and now.url not in ("", self.public_url):
             self.public_url = now.url
+            self.public_moved(now.url)
         provider = self.providers[now.name]
-        self._notices.hear(before, now, self.wanted().get(now.name, ()), audited=provider.tunnel)
-
-
-def ranked(providers: Iterable[LinkProvider]) -> list[LinkProvider]:
-    """Return those that ``auto`` tries, in their order."""
-    return sorted((one for one in providers if one.rank > 0), key=lambda one: (one.rank, one.name))
-
-
-def nothing_works(reasons: Mapping[str, str]) -> TunnelFailed:
-    """Return the error of ``auto`` where no provider came up."""
-    told = " ".join(f"{name}: {reason}" for name, reason in reasons.items())
-    return TunnelFailed(
-        f"No tunnel came up. {told}" if reasons else "No plugin offers a tunnel.",
-        hint="`--tunnel lan` shares in the local network; `prism doctor` says what each tunnel needs.",
-        details={"reasons": dict(reasons)},
-    )
-
-
-def _look(find_address: Callable[[], str]) -> Look:
-    return Look(time.time(), time.monotonic(), find_address())
+        if now.state == "up" and before.state != "up":
+            again = now.name in self.republished
+            self.republished[now.name] += again
+        self._notices.hear(before, now, self.wanted().get(now.name, ()), tunnel=provider.tunnel)
 
 
 @asynccontextmanager
@@ -294,7 +271,7 @@ async def open_publishing(
     """
     prober = Prober(settings.links.ca)
     publishing = Publishing(settings, plugins, notices, prober, server_id=server_id)
-    watching = asyncio.create_task(publishing.watch())
+    watching = asyncio.create_task(watch(publishing.look))
     try:
         yield publishing
     finally:

@@ -138,7 +138,8 @@ async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, inter
         entrances = LinkEntrances(gateway, room, interrupted.hurry, front.access)
         await gateway.publish(doors.links, entrances)
         facts = _facts(gateway, doors)
-        with _announced(Path(facts["data_dir"]) / "server.json", facts):
+        with _announced(Path(facts["data_dir"]) / "server.json", facts) as move:
+            gateway.publishing.public_moved = move
             log.info("server.ready", **facts)
             ready(facts)
             calm_collector()
@@ -206,12 +207,22 @@ def _stopping() -> list[signal.Signals]:
 
 
 @contextmanager
-def _announced(path: Path, facts: dict[str, Any]) -> Iterator[None]:
-    """Keep ``facts`` in a file that the command line finds the server by."""
+def _announced(path: Path, facts: dict[str, Any]) -> Iterator[Callable[[str], None]]:
+    """Keep ``facts`` in a file that the command line finds the server by; yield what changes its URL."""
     scratch = path.with_suffix(".tmp")
-    scratch.write_bytes(msgspec.json.encode(facts))
-    scratch.replace(path)
+
+    def announce(public: str) -> None:
+        scratch.write_bytes(msgspec.json.encode({**facts, "public": public}))
+        scratch.replace(path)
+
+    def move(public: str) -> None:
+        try:
+            announce(public)
+        except OSError as error:
+            log.warning("server.not_announced", reason=error.strerror, public=public)
+
+    announce(facts["public"])
     try:
-        yield
+        yield move
     finally:
         path.unlink(missing_ok=True)

@@ -52,7 +52,9 @@ class Permitted:
     networks: tuple[Network, ...]
 
 
-def local_names(hostname: str, addresses: Iterable[Address], permitted: Permitted) -> Names:
+def local_names(
+    hostname: str, addresses: Iterable[Address], permitted: Permitted, announced: str = ""
+) -> Names:
     """Return what a certificate of this machine has in it.
 
     Parameters
@@ -63,9 +65,12 @@ def local_names(hostname: str, addresses: Iterable[Address], permitted: Permitte
         Those of its interfaces.
     permitted
         What the authority may vouch for.
+    announced
+        The name that it announces besides, without its ``.local``.
     """
     label, full = hostname.lower().partition(".")[0], hostname.lower().rstrip(".")
     hosts = {"localhost", *({label, f"{label}.local", full} if _LABEL.fullmatch(label) else ())}
+    hosts |= {f"{announced}.local"} if announced else set()
     wanted = {ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"), *addresses}
     inside = {host for host in hosts if is_below(host, permitted.hosts)}
     near = {address for address in wanted if any(address in network for network in permitted.networks)}

@@ -139,7 +139,8 @@ def renew(settings: Settings) -> None:
         raise ConfigError(
             "A certificate of its own takes the package cryptography.", hint="pip install 'prism-core[tls]'"
         ) from error
-    names = local_names(hostname, addresses, authority.permitted)
+    announced = str(settings.plugins.get("lan", {}).get("mdns", ""))
+    names = local_names(hostname, addresses, authority.permitted, announced)
     reason = is_due(files.server, names, authority, datetime.datetime.now(datetime.UTC))
     if reason:
         issue(authority, names, files.server)

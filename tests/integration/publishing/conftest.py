@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
 import pytest
 
+from prism_core.gateway.opening import open_gateway
 from prism_core.gateway.upkeep import Patience
 from prism_core.plugin import PublicListener
 from prism_core.rest.entrances import LinkEntrances
 from prism_core.rest.room import Room
+from prism_core.settings import LimitSettings, Settings
 from tests.integration.gateway_toys import ToyLauncher, plugin_set, until
-from tests.integration.tunnels import provider
 
 __all__ = ["opened", "published", "until"]
 
@@ -27,32 +28,27 @@ QUICK = Patience(
     again_s=0.05,
     withdraw_s=0.3,
 )
+# Nobody listens there: what is tried here are tunnels, which have listeners of their own.
+NOWHERE = PublicListener("127.0.0.1", 9)
 
 
 @asynccontextmanager
-async def opened(data, *providers, patience=QUICK, wanted=None, **settings):
-    """Open a gateway that offers ``providers`` beside `lan`, published on an address that nobody answers."""
-    from prism_core.gateway.opening import open_gateway
-    from prism_core.settings import LimitSettings, Settings
-
+async def opened(data, *providers, wanted=None, listener=NOWHERE, **settings):
+    """Open a gateway that offers ``providers`` beside `lan`."""
     plugins = plugin_set(ToyLauncher())
     plugins.records["prism_link_providers"].update({one.name: one for one in providers})
     limits = LimitSettings(ready_s=10, drain_s=2)
     chosen = Settings(data_dir=data, isolation="toy", limits=limits, host="127.0.0.1", **settings)
     async with open_gateway(chosen, plugins) as gateway:
-        gateway.publishing.patience = patience
+        gateway.publishing.patience = QUICK
         gateway.publishing.wanted = lambda: wanted or {}
-        await gateway.publish(
-            PublicListener("127.0.0.1", 9), LinkEntrances(gateway, Room(100), asyncio.Event())
-        )
+        await gateway.publish(listener, LinkEntrances(gateway, Room(100), asyncio.Event()))
         yield gateway
 
 
 @pytest.fixture
 async def published(tmp_path):
     """Return a function that opens gateways; they are closed at the end."""
-    from contextlib import AsyncExitStack
-
     async with AsyncExitStack() as stack:
 
         async def open_one(*providers, **given):
@@ -65,8 +61,3 @@ async def published(tmp_path):
 async def client():
     async with httpx.AsyncClient(timeout=5) as client:
         yield client
-
-
-@pytest.fixture
-def offered():
-    return provider

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
 
 from prism_core.errors import TunnelFailed, TunnelRefused, UnknownPlugin
+from prism_core.links.lan import LanConfig, LanLinker
+from prism_core.plugin import LinkProvider, PublicListener
 from tests.integration.publishing.conftest import opened, until
 from tests.integration.tunnels import Forwarder, Noticing, provider
 
@@ -95,7 +98,7 @@ async def test_what_is_refused_is_not_tried_until_somebody_asks(published):
     gateway = await published(provider(forwarder))
 
     refused = await gateway.publishing.ensure("forwarder")
-    gateway.publishing.disturb("The network changed.")
+    await gateway.publishing.look("The network changed.")
     await asyncio.sleep(0.2)
     tried = forwarder.published
     again = await gateway.publishing.ensure("forwarder")
@@ -178,6 +181,45 @@ async def test_an_unknown_provider(published):
 
     with pytest.raises(UnknownPlugin):
         await gateway.publishing.ensure("relai")
+
+
+async def test_the_public_url_follows_the_network(published):
+    """A laptop is carried to another house; it sleeps at home in between, where nothing changes."""
+    house, moved = ["10.1.2.3"], []
+
+    @asynccontextmanager
+    async def open_lan(config):
+        yield LanLinker(config, find=lambda: house[0])
+
+    lan = LinkProvider("lan", open=open_lan, config=LanConfig)
+    gateway = await published(lan, listener=PublicListener("0.0.0.0", 9))
+    before = gateway.public_url
+    gateway.publishing.public_moved = moved.append
+    await gateway.publishing.look("This machine slept.")
+    house[0] = "10.9.8.7"
+    await gateway.publishing.look("The network changed.")
+    await until(lambda: moved)
+
+    assert before == "http://10.1.2.3:9"
+    assert moved == [gateway.public_url] == ["http://10.9.8.7:9"]
+    assert gateway.publishing.info("lan").state == "up"
+
+
+async def test_a_local_provider_that_fails_leaves_the_own_address(published):
+    forwarder = Forwarder()
+    forwarder.failures = [RuntimeError("no luck")] * 100
+    gateway = await published(provider(forwarder, "lan", tunnel=False))
+
+    assert gateway.public_url == "http://127.0.0.1:9"
+    assert gateway.publishing.info("lan").state == "down"
+
+
+async def test_a_tunnel_for_all_links_is_not_the_public_url(published):
+    gateway = await published(provider(Forwarder()), link="forwarder")
+
+    async with gateway.publishing.holding("") as info:
+        assert (info.name, info.state) == ("forwarder", "up")
+        assert gateway.public_url == "http://127.0.0.1:9"
 
 
 async def test_stored_links_have_their_tunnels_again(tmp_path):

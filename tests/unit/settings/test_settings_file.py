@@ -70,6 +70,16 @@ def test_paths_are_meant_from_where_the_file_lies(written, tmp_path):
     assert load_settings(path).models["churn"].path == str(tmp_path / "churn.pkl")
 
 
+def test_what_links_name_is_looked_at(written, tmp_path):
+    (tmp_path / "ca.pem").write_text("")
+    path = written("links: {webhook: https://example.org/x, ca: ca.pem}")
+
+    assert load_settings(path).links.ca == str(tmp_path / "ca.pem")
+    for wrong, said in (("{webhook: ftp://x}", "no URL"), ("{ca: other.pem}", "no such file")):
+        with pytest.raises(ConfigError, match=said):
+            load_settings(written(f"links: {wrong}"))
+
+
 def test_flags_win_over_the_environment_over_the_file(written):
     path = written("{port: 1, host: file, admin_port: 1, cache: {ttl_s: 1, enabled: false}}")
 

@@ -32,6 +32,12 @@ def test_host_names(hostname, hosts, outside):
     assert names.addresses == LOOPBACK
 
 
+def test_a_name_that_is_announced_is_vouched_for():
+    names = local_names("laptop", (), permitted_here("laptop", ()), "prism")
+
+    assert names.hosts == ("laptop", "laptop.local", "localhost", "prism.local")
+
+
 def test_a_machine_that_was_renamed_is_vouched_for_by_what_the_authority_may():
     names = local_names("desk", (), permitted_here("laptop", ()))
 
