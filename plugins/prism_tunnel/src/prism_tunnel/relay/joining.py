@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
 import attrs
@@ -59,6 +60,11 @@ class Join:
         if not whole or not _FINGERPRINT.fullmatch(fingerprint):
             raise _wrong()
         return cls(str(parts.hostname), port, str(parts.username), unquote(str(parts.password)), fingerprint)
+
+
+def join_file(data_dir: str | Path) -> Path:
+    """Return where ``prism relay join`` writes what it was told."""
+    return Path(data_dir, "relay", "join")
 
 
 def _wrong() -> ConfigError:

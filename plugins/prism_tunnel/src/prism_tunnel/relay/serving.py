@@ -18,11 +18,11 @@ from prism_core.plugin import ConfigError
 from prism_tunnel.relay.certificates import Certificate
 from prism_tunnel.relay.clients import Clients, write_private
 from prism_tunnel.relay.control import listening
-from prism_tunnel.relay.dialling import CIPHERS
 from prism_tunnel.relay.hall import Hall, RelaySettings
 from prism_tunnel.relay.metrics import serving_metrics
 from prism_tunnel.relay.publishers import Publisher
 from prism_tunnel.relay.visitors import Visitor
+from prism_tunnel.ssh.connecting import CIPHERS
 
 Listening = TypeVar("Listening")
 
@@ -180,7 +180,7 @@ async def _open_ssh(hall: Hall, key: asyncssh.SSHKey) -> asyncssh.SSHAcceptor:
     return await _bound(
         asyncssh.create_server(
             lambda: Publisher(hall), hall.settings.host, hall.settings.ssh_port, server_host_keys=[key],
-            encryption_algs=list(CIPHERS), compression_algs=None, login_timeout=LOGIN_S,
+            encryption_algs=CIPHERS, compression_algs=None, login_timeout=LOGIN_S,
             keepalive_interval=KEEPALIVE_S, keepalive_count_max=KEEPALIVE_COUNT, server_version="PRISM_relay",
             kbdint_auth=False, gss_host=None, allow_pty=False, agent_forwarding=False, x11_forwarding=False,
             allow_scp=False,

@@ -50,6 +50,14 @@ class Server:
         The server lets everybody in who answers its questions with nothing.
     login_hint
         What to do when it does not accept the login.
+    password
+        A password or a token; with one, no key is offered.
+    fingerprint
+        The host key that is believed, ``SHA256:...``, whatever is ``known``; "" for those that are.
+    trust_hint
+        What to do when it shows another host key, "" for what `prism tunnel trust` does.
+    version
+        What we call ourselves, "" for what asyncssh does.
     """
 
     host: str
@@ -65,6 +73,10 @@ class Server:
     keepalive_count: int = 3
     open_door: bool = False
     login_hint: str = LOGIN
+    password: str = attrs.field(default="", repr=False)
+    fingerprint: str = ""
+    trust_hint: str = ""
+    version: str = ""
 
     @property
     def place(self) -> str:
@@ -80,15 +92,22 @@ class Client(asyncssh.SSHClient):
         self.stranger: HostKey | None = None
         self.fault: Exception | None = None
         self.ended = asyncio.Event()
+        self.remarks: asyncio.Queue[str] = asyncio.Queue()
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Begin."""
         pack(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
-        """Note a key that no file knows, and refuse it."""
+        """Note a key that no file knows, and refuse it, unless it is the one that was said."""
+        if self._server.fingerprint and key.get_fingerprint() == self._server.fingerprint:
+            return True
         self.stranger = shown(host, port, key)
         return False
+
+    def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
+        """Keep what the server remarks."""
+        self.remarks.put_nowait(msg)
 
     def password_auth_requested(self) -> str | None:
         """Answer a door that is open to all with nothing."""
@@ -186,7 +205,8 @@ async def _why(error: Exception, server: Server, client: Client, through: Connec
     stranger = client.stranger or await _unlike_known(error, server, through)
     if stranger is None:
         return fault_of(error, server.place, server.login_hint)
-    return host_key_fault(stranger, server.known.fingerprints(stranger.host, stranger.port))
+    known = server.known.fingerprints(stranger.host, stranger.port)
+    return host_key_fault(stranger, [server.fingerprint] if server.fingerprint else known, server.trust_hint)
 
 
 async def _unlike_known(error: Exception, server: Server, through: Connection | None) -> HostKey | None:
@@ -238,6 +258,10 @@ def _login(server: Server) -> dict[str, Any]:
     """Return who we are to the server, read from the files that are named."""
     config = str(Path(server.config_file).expanduser()) if server.config_file else None
     chosen: dict[str, Any] = {"agent_path": () if server.agent else None, "config": config}
+    if server.version:
+        chosen["client_version"] = server.version
+    if server.password:
+        return {**chosen, "password": server.password, "client_keys": None}
     if server.keys:
         chosen["client_keys"] = [pair for name in server.keys for pair in _pairs(name)]
     return chosen

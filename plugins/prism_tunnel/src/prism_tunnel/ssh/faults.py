@@ -28,7 +28,7 @@ def fault_of(error: BaseException, place: str, login_hint: str = LOGIN) -> Prism
     return TunnelFailed(f"{place} cannot be reached: {said(error)}.", hint="It is tried again.")
 
 
-def host_key_fault(key: HostKey, known: list[str]) -> TunnelRefused:
+def host_key_fault(key: HostKey, known: list[str], hint: str = "") -> TunnelRefused:
     """Return why a server is not believed to be the one that was asked for."""
     tells = f"{key.fingerprint} ({key.algorithm})"
     trust = f"prism tunnel trust {key.place}"
@@ -36,11 +36,11 @@ def host_key_fault(key: HostKey, known: list[str]) -> TunnelRefused:
         return TunnelRefused(
             f"THE HOST KEY OF {key.place} HAS CHANGED: it shows {tells}, known is {', '.join(known)}. "
             "Somebody may be listening in between, or the server was set up anew.",
-            hint=f"Only if its owner confirms the new key: {trust}",
+            hint=hint or f"Only if its owner confirms the new key: {trust}",
         )
     return TunnelRefused(
         f"The host key of {key.place} is not known: {tells}.",
-        hint=f"Compare it with what the server's owner tells, then: {trust}",
+        hint=hint or f"Compare it with what the server's owner tells, then: {trust}",
     )
 
 

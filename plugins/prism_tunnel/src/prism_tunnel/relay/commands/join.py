@@ -9,8 +9,7 @@ import rich_click as click
 
 from prism_core.plugin import CommandLine
 from prism_tunnel.relay.clients import write_private
-from prism_tunnel.relay.joining import Join
-from prism_tunnel.relay.linker import join_file
+from prism_tunnel.relay.joining import Join, join_file
 
 
 @click.command("join")
@@ -34,8 +33,8 @@ def join(cli: CommandLine, string: str) -> None:
 
 async def _try(found: Join) -> None:
     """Log in and leave again; raises why it cannot."""
-    from prism_tunnel.relay.dialling import connected
-    from prism_tunnel.relay.linker import login_of
+    from prism_tunnel.relay.linker import server_of
+    from prism_tunnel.ssh.connecting import connected
 
-    async with connected(login_of(found)):
+    async with connected(server_of(found)):
         pass
