@@ -3,8 +3,8 @@
     .venv/bin/python -m bench.relay_transports
 
 Both only pass bytes on, over loopback, encrypted (aes128-gcm; TLS 1.3), with uvloop; four processes on this
-machine: visitors, the relay, the laptop, its server. *prism relay* is `prism relay serve`, which reads HTTP as
-well. Takes about half a minute.
+machine: visitors, the relay, the laptop, its server. *prism relay* is `prism relay serve`, which reads HTTP
+as well. Takes about half a minute.
 """
 
 from __future__ import annotations

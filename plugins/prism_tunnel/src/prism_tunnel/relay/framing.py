@@ -106,10 +106,6 @@ class _Reader:
             self._headers.append((name.lower(), value.strip(b" \t")))
             self._head_bytes += len(name) + len(value) + 4
 
-    def on_body(self, body: bytes) -> None:
-        """Take a callback of httptools."""
-        self._events.append(body)
-
     def _too_large(self) -> bool:
         return self._head_bytes > HEAD_BYTES or len(self._headers) > HEADERS
 
@@ -175,6 +171,11 @@ class Requests(_Reader):
         if not self._over:
             self._events.append(END)
 
+    def on_body(self, body: bytes) -> None:
+        """Take a callback of httptools."""
+        if not self._over:
+            self._events.append(body)
+
     def _head(self) -> RequestHead | Fault:
         parser = self._parser
         headers = tuple(self._headers)
@@ -215,6 +216,7 @@ class Requests(_Reader):
             self._events.pop()
         head = self._events[-1]
         if not isinstance(head, RequestHead) or head.websocket:
+            self._events.append(END)
             self._over, self.rest = True, rest
             return
         self._read_anew(head)
@@ -273,6 +275,10 @@ class Responses(_Reader):
             self._events.append(Fault(502, "More came than was asked for."))
         self._headers, self._reason = [], b""
         self._head_bytes, self._in_body = 0, False
+
+    def on_body(self, body: bytes) -> None:
+        """Take a callback of httptools."""
+        self._events.append(Fault(502, "More came than was asked for.") if self.done else body)
 
     def on_status(self, status: bytes) -> None:
         """Take a callback of httptools."""
