@@ -57,6 +57,16 @@ class Relay:
         finally:
             await linker.withdraw()
 
+    def serving(self, answer):
+        """Run ``answer(reader, writer)`` for every connection to a free port."""
+        return running(answer)
+
+    async def settled(self, holds):
+        """Wait until something holds that no event tells of."""
+        async with asyncio.timeout(10):
+            while not holds():
+                await asyncio.sleep(0.01)
+
     async def visit(self):
         """Connect as a visitor."""
         return await asyncio.open_connection("127.0.0.1", self.open.http_port)
@@ -91,7 +101,7 @@ async def relay(tmp_path, settings):
 
 
 @asynccontextmanager
-async def serving(answer):
+async def running(answer):
     """Run ``answer(reader, writer)`` for every connection to a free port."""
     tasks = set()
 
@@ -132,5 +142,11 @@ async def echoing(reader, writer):
 @pytest.fixture
 async def echo():
     """The port of a server that answers with what it was asked."""
-    async with serving(echoing) as port:
+    async with running(echoing) as port:
         yield port
+
+
+@pytest.fixture
+def serving():
+    """What runs ``answer(reader, writer)`` for every connection to a free port, and yields the port."""
+    return running

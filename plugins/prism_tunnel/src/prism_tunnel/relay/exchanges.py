@@ -101,7 +101,7 @@ class Exchange:
         if isinstance(event, ResponseHead):
             return self._begin(event)
         if event is END:
-            self.answered = True
+            self.answered = not self.upgraded  # then it has only begun
             return LAST_CHUNK if self._framing is Framing.CHUNKED else b""
         assert isinstance(event, bytes)
         return framed((event,), self._framing)
