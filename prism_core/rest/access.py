@@ -35,6 +35,8 @@ from prism_core.settings import Settings
 LEFT = 499
 # Where a scope holds the `Prediction` of its answer, and what may be told of its body.
 PREDICTION, VALUES = "prism.prediction", "prism.values"
+# Where it holds what the process has told that has answered it.
+TOLD = "prism.told"
 MAX_PATH = 1000
 HELD_LINES = 20_000
 EVERY_S = 0.1
@@ -67,6 +69,25 @@ class Line(msgspec.Struct, omit_defaults=True):
     def __post_init__(self) -> None:
         """Cut what a client may have made long."""
         self.path = self.path[:MAX_PATH]
+
+
+class Told(msgspec.Struct, omit_defaults=True):
+    """What a line says beside the request itself: who it was, and what answered."""
+
+    caller: str = ""
+    model: str = ""
+    version: int = 0
+    cache: str = ""
+    batch: int = 0
+
+    @classmethod
+    def of(cls, entry: Entry | None, prediction: Prediction | None) -> Told:
+        """Return what is known."""
+        caller = entry.call.caller.id if entry is not None else ""
+        if prediction is None:
+            return cls(caller)
+        told = (prediction.model, prediction.version, prediction.cache, prediction.batch_rows)
+        return cls(caller, *told)
 
 
 class Lost(msgspec.Struct):
@@ -242,6 +263,9 @@ class Accessed:
             await self._app(scope, receive, send_on)
         finally:
             line.values = scope.get(VALUES, "")
+            if (told := scope.get(TOLD)) is not None:  # another process has answered
+                line.caller, line.model, line.version = told.caller, told.model, told.version
+                line.cache, line.batch = told.cache, told.batch
             access.ended(line, status, size, scope.get(ENTRY), scope.get(PREDICTION))
 
 

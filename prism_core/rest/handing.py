@@ -12,19 +12,23 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import httpcore
+import msgspec
 
 from prism_core.errors import Overloaded
+from prism_core.rest.access import PREDICTION, TOLD, Told
+from prism_core.rest.entrance import ENTRY
 from prism_core.rest.requests import HEADER, REQUEST
 from prism_core.rest.streams import disconnected
 
+# Who is calling; believed on the private socket only, which followers alone can reach. And what the
+# follower's access log is told of the answer; it goes no further.
+CLIENT, ANSWERED = b"x-prism-client", b"x-prism-answered"
 # Of one connection, not of the request (RFC 9110, 7.6.1); `expect` has been answered here.
 OF_A_CONNECTION = frozenset(
     {b"connection", b"expect", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"upgrade"}
 )
 # What this server says of every answer itself.
-OF_A_SERVER = frozenset({b"date", b"transfer-encoding", b"x-content-type-options"})
-# Who is calling; believed on the private socket only, which followers alone can reach.
-CLIENT = b"x-prism-client"
+OF_A_SERVER = frozenset({b"date", b"transfer-encoding", b"x-content-type-options", ANSWERED})
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -65,7 +69,7 @@ class HandOn:
         content = body.chunks() if has_body(headers) else body.nothing()
         try:
             async with self._pool.stream(scope["method"], url, headers=headers, content=content) as answer:
-                await _pass_back(answer, send)
+                await _pass_back(answer, scope, send)
         except (httpcore.ConnectError, httpcore.RemoteProtocolError, httpcore.NetworkError) as error:
             raise Overloaded("The leading gateway does not answer.", details={"retry_after_s": 1}) from error
 
@@ -113,7 +117,10 @@ class Body:
             left.cancel()
 
 
-async def _pass_back(answer: httpcore.Response, send: Any) -> None:
+async def _pass_back(answer: httpcore.Response, scope: Any, send: Any) -> None:
+    told = dict(answer.headers).get(ANSWERED)
+    if told is not None:
+        scope[TOLD] = msgspec.json.decode(told, type=Told)
     headers = [(n, v) for n, v in plain(answer.headers) if n not in OF_A_SERVER]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for chunk in answer.aiter_stream():
@@ -143,7 +150,10 @@ def has_body(headers: Headers) -> bool:
 
 
 class Handed:
-    """The leader's application on its private socket: the caller is whom the follower says it is."""
+    """The leader's application on its private socket: the caller is whom the follower says it is.
+
+    And the follower is told who that was to the door, for its access log.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -155,4 +165,17 @@ class Handed:
             told = dict(scope["headers"]).get(CLIENT, b"").decode("latin-1").rpartition(" ")
             client = (told[0], int(told[2])) if told[0] and told[2].isdecimal() else None
             scope = {**scope, "headers": headers, "client": client}
+            send = _telling(scope, send)
         await self._app(scope, receive, send)
+
+
+def _telling(scope: Any, send: Any) -> Any:
+    """Return what sends an answer with what an access log says of it."""
+
+    async def send_on(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            told = msgspec.json.encode(Told.of(scope.get(ENTRY), scope.get(PREDICTION)))
+            message = {**message, "headers": [*message["headers"], (ANSWERED, told)]}
+        await send(message)
+
+    return send_on

@@ -148,17 +148,15 @@ class Linked:
 
         async def send_on(message: Any) -> None:
             if message["type"] == "http.response.start":
+                if heard.entry is not None:  # a copy of the scope may have it, as for HEAD
+                    scope[ENTRY] = heard.entry
                 headers = [*message["headers"], *pairs_of(heard.lines)]
                 if all(name.lower() != b"cache-control" for name, _ in headers):
                     headers.append((b"cache-control", b"no-store"))
                 message = {**message, "headers": headers}
             await send(message)
 
-        try:
-            await self._routes(scope, receive, telling(self._cors, scope, send_on, kept=True))
-        finally:
-            if heard.entry is not None:
-                scope[ENTRY] = heard.entry
+        await self._routes(scope, receive, telling(self._cors, scope, send_on, kept=True))
 
 
 # --- for handlers ---------------------------------------------------------------------------

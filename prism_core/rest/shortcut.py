@@ -155,7 +155,7 @@ class PredictProtocol(BoundedProtocol):
                 self._entry = None
                 if known.door is not None:
                     self._entry = entered(known.door, asked, self._headers_of(known), self.client)
-            asking = known.service.ask(
+            asking = known.ask(
                 asked.reference, asked.head, body, asked.timeout_s, self._answered, self._request
             )
         except Exception as error:

@@ -20,7 +20,7 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 # nor what bytes are an upload: there a value that the schema allows may be refused, by 4xx.
 CONFIG = """
 [[operations]]
-include-path-regex = "^/model/\\\\{|^/v1/models/\\\\{|^/admin/v1/(keys|upload)|/aliases/"
+include-path-regex = "^/model/\\\\{|^/v1/models/\\\\{|^/admin/v1/(keys|links|upload)|/aliases/"
 checks.positive_data_acceptance.enabled = false
 
 [[operations]]

@@ -18,6 +18,7 @@ import pytest
 
 from prism_core.rest.admin import admin_routes
 from prism_core.rest.keys import key_routes
+from prism_core.rest.linked import link_routes
 from prism_core.rest.public import public_routes
 from tests.integration.logs.conftest import entries
 from tests.integration.logs.prism_leaky import FAULTS, SECRET
@@ -144,6 +145,7 @@ def targets(handlers) -> list[str]:
 
 PUBLIC = [
     *targets(public_routes(None)),
+    *targets(link_routes(None, None)),
     "/",
     "/../../etc/passwd",
     "//",

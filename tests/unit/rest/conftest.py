@@ -96,6 +96,10 @@ class FakeGateway:
     door: Door = attrs.field(factory=Door)
     link_door: LinkDoor = attrs.field(factory=lambda: LinkDoor(LinkTable(uses=Tally()), Limiter()))
     frontends: list[tuple[Frontend, Any]] = attrs.field(factory=list)
+    links: Any = None
+    unlocking: Any = None
+    tokens: dict[str, tuple[str, str]] = attrs.field(factory=dict)
+    publishing: Any = None
 
     async def scrape(self) -> tuple[bytes, str]:
         return b"prism_up 1\n", "text/plain; version=0.0.4; charset=utf-8"

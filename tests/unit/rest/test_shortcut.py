@@ -22,6 +22,7 @@ from prism_core.rest.access import AccessLog
 from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.cors import ModelCors
 from prism_core.rest.heads import REMEMBERED
+from prism_core.rest.linked import link_way
 from prism_core.rest.predict import PredictFront
 from prism_core.settings import LimitSettings
 from prism_core.specs import Caller
@@ -92,10 +93,16 @@ CORS = ModelCors(frozenset({"https://app.example"}), {})
 class Connection:
     """One client of a server whose replica answers at once, unless it is told to hold."""
 
-    def __init__(self, scene, door=None, max_body_bytes=1 << 20, short=True, access=None):
+    def __init__(self, scene, door=None, max_body_bytes=1 << 20, short=True, access=None, links=None):
         self.scene, self.service = scene, Service(scene.lane)
         front = PredictFront(
-            self.service, self.others, max_body_bytes=max_body_bytes, door=door, access=access, cors=CORS
+            self.service,
+            self.others,
+            max_body_bytes=max_body_bytes,
+            door=door,
+            access=access,
+            cors=CORS,
+            links=link_way(self.service, links) if links is not None else None,
         )
         self.server = _server(front)
         self.server.server_state.default_headers = [(b"date", b"today")]
@@ -139,6 +146,16 @@ class Connection:
             self.protocol.data_received(piece)
             await self.settle()
         return answers(self.transport.written)
+
+    async def send_large(self, whole):
+        """Send a large request, its body as the kernel writes it into the memory in which it stays."""
+        await self.send(whole[:1000])
+        filling = self.transport.protocol
+        for at in range(1000, len(whole), 100_000):
+            piece = whole[at : at + 100_000]
+            filling.get_buffer(-1)[: len(piece)] = piece
+            filling.buffer_updated(len(piece))
+        await self.settle()
 
 
 def answers(data):
@@ -213,13 +230,7 @@ async def test_a_large_body_is_received_into_its_own_memory_and_answered_the_sam
     whole = request(body, "Cache-Control: no-store")
     (one,) = await connection.send(whole)
     connection.transport.written = b""
-    await connection.send(whole[:1000])
-    filling = connection.transport.protocol
-    for at in range(1000, len(whole), 100_000):
-        piece = whole[at : at + 100_000]
-        filling.get_buffer(-1)[: len(piece)] = piece
-        filling.buffer_updated(len(piece))
-    await connection.settle()
+    await connection.send_large(whole)
 
     assert connection.service.short == 2
     assert answers(connection.transport.written) == [one]
@@ -285,15 +296,15 @@ def some_of(kinds):
     return st.lists(st.sampled_from(sorted(kinds)), min_size=1, max_size=8)
 
 
-async def check_alike(scene_of, requests, cuts, door=None):
+async def check_alike(scene_of, requests, cuts, door=None, links=None):
     """The oracle is a connection of its own for each request, which knows no short way."""
     stream = b"".join(requests)
     places = sorted({0, len(stream), *(int(cut * len(stream)) for cut in cuts)})
     pieces = [stream[a:b] for a, b in pairwise(places)]
     expected = []
     for one in requests:
-        expected += await Connection(scene_of(deterministic=False), door, short=False).send(one)
-    connection = Connection(scene_of(deterministic=False), door)
+        expected += await Connection(scene_of(deterministic=False), door, short=False, links=links).send(one)
+    connection = Connection(scene_of(deterministic=False), door, links=links)
     assert await connection.send(*pieces) == expected
     return expected
 

@@ -1,9 +1,11 @@
-"""An issuer of tokens with real keys, and a provider that publishes them."""
+"""An issuer of tokens with real keys, a provider that publishes them, and what keys and links are kept in."""
 
 from __future__ import annotations
 
 import json
+import time
 from base64 import urlsafe_b64encode
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -12,8 +14,13 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from joserfc.jws import JWSRegistry
 
+from prism_core.gateway.auditing import open_audit
+from prism_core.gateway.callers.mirrored import MirroredCallers
 from prism_core.gateway.callers.provider import ProviderKeys, keys_of
+from prism_core.gateway.callers.tally import Tally
 from prism_core.gateway.callers.tokens import TokenIdentity
+from prism_core.gateway.callers.usage import Usage
+from prism_core.gateway.records import open_records
 from prism_core.settings import OidcSettings
 
 ISSUER, AUDIENCE = "https://id.test", "prism"
@@ -79,3 +86,60 @@ async def provider(issuer: Issuer) -> ProviderKeys:
 @pytest.fixture
 def identity(issuer: Issuer, provider: ProviderKeys) -> TokenIdentity:
     return TokenIdentity(OidcSettings(ISSUER, (AUDIENCE, "api")), provider, issuer.clock)
+
+
+class FakeFollowers:
+    """One follower that knows at once what it is told."""
+
+    def __init__(self, clock=time.time):
+        self.mirror = MirroredCallers(clock)
+        self.members = [self]
+        self.told = []
+        self.agreed = 0
+        self.greetings = []
+
+    def tell(self, command):
+        self.told.append(command)
+        self.mirror.hear(command)
+
+    async def agree(self):
+        self.agreed += 1
+
+    def report(self):
+        uses = self.mirror.uses()
+        if uses:
+            self.heard(uses)
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+async def records():
+    async with open_records(Path(":memory:")) as records:
+        yield records
+
+
+@pytest.fixture
+def followers(clock):
+    return FakeFollowers(clock)
+
+
+@pytest.fixture
+async def audit(tmp_path):
+    async with open_audit(tmp_path) as audit:
+        yield audit
+
+
+@pytest.fixture
+def usage(records, followers, clock):
+    return Usage(records, followers, {}, Tally(), clock)

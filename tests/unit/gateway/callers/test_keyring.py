@@ -3,77 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
-from pathlib import Path
 
 import pytest
 
 from prism_core.errors import KeyNotFound, Unauthorized
-from prism_core.gateway.auditing import open_audit
 from prism_core.gateway.callers.keyring import Keyring
 from prism_core.gateway.callers.keys import KeyWish
 from prism_core.gateway.callers.mirrored import MirroredCallers
 from prism_core.gateway.callers.tally import Tally
 from prism_core.gateway.callers.usage import Usage
 from prism_core.gateway.channel import CallerUses, Keys, Spent
-from prism_core.gateway.records import open_records
-
-
-class FakeFollowers:
-    """One follower that knows at once what it is told."""
-
-    def __init__(self, clock=time.time):
-        self.mirror = MirroredCallers(clock)
-        self.members = [self]
-        self.told = []
-        self.agreed = 0
-        self.greetings = []
-
-    def tell(self, command):
-        self.told.append(command)
-        self.mirror.hear(command)
-
-    async def agree(self):
-        self.agreed += 1
-
-    def report(self):
-        uses = self.mirror.uses()
-        if uses:
-            self.heard(uses)
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-async def records():
-    async with open_records(Path(":memory:")) as records:
-        yield records
-
-
-@pytest.fixture
-def followers(clock):
-    return FakeFollowers(clock)
-
-
-@pytest.fixture
-async def audit(tmp_path):
-    async with open_audit(tmp_path) as audit:
-        yield audit
-
-
-@pytest.fixture
-def usage(records, followers, clock):
-    return Usage(records, followers, {}, Tally(), clock)
+from tests.unit.gateway.callers.conftest import FakeFollowers
 
 
 @pytest.fixture
