@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_tunnel.ssh.hosts import KnownHosts, parse_place, place_of, shown
+from prism_tunnel.ssh.hosts import KnownHosts, shown
+from prism_tunnel.ssh.places import parse_place, place_of
 
 KEYS = [asyncssh.generate_private_key("ssh-ed25519") for _ in range(3)]
 FIRST, SECOND, _ = [shown("models.example.org", 2222, key) for key in KEYS]

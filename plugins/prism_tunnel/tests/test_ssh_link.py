@@ -9,7 +9,7 @@ from urllib.request import urlopen
 import attrs
 import pytest
 
-from prism_core.plugin import TunnelFailed, TunnelRefused
+from prism_core.plugin import ConfigError, TunnelFailed, TunnelRefused
 from prism_core.testing import TunnelContract
 from prism_tunnel.config import SshConfig
 from prism_tunnel.ssh.connecting import host_key
@@ -65,8 +65,15 @@ def test_what_is_no_address_is_refused(url):
         SshConfig(url=url)
 
 
-async def test_no_server_is_named(listener):
-    assert "plugins.ssh.host" in (await refusal(SshConfig(), listener)).message
+def test_what_names_no_server_to_go_through_is_refused():
+    with pytest.raises(ValueError, match="jump: '' is no HOST"):
+        SshConfig(jump=("near.example.org", "me@"))
+
+
+async def test_no_server_is_named():
+    with pytest.raises(ConfigError, match=r"plugins\.ssh\.host"):
+        async with open_ssh(SshConfig()):
+            pass
 
 
 async def test_a_file_of_sshs_own_may_name_the_server(sshd, listener, tmp_path):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 from prism_core.plugin import Command, Linker, LinkProvider, hookimpl
-from prism_tunnel.config import SshConfig
+from prism_tunnel.config import ServiceConfig, SshConfig
 from prism_tunnel.relay.config import RelayConfig
+from prism_tunnel.ssh.services import SERVICES, Service
 
 __version__ = "0.1.0"
 
@@ -23,6 +25,11 @@ def prism_link_providers() -> Iterator[LinkProvider]:
         "relay", open=_open_relay, config=RelayConfig, tunnel=True, forwards="x-forwarded-for", rank=10
     )
     yield LinkProvider("ssh", open=_open_ssh, config=SshConfig, tunnel=True, rank=20)
+    for one in SERVICES:
+        opens = partial(_open_service, one)
+        yield LinkProvider(
+            *(one.name, opens, ServiceConfig), tunnel=True, forwards=one.forwards, rank=one.rank
+        )
 
 
 def _open_relay(config: RelayConfig) -> AbstractAsyncContextManager[Linker]:
@@ -35,6 +42,12 @@ def _open_ssh(config: SshConfig) -> AbstractAsyncContextManager[Linker]:
     from prism_tunnel.ssh.linker import open_ssh
 
     return open_ssh(config)
+
+
+def _open_service(service: Service, config: ServiceConfig) -> AbstractAsyncContextManager[Linker]:
+    from prism_tunnel.ssh.linker import open_service
+
+    return open_service(config, service)
 
 
 @hookimpl

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import attrs
 from msgspec import Meta
 
+from prism_tunnel.ssh.places import parse_place
+
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Seconds = Annotated[float, Meta(gt=0)]
 KNOWN_HOSTS = ("~/.ssh/known_hosts", "/etc/ssh/ssh_known_hosts")
@@ -22,6 +24,15 @@ def _address(_: Any, field: attrs.Attribute[str], value: str) -> None:
     names = {name for _, name, _, _ in string.Formatter().parse(value) if name is not None}
     if names - {"host", "port"}:
         raise ValueError(f"{field.name}: {value!r} may hold {{host}} and {{port}}, nothing else in braces.")
+
+
+def _places(_: Any, field: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
+    """Refuse what names no server."""
+    for text in value:
+        try:
+            parse_place(text.rpartition("@")[2])
+        except ValueError as error:
+            raise ValueError(f"{field.name}: {error}") from error
 
 
 @attrs.frozen
@@ -65,7 +76,7 @@ class SshConfig:
     agent: bool = True
     known_hosts: tuple[str, ...] = KNOWN_HOSTS
     config_file: str = ""
-    jump: tuple[str, ...] = ()
+    jump: tuple[str, ...] = attrs.field(default=(), validator=_places)
     remote_host: str = ""
     remote_port: Port = 0
     url: str = attrs.field(default="", validator=_address)
@@ -77,3 +88,41 @@ class SshConfig:
     def lacks(self) -> str:
         """Return what has to be set before it can be used, "" if nothing."""
         return "" if self.host else "`plugins.ssh.host` names no server."
+
+
+@attrs.frozen
+class ServiceConfig:
+    """The settings of a public service: ``plugins.pinggy`` and so on.
+
+    Parameters
+    ----------
+    host, port
+        Where it is, where that is not what is built in.
+    user
+        As whom to log in; "" is nobody in particular.
+    token
+        What an account of the service gives to log in with, instead of ``user``.
+    keys, agent
+        Files of private keys, and whether the agent is asked: none, since strangers need not know them.
+    name
+        The name or domain that is asked for, where the service gives some.
+    known_hosts
+        As of ``plugins.ssh``.
+    connect_s, keepalive_s, keepalive_count
+        As of ``plugins.ssh``.
+    data_dir
+        As of ``plugins.ssh``.
+    """
+
+    host: str = ""
+    port: Port = 0
+    user: str = ""
+    token: str = attrs.field(default="", repr=False)
+    keys: tuple[str, ...] = ()
+    agent: bool = False
+    name: str = ""
+    known_hosts: tuple[str, ...] = KNOWN_HOSTS
+    connect_s: Seconds = 15.0
+    keepalive_s: Seconds = 15.0
+    keepalive_count: Annotated[int, Meta(ge=1)] = 3
+    data_dir: str = ""

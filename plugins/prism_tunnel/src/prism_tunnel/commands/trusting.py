@@ -9,7 +9,8 @@ import rich_click as click
 
 from prism_core.plugin import CommandLine, TunnelRefused
 from prism_tunnel.config import SshConfig
-from prism_tunnel.ssh.hosts import HostKey, KnownHosts, parse_place
+from prism_tunnel.ssh.hosts import HostKey, KnownHosts
+from prism_tunnel.ssh.places import parse_place
 
 
 @click.command("trust")

@@ -14,7 +14,8 @@ import attrs
 from prism_core.plugin import PrismError, TunnelRefused
 from prism_tunnel.packing import pack
 from prism_tunnel.ssh.faults import LOGIN, fault_of, host_key_fault, said
-from prism_tunnel.ssh.hosts import SSH_PORT, HostKey, KnownHosts, parse_place, place_of, shown
+from prism_tunnel.ssh.hosts import HostKey, KnownHosts, shown
+from prism_tunnel.ssh.places import SSH_PORT, parse_place, place_of
 
 # First of all that asyncssh offers: 65 % more bytes a second through a tunnel than its own first choice.
 CIPHERS = "^aes128-gcm@openssh.com"
@@ -39,7 +40,7 @@ class Server:
     known
         The host keys that are believed.
     keys
-        Files of private keys; none is those that ssh takes by itself.
+        Files of private keys; () is those that ssh takes by itself, None is none at all.
     agent
         Whether the agent at ``SSH_AUTH_SOCK`` is asked for keys.
     config_file
@@ -64,7 +65,7 @@ class Server:
     known: KnownHosts
     port: int = 0
     user: str = ""
-    keys: tuple[str, ...] = ()
+    keys: tuple[str, ...] | None = ()
     agent: bool = True
     config_file: str = ""
     jump: tuple[str, ...] = ()
@@ -262,8 +263,8 @@ def _login(server: Server) -> dict[str, Any]:
         chosen["client_version"] = server.version
     if server.password:
         return {**chosen, "password": server.password, "client_keys": None}
-    if server.keys:
-        chosen["client_keys"] = [pair for name in server.keys for pair in _pairs(name)]
+    if server.keys != ():
+        chosen["client_keys"] = [pair for name in server.keys or () for pair in _pairs(name)] or None
     return chosen
 
 

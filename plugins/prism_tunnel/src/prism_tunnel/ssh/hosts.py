@@ -9,9 +9,10 @@ from pathlib import Path
 import asyncssh
 import attrs
 
+from prism_tunnel.ssh.places import SSH_PORT, place_of
+
 # Below the data directory: what `prism tunnel trust` stored.
 OWN = Path("tunnel", "known_hosts")
-SSH_PORT = 22
 
 
 @attrs.frozen
@@ -90,25 +91,6 @@ def shown(host: str, port: int, key: asyncssh.SSHKey) -> HostKey:
     """Return the record of a key that a server showed."""
     public = key.export_public_key().decode().strip().split(" ")[:2]
     return HostKey(host, port, public[0], " ".join(public), key.get_fingerprint())
-
-
-def place_of(host: str, port: int) -> str:
-    """Return ``HOST``, or ``HOST:PORT`` where the port is not 22."""
-    name = f"[{host}]" if ":" in host else host
-    return name if port == SSH_PORT else f"{name}:{port}"
-
-
-def parse_place(text: str) -> tuple[str, int]:
-    """Return host and port of ``HOST``, ``HOST:PORT`` or ``[ADDRESS]:PORT``; else `ValueError`."""
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    if not host or "@" in host or not (port or "22").isdecimal() or int(port or SSH_PORT) > 65535:
-        raise ValueError(f"{text!r} is no HOST and no HOST:PORT.")
-    return host, int(port or SSH_PORT)
 
 
 def _name_of(host: str, port: int) -> str:
