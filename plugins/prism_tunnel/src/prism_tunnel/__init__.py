@@ -12,6 +12,9 @@ from typing import Any
 
 from prism_core.plugin import Command, Linker, LinkProvider, hookimpl
 from prism_tunnel.config import ServiceConfig, SshConfig
+from prism_tunnel.programs.config import ProgramConfig
+from prism_tunnel.programs.program import Program
+from prism_tunnel.programs.table import PROGRAMS
 from prism_tunnel.relay.config import RelayConfig
 from prism_tunnel.ssh.services import SERVICES, Service
 
@@ -29,6 +32,14 @@ def prism_link_providers() -> Iterator[LinkProvider]:
         opens = partial(_open_service, one)
         yield LinkProvider(
             *(one.name, opens, ServiceConfig), tunnel=True, forwards=one.forwards, rank=one.rank
+        )
+    for each in PROGRAMS:
+        runs = partial(_open_program, each)
+        yield LinkProvider(
+            *(each.name, runs, each.config, each.missing),
+            tunnel=True,
+            forwards=each.forwards,
+            rank=each.rank,
         )
 
 
@@ -48,6 +59,12 @@ def _open_service(service: Service, config: ServiceConfig) -> AbstractAsyncConte
     from prism_tunnel.ssh.linker import open_service
 
     return open_service(config, service)
+
+
+def _open_program(program: Program, config: ProgramConfig) -> AbstractAsyncContextManager[Linker]:
+    from prism_tunnel.programs.linker import open_program
+
+    return open_program(config, program)
 
 
 @hookimpl
