@@ -61,8 +61,26 @@ def test_the_list_says_what_is_missing(prism):
     }
 
 
-def test_the_list_says_what_is_ready(prism):
-    assert "ready" in prism("list", ssh={"host": "vps.example.org"}).stdout
+def test_the_list_says_whom_nobody_has_trusted(prism):
+    ways = {one["tunnel"]: one for one in json.loads(prism("list", "--json").stdout)}
+
+    assert ways["relay"]["reason"].startswith("No relay was joined")
+    assert ways["pinggy"]["reason"].endswith("is not trusted: prism tunnel trust a.pinggy.io:443")
+
+
+@pytest.mark.system
+def test_the_list_says_what_is_ready(prism, sshd):
+    ssh = settings(sshd, known_hosts=[str(sshd.directory / "known_hosts")])
+    ways = {one["tunnel"]: one for one in json.loads(prism("list", "--json", ssh=ssh).stdout)}
+
+    assert ways["ssh"]["ready"]
+
+
+def test_the_list_is_in_the_order_of_auto(prism):
+    ranks = [one["rank"] for one in json.loads(prism("list", "--json").stdout)]
+
+    assert ranks == sorted(ranks)
+    assert len(ranks) == len(set(ranks)) == 10
 
 
 def test_an_unknown_tunnel_is_told_with_those_that_there_are(prism):

@@ -40,6 +40,7 @@ def prism_link_providers() -> Iterator[LinkProvider]:
             tunnel=True,
             forwards=each.forwards,
             rank=each.rank,
+            about=each.about,
         )
 
 

@@ -8,6 +8,9 @@ import attrs
 
 from prism_core.plugin import CommandLine, ConfigError, LinkProvider
 from prism_tunnel import prism_link_providers
+from prism_tunnel.config import ServiceConfig, SshConfig
+from prism_tunnel.ssh.places import SSH_PORT, place_of
+from prism_tunnel.ssh.services import SERVICES
 
 
 @attrs.frozen
@@ -37,4 +40,23 @@ def _way(cli: CommandLine, provider: LinkProvider) -> Way:
     config: Any = cli.config(provider.name, provider.config)
     # A configuration may say what has to be set before it can be used at all.
     lacks = getattr(config, "lacks", lambda: "")
-    return Way(provider, config, provider.available() or lacks())
+    return Way(provider, config, provider.available() or lacks() or _untrusted(provider.name, config))
+
+
+def _untrusted(name: str, config: Any) -> str:
+    """Return that nobody has trusted the server that a tunnel goes through, "" if somebody has."""
+    service = next((one for one in SERVICES if one.name == name), None)
+    if isinstance(config, ServiceConfig) and service:
+        host, port = config.host or service.host, config.port or service.port
+    elif isinstance(config, SshConfig) and not config.config_file:
+        host, port = config.host, config.port or SSH_PORT
+    else:
+        return ""
+    from prism_tunnel.ssh.hosts import KnownHosts
+
+    known = KnownHosts.of(config.data_dir, config.known_hosts).read()
+    keys, authorities, *_ = known.match(host, "", port if port != SSH_PORT else None)
+    place = place_of(host, port)
+    return (
+        "" if keys or authorities else f"The host key of {place} is not trusted: prism tunnel trust {place}"
+    )

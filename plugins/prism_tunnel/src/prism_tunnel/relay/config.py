@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
+
+from prism_tunnel.relay.joining import join_file
 
 
 @attrs.frozen
@@ -25,3 +29,8 @@ class RelayConfig:
     join_file: str = ""
     name: str = ""
     data_dir: str = ""
+
+    def lacks(self) -> str:
+        """Return that no relay was joined, "" if one was."""
+        path = Path(self.join_file).expanduser() if self.join_file else join_file(self.data_dir)
+        return "" if self.join or path.is_file() else "No relay was joined: see `prism relay join`."
