@@ -34,13 +34,18 @@ class Visit:
         Where it comes from.
     scheme
         ``http`` or ``https``, as it spoke.
-    believed
-        It comes from a proxy before the relay, which tells for whom it asks.
+    proxies
+        Whose word is believed, where it comes from one of these itself; else ().
     """
 
     address: str
     scheme: str
-    believed: bool = False
+    proxies: tuple[Network, ...] = ()
+
+    @classmethod
+    def of(cls, address: str, scheme: str, proxies: tuple[Network, ...]) -> Visit:
+        """Return a visit from an address, which may be that of a proxy."""
+        return cls(address, scheme, proxies if is_within(address, proxies) else ())
 
 
 def request_bytes(head: RequestHead, visit: Visit, target: bytes, prefix: str = "") -> bytes:
@@ -57,15 +62,33 @@ def request_bytes(head: RequestHead, visit: Visit, target: bytes, prefix: str = 
 
 def _claims(head: RequestHead, visit: Visit, prefix: str) -> list[bytes]:
     """Return who asks, how and for which host, in place of what the visitor claimed."""
-    before = head.all(b"x-forwarded-for") if visit.believed else []
-    scheme = (head.all(b"x-forwarded-proto") if visit.believed else []) or [visit.scheme.encode()]
-    host = (head.all(b"x-forwarded-host") if visit.believed else []) or head.all(b"host")
+    scheme = (head.all(b"x-forwarded-proto") if visit.proxies else []) or [visit.scheme.encode()]
+    host = (head.all(b"x-forwarded-host") if visit.proxies else []) or head.all(b"host")
     lines = [
-        b"x-forwarded-for: %b\r\n" % b", ".join([*before, visit.address.encode()]),
+        b"x-forwarded-for: %b\r\n" % _asker(head, visit).encode(),
         b"x-forwarded-proto: %b\r\n" % scheme[-1],
         b"x-forwarded-host: %b\r\n" % host[-1],
     ]
     return [*lines, b"x-forwarded-prefix: %b\r\n" % prefix.encode()] if prefix else lines
+
+
+def _asker(head: RequestHead, visit: Visit) -> str:
+    """Return the address that asks: behind proxies the last that is none of them."""
+    if not visit.proxies:
+        return visit.address
+    said = [one.strip().decode("latin-1") for one in b",".join(head.all(b"x-forwarded-for")).split(b",")]
+    for address in reversed(said):
+        if not is_within(address, visit.proxies):
+            return address if _is_address(address) else visit.address
+    return visit.address
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def response_bytes(head: ResponseHead, framing: Framing, *, close: bool, prefix: str = "") -> bytes:

@@ -39,7 +39,7 @@ class Join:
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{SCHEME}://{self.client}:{quote(self.token)}@{host}:{self.port}/{self.fingerprint}"
+        return f"{SCHEME}://{self.client}:{quote(self.token, safe='')}@{host}:{self.port}/{self.fingerprint}"
 
     @classmethod
     def parse(cls, text: str) -> Join:

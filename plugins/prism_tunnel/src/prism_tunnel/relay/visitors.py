@@ -18,7 +18,7 @@ from prism_tunnel.relay.channels import Channel, open_channel
 from prism_tunnel.relay.exchanges import Exchange
 from prism_tunnel.relay.framing import End, Fault, RequestEvent, RequestHead, Requests
 from prism_tunnel.relay.hall import UNKNOWN, Found, Hall, Refusal
-from prism_tunnel.relay.heads import Visit, address_of, is_within
+from prism_tunnel.relay.heads import Visit, address_of
 from prism_tunnel.relay.refusals import refusal_bytes
 from prism_tunnel.relay.valves import Valve
 
@@ -69,7 +69,7 @@ class Visitor(asyncio.Protocol):
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
         self._valve = Valve(transport.pause_reading, transport.resume_reading)
         self._peer = address_of(transport.get_extra_info("peername"))
-        self._visit = Visit(self._peer, self._scheme, is_within(self._peer, self._hall.settings.proxies))
+        self._visit = Visit.of(self._peer, self._scheme, self._hall.settings.proxies)
         self._patient(self._hall.settings.head_s)
         if not self._hall.enter(self, self._peer):
             self._refuse(Refusal(503, "overloaded", "This relay has too many visitors.", retry_s=5))
