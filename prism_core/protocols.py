@@ -289,7 +289,8 @@ class Linker(Protocol):
         ------
         TunnelRefused
             If another try would fail as well until the owner does something. Whatever else is raised
-            is tried again.
+            is tried again, after a while that grows; soon, where it is a `TunnelFailed` whose ``details`` say
+            ``{"reached": False}``: the network is away, and nobody minds.
         """
 
     async def withdraw(self) -> None:

@@ -14,7 +14,7 @@ from prism_core.network import outward_address
 log = structlog.get_logger("prism.links")
 
 # Between two looks at clocks and network, which take microseconds.
-TICK_S = 5.0
+TICK_S = 2.0
 
 
 async def watch(

@@ -18,7 +18,7 @@ import attrs
 import structlog
 
 from prism_core.errors import ConfigError, PrismError, TunnelFailed, TunnelRefused
-from prism_core.gateway.upkeep import Patience, Vigil, lost, refused, tried, up
+from prism_core.gateway.upkeep import Patience, Vigil, lost, reached, refused, tried, up
 from prism_core.gateway.views import TunnelInfo
 from prism_core.protocols import Breaks, Linker, PublicListener
 from prism_core.specs import LinkProvider
@@ -224,7 +224,7 @@ class Tunnel:
         up_s = now - self._up_at if self._up_at is not None else 0.0
         self._failures = self._patience.failures(self._failures, up_s)
         await self._end(lost(self.info, reason_of(error), time.time()))
-        delay_s = self._patience.delay_s(self._failures, random.random())
+        delay_s = self._patience.delay_s(self._failures, random.random(), reached=reached(error))
         if delay_s:
             await self._rest(delay_s)
 

@@ -10,6 +10,7 @@ from typing import Literal
 
 import attrs
 
+from prism_core.errors import PrismError
 from prism_core.gateway.views import TunnelInfo
 
 
@@ -21,6 +22,8 @@ class Patience:
     ----------
     first_s, longest_s
         Between two tries: the shortest wait, and that which no number of failures exceeds.
+    away_s
+        The longest wait where nobody was reached: the network is away, and it may be back at any moment.
     settled_s
         Who was up for so long has a clean record when it is lost.
     publish_s, reach_s
@@ -35,7 +38,8 @@ class Patience:
 
     first_s: float = 1.0
     longest_s: float = 60.0
-    settled_s: float = 30.0
+    away_s: float = 3.0
+    settled_s: float = 10.0
     publish_s: float = 60.0
     reach_s: float = 60.0
     probe_s: float = 30.0
@@ -49,7 +53,7 @@ class Patience:
         """Return the failures in a row, this one included, of what was up for ``up_s`` seconds."""
         return 0 if up_s >= self.settled_s else before + 1
 
-    def delay_s(self, failures: int, chance: float) -> float:
+    def delay_s(self, failures: int, chance: float, *, reached: bool = True) -> float:
         """Return how long to wait before the next try.
 
         What has worked for long is tried again at once. ``chance`` in [0, 1) spreads the wait over the upper
@@ -57,7 +61,8 @@ class Patience:
         """
         if failures <= 0:
             return 0.0
-        most = min(self.longest_s, 2 * self.first_s * 2.0 ** min(failures - 1, 30))
+        longest_s = self.longest_s if reached else self.away_s
+        most = min(longest_s, 2 * self.first_s * 2.0 ** min(failures - 1, 30))
         return most * (0.5 + chance / 2)
 
     def probe_after_s(self, misses: int, *, notices: bool) -> float:
@@ -111,6 +116,11 @@ class Vigil:
         if self.answered:
             return self.patience.probe_after_s(self.misses, notices=self.notices)
         return self.patience.reach_after_s(self.probes)
+
+
+def reached(error: Exception) -> bool:
+    """Return whether somebody failed us: not where a provider says that it found nobody at all."""
+    return not isinstance(error, PrismError) or error.details.get("reached", True) is not False
 
 
 # --- what is told of a tunnel --------------------------------------------------------------

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_core.gateway.upkeep import Look, Patience, Vigil, lost, refused, tried, up
+from prism_core.errors import TunnelFailed
+from prism_core.gateway.upkeep import Look, Patience, Vigil, lost, reached, refused, tried, up
 from prism_core.gateway.views import TunnelInfo
 
 PATIENCE = Patience()
@@ -83,10 +84,28 @@ def test_a_wait_grows(failures, chance):
 
 
 @pytest.mark.parametrize(
-    ("before", "up_s", "failures"), [(0, 0.0, 1), (3, 0.0, 4), (3, 29.0, 4), (3, 30.0, 0), (0, 600.0, 0)]
+    ("before", "up_s", "failures"), [(0, 0.0, 1), (3, 0.0, 4), (3, 9.0, 4), (3, 10.0, 0), (0, 600.0, 0)]
 )
 def test_failures_in_a_row(before, up_s, failures):
     assert PATIENCE.failures(before, up_s) == failures
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
+def test_who_reached_nobody_tries_again_soon(failures, chance):
+    """However long the network was away: when it is back, so is the link."""
+    assert PATIENCE.first_s <= PATIENCE.delay_s(failures, chance, reached=False) <= PATIENCE.away_s
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [
+        (TunnelFailed("It is away.", details={"reached": False}), False),
+        (TunnelFailed("It threw us out."), True),
+        (RuntimeError("It is broken."), True),
+    ],
+)
+def test_a_provider_says_that_it_reached_nobody(error, found):
+    assert reached(error) is found
 
 
 def test_what_has_worked_for_long_is_tried_again_at_once():

@@ -81,8 +81,8 @@ class SshConfig:
     remote_port: Port = 0
     url: str = attrs.field(default="", validator=_address)
     connect_s: Seconds = 15.0
-    keepalive_s: Seconds = 15.0
-    keepalive_count: Annotated[int, Meta(ge=1)] = 3
+    keepalive_s: Seconds = 3.0
+    keepalive_count: Annotated[int, Meta(ge=1)] = 5
     data_dir: str = ""
 
     def lacks(self) -> str:

@@ -20,8 +20,9 @@ from prism_tunnel.ssh.hosts import KnownHosts
 
 # What a relay takes to give a name away: it may ask an old connection first whether it lives.
 PUBLISH_S = 15.0
-# A relay that answers nothing for twice as long is gone.
-KEEPALIVE_S, KEEPALIVE_COUNT = 5.0, 2
+# Often, so that something is always under way whose loss is noticed (`lines.give_up`). A relay that takes
+# what is sent and answers nothing, as one that hangs, has longer: an answer may wait behind much else.
+KEEPALIVE_S, KEEPALIVE_COUNT = 1.5, 9
 NOT_OPEN = "It is not connected."
 
 

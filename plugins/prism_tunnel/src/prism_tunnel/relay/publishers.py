@@ -10,6 +10,7 @@ import asyncssh
 import msgspec
 import structlog
 
+from prism_tunnel.lines import give_up
 from prism_tunnel.packing import pack
 from prism_tunnel.relay.hall import Hall
 from prism_tunnel.relay.heads import address_of
@@ -20,6 +21,8 @@ log = structlog.get_logger("prism.relay")
 
 # Connections that have not logged in: all together, and from one address.
 MOST_STRANGERS, MOST_OF_ONE = 256, 16
+# A laptop whose machine has acknowledged nothing for so long is away, and its visitors are told.
+SILENT_S = 10.0
 # How long an old connection may take to show that it is alive, when another one wants its name.
 ALIVE_S = 2.0
 # What PRISM's own client calls itself: with its instance, which tells a laptop that comes again.
@@ -48,6 +51,7 @@ class Publisher(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Begin, or turn away where too many are about to log in."""
         pack(conn)
+        give_up(conn, SILENT_S)
         self.connection = conn
         self._address = address_of(conn.get_extra_info("peername"))
         strangers = self._hall.strangers

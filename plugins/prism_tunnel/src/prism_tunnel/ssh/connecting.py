@@ -12,6 +12,7 @@ import asyncssh
 import attrs
 
 from prism_core.plugin import PrismError, TunnelRefused
+from prism_tunnel.lines import dial, give_up
 from prism_tunnel.packing import pack
 from prism_tunnel.ssh.faults import LOGIN, fault_of, host_key_fault, said
 from prism_tunnel.ssh.hosts import HostKey, KnownHosts, shown
@@ -98,6 +99,7 @@ class Client(asyncssh.SSHClient):
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Begin."""
         pack(conn)
+        give_up(conn)
 
     def validate_host_public_key(self, host: str, addr: str, port: int, key: asyncssh.SSHKey) -> bool:
         """Note a key that no file knows, and refuse it, unless it is the one that was said."""
@@ -239,9 +241,11 @@ async def _connect(
 ) -> asyncssh.SSHClientConnection:
     async with asyncio.timeout(server.connect_s):
         login, known = await asyncio.to_thread(lambda: (_login(server), server.known.read()))
+        direct = through is None and not server.config_file
         return await asyncssh.connect(
             server.host,
             server.port or (),
+            sock=await dial(server.host, server.port or SSH_PORT) if direct else None,
             tunnel=through.ssh if through else (),
             client_factory=lambda: client,
             known_hosts=known,

@@ -13,6 +13,8 @@ LOGIN = (
     "Name a private key in `keys` or put it into the agent with ssh-add; "
     "its public key belongs into ~/.ssh/authorized_keys there."
 )
+# No one was reached, so no one minds if that is tried again soon: the network may be back.
+AWAY = {"reached": False}
 
 
 def fault_of(error: BaseException, place: str, login_hint: str = LOGIN) -> PrismError:
@@ -24,8 +26,9 @@ def fault_of(error: BaseException, place: str, login_hint: str = LOGIN) -> Prism
     if isinstance(error, asyncssh.KeyExchangeFailed | asyncssh.ProtocolNotSupported):
         return TunnelRefused(f"{place} and PRISM have no way to speak to each other: {said(error)}.")
     if isinstance(error, TimeoutError):
-        return TunnelFailed(f"{place} does not answer in time.", hint="It is tried again.")
-    return TunnelFailed(f"{place} cannot be reached: {said(error)}.", hint="It is tried again.")
+        return TunnelFailed(f"{place} does not answer in time.", hint="It is tried again.", details=AWAY)
+    away = AWAY if isinstance(error, OSError) else None
+    return TunnelFailed(f"{place} cannot be reached: {said(error)}.", hint="It is tried again.", details=away)
 
 
 def host_key_fault(key: HostKey, known: list[str], hint: str = "") -> TunnelRefused:
