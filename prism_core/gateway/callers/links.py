@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol
 
 import msgspec
 
-from prism_core.errors import LinkNotFound
+from prism_core.errors import InvalidParameter, LinkNotFound, UnknownPlugin
 from prism_core.gateway.auditing import Audit
 from prism_core.gateway.callers.link import Link, LinkWish, caller_id, new_link
 from prism_core.gateway.callers.link_table import LinkTable
@@ -88,17 +88,26 @@ class Links:
         ------
         InvalidParameter
             If there cannot be such a link.
-        UnknownPlugin, ConfigError, TunnelFailed
+        ConfigError, TunnelFailed
             If it cannot be reached as wished.
         """
         link, token = await asyncio.to_thread(new_link, wish, self._clock(), self.table.held)
-        async with self._publishing.holding(wish.tunnel) as tunnel:
+        async with self._holding(wish.tunnel) as tunnel:
             link = msgspec.structs.replace(link, tunnel=tunnel.name)
             facts = {name: getattr(link, name) for name in _TOLD}
             async with self._audit.acting("link.create", link.slug, password=bool(link.password), **facts):
                 await self._records.add_link(link)
                 await self._now_valid([*self.table.links, link])
         return self._shown(link), token
+
+    @asynccontextmanager
+    async def _holding(self, wish: str) -> AsyncIterator[TunnelInfo]:
+        async with AsyncExitStack() as stack:
+            try:
+                tunnel = await stack.enter_async_context(self._publishing.holding(wish))
+            except UnknownPlugin as error:  # it is the wish that is wrong, and not the server
+                raise InvalidParameter(error.message, hint=error.hint) from error
+            yield tunnel
 
     async def revoke(self, slug: str) -> dict[str, Any]:
         """Let a link open nothing any more, anywhere; return what it was.

@@ -304,7 +304,8 @@ def test_a_provider_that_there_is_not_makes_no_link(owner):
     before = len(owner.get("/admin/v1/links").json()["links"])
     told = owner.post("/admin/v1/links", json={"model": "m", "tunnel": "nosuch"})
 
-    assert code(told) == "unknown_plugin"
+    assert code(told) == "invalid_parameter"
+    assert "nosuch" in told.json()["detail"]
     assert len(owner.get("/admin/v1/links").json()["links"]) == before
 
 
