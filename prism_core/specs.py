@@ -330,7 +330,7 @@ class Caller:
     Parameters
     ----------
     id
-        ``key:ab12cd34``, ``oidc:SUBJECT``, "" for nobody in particular.
+        ``key:ab12cd34``, ``link:SLUG``, ``oidc:SUBJECT``, "" for nobody in particular.
     scopes
         Of "predict" and "read".
     models

@@ -92,6 +92,15 @@ def test_a_link_and_a_key_open_nothing_of_each_other(client, make, make_key, way
     assert code(client.get("/model/m", headers=bearer(link["token"]))) == "unauthorized"
 
 
+def test_a_slug_is_no_model(client, make, make_key):
+    """A link's reference is known to the link's routes alone, whatever opens the others."""
+    link, (_, key) = make(), make_key()
+    paths = ("/model/~{}/predict", "/v1/models/~{}:predict", "/v1/models/~{}/predict", "/model/%7E{}/predict")
+    told = [client.post(path.format(link["slug"]), json=BODY, headers=bearer(key)) for path in paths]
+
+    assert [answer.status_code for answer in told] == [404] * 4
+
+
 @WAYS
 def test_a_revoked_link_opens_nothing_on_its_connection(client, owner, make, way):
     link = make()
