@@ -77,16 +77,19 @@ class LinkTable:
         self._uses = uses
         self._rate: Rate | None = None
         self._clock = clock
+        self.held: dict[str, Held] = {}
         self.replace(links)
 
     def replace(self, links: Iterable[Link]) -> None:
         """Let exactly ``links`` be valid from now on."""
-        self.held = {link.slug: self._held(link) for link in links}
+        before = self.held
+        self.held = {link.slug: self._held(link, before.get(link.slug)) for link in links}
 
     def limit(self, rate: Rate | None) -> None:
         """Let links be asked so often that have no rate of their own."""
+        links, self.held = self.links, {}
         self._rate = rate
-        self.replace(self.links)
+        self.replace(links)
 
     @property
     def links(self) -> list[Link]:
@@ -182,7 +185,9 @@ class LinkTable:
         """Return whether ``text`` is a link's token."""
         return hmac.compare_digest(digest_of(text), held.link.digest)
 
-    def _held(self, link: Link) -> Held:
+    def _held(self, link: Link, before: Held | None) -> Held:
+        if before is not None and before.link == link:
+            return before  # a thousand others need not be made anew for each that comes
         return Held(link, link.caller(self._rate), sessions.key_of(link), frozenset(link.origins))
 
     def _welcome(self, held: Held, origin: str, headers: Mapping[str, str]) -> bool:

@@ -78,6 +78,7 @@ class Links:
         self._publishing = publishing
         self._clock = clock
         self.table.homes = self._homes
+        self._tunnels = {link.tunnel for link in self.table.links}
         usage.watch("link", self.table)
         followers.greetings.append(lambda: ValidLinks(self.table.links))
 
@@ -148,11 +149,12 @@ class Links:
 
     def _homes(self) -> set[str]:
         """Return the origins under which the pages of links are reached."""
-        bases = {self._publishing.info(link.tunnel).url for link in self.table.links}
+        bases = [self._publishing.info(tunnel).url for tunnel in self._tunnels]
         return {"/".join(base.split("/", 3)[:3]) for base in bases if base}
 
     async def _now_valid(self, links: Iterable[Link]) -> None:
         self.table.replace(links)
+        self._tunnels = {link.tunnel for link in self.table.links}
         self._followers.tell(ValidLinks(self.table.links))
         await self._followers.agree()
 
