@@ -144,6 +144,17 @@ def test_a_session_that_is_changed_anywhere_opens_nothing(data):
     assert scene.asked(x_prism_token=session[:at] + new + session[at + 1 :]) == "unauthorized"
 
 
+@given(st.data())
+def test_a_token_that_is_changed_anywhere_opens_nothing(data):
+    scene = Scene()
+    at = data.draw(st.integers(0, len(scene.token)))
+    put = data.draw(st.text(alphabet=st.characters(codec="latin-1"), max_size=3))
+    cut = data.draw(st.integers(0, 3))
+    changed = scene.token[:at] + put + scene.token[at + cut :]
+
+    assert (scene.asked(x_prism_token=changed) == "in") == (changed.strip() == scene.token)
+
+
 @given(st.text(alphabet=st.characters(codec="latin-1")))
 def test_no_cookie_breaks_anything(text):
     assert Scene().asked(cookie=text) == "unauthorized"
@@ -238,3 +249,18 @@ def test_only_its_own_pages_use_a_link_and_those_that_it_names(origin):
     if outcome == "forbidden":
         with pytest.raises(Forbidden):
             scene.table.open(scene.link.slug, headers)
+
+
+HOSTS = st.sampled_from(["a.example", "b.example", "sub.a.example", "a.example.evil", "127.0.0.1", "[::1]"])
+PORTS = st.sampled_from(["", ":80", ":8000"])
+SCHEMES = st.sampled_from(["http", "https", "ftp", "file", "chrome-extension"])
+
+
+@given(HOSTS, PORTS, SCHEMES, HOSTS, PORTS, st.lists(st.sampled_from(["https://a.example", APP]), max_size=2))
+def test_any_origin_is_its_own_one_that_is_named_or_refused(host, port, scheme, page, at, named):
+    scene = Scene(origins=tuple(named))
+    origin = f"{scheme}://{page}{at}"
+    welcome = origin in named or (scheme in ("http", "https") and page + at == host + port)
+    outcome = scene.asked(x_prism_token=scene.token, host=host + port, origin=origin)
+
+    assert outcome == ("in" if welcome else "forbidden")
