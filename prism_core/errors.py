@@ -73,6 +73,8 @@ class PluginConflict(PluginError):
 class UnknownPlugin(PluginError):
     """A plugin or one of its extensions was asked for by a name that nobody offers."""
 
+    status = 422
+
 
 class ConfigError(PluginError):
     """A setting is wrong; the message names the key's path."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import rich_click as click
 
@@ -17,6 +18,8 @@ from prism_core.cli.qr import qr_code
 from prism_core.cli.samples import own_authority, sample_of
 from prism_core.rest.snippets import PASSWORD
 
+# The provider that leads to the listener itself, without a tunnel; and where that is no other machine's.
+LAN, LOOPBACK = "lan", ("127.0.0.1", "::1", "localhost")
 # What programs may count on; then what is good to know.
 KEYS = ("url", "predict_url", "token", "slug", "expires")
 FACTS = ("model", "tunnel", "state", "reason", "uses", "rate", "verbs", "password")
@@ -68,7 +71,18 @@ def facts_of(link: dict[str, Any], version: dict[str, Any]) -> Iterator[tuple[st
         yield "password", "is asked for too; send it on another way than the link"
     if link["origins"]:
         yield "origins", f"pages of {', '.join(link['origins'])} may use it"
-    yield "through", f"{link['tunnel']}, {link['state']}"
+    yield "through", _through(link)
+    if link["tunnel"] == LAN and link["url"].startswith("https:"):
+        yield "trust", "the certificate is your own: `prism trust` tells how others come to trust it"
+
+
+def _through(link: dict[str, Any]) -> str:
+    """Return how far a link reaches."""
+    if link["tunnel"] != LAN:
+        return f"{link['tunnel']}, {link['state']}"
+    host = urlsplit(link["url"]).hostname or ""
+    near = "this machine only" if host in LOOPBACK else "your own network; --tunnel auto leads beyond it"
+    return f"{LAN}, {link['state']}: {near}"
 
 
 def _ends(link: dict[str, Any], now: float) -> str:
@@ -79,11 +93,9 @@ def _ends(link: dict[str, Any], now: float) -> str:
 
 def warnings_of(link: dict[str, Any]) -> Iterator[str]:
     """Yield what keeps a link from working now."""
-    if link["state"] == "up":
-        return
-    reason = link["reason"] or "it did not say why"
-    again = "it is tried again by itself" if link["state"] != "failed" else "it is not tried again"
-    yield f"The link does not work yet: {link['tunnel']} is not up, {again}. {reason}"
+    if link["state"] != "up":
+        reason = link["reason"] or "It does not say why."
+        yield f"The link does not work yet: {link['tunnel']} is not up, it is tried again by itself. {reason}"
 
 
 def snippets_of(
@@ -98,6 +110,7 @@ def snippets_of(
     url, token = link["predict_url"], link["token"]
     opens = f"{url.removesuffix('/predict')}/open" if link["password"] else ""
     first = f", with the password in {PASSWORD}" if opens else ""
-    yield f"# curl{first}", curl(url, sample, token, own_authority(url, common), opens=opens)
+    own = own_authority(url, common) if link["tunnel"] == LAN else ""
+    yield f"# curl{first}", curl(url, sample, token, own, opens=opens)
     yield f"# Python{first}", python(url, sample, token, opens=opens)
     yield f"// JavaScript{first}", javascript(url, sample, token, opens=opens)

@@ -12,9 +12,11 @@ import rich_click as click
 
 from prism_core.cli.client import AdminClient, admin
 from prism_core.cli.options import Common
-from prism_core.errors import LinkNotFound, TunnelFailed
+from prism_core.errors import LinkNotFound, TunnelFailed, TunnelRefused
 
 Shown = dict[str, Any]
+
+OTHERS = "`--tunnel lan` shares in the local network; `prism doctor` says what each tunnel needs."
 
 # A slug has ten characters: `/model/s/predict` is a model called `s`.
 _PATH = re.compile(r"(?P<before>.*)/s/(?P<slug>[a-z0-9]{10})(/predict|/metadata)?/?")
@@ -51,12 +53,21 @@ def listed(client: AdminClient) -> tuple[list[Shown], list[dict[str, Any]]]:
 
 
 def settled(client: AdminClient, made: Shown, sleep: Callable[[float], None] = time.sleep) -> Shown:
-    """Return a new link as it is when its tunnel has come up or will not, or after `OPENING_S`."""
+    """Return a new link as it is when its tunnel has come up or will not, or after `OPENING_S`.
+
+    Raises
+    ------
+    TunnelRefused
+        If the tunnel is not tried again; there is no link then.
+    """
     ends = time.monotonic() + OPENING_S
     while made["state"] == "connecting" and time.monotonic() < ends:
         sleep(LOOK_S)
         links, _ = listed(client)
         made |= next((link for link in links if link["slug"] == made["slug"]), {})
+    if made["state"] == "failed":
+        revoke(client, made["slug"])
+        raise TunnelRefused(f"The tunnel {made['tunnel']} does not come up. {made['reason']}", hint=OTHERS)
     return made
 
 

@@ -13,14 +13,14 @@ import rich_click as click
 
 from prism_core.cli.announce import tell_upload
 from prism_core.cli.background import LOG
-from prism_core.cli.client import AdminClient, admin, data_dir_of
+from prism_core.cli.client import AdminClient, admin, data_dir_of, parse_reference
 from prism_core.cli.commands.upload import request_of, uploaded
 from prism_core.cli.invitation import invite, link_json
 from prism_core.cli.links import addresses, make, settled
 from prism_core.cli.options import Common
 from prism_core.cli.output import warn, write_json
 from prism_core.cli.progress import spinning
-from prism_core.errors import ModelLoadFailed, ModelNotFound
+from prism_core.errors import ArtifactError, ModelLoadFailed, ModelNotFound
 
 # A server that was just started brings its models up; how long that is waited for, and how often looked at.
 COMING_S, LOOK_S = 120.0, 0.1
@@ -56,13 +56,17 @@ class Sharing:
         return "://" in self.target or Path(self.target).expanduser().exists()
 
     def check(self) -> None:
-        """Refuse what is said of an upload where there is none; ``--isolation`` may be the server's."""
-        said = request_of(**{**self.options, "isolation": ""})
-        if said and not self.is_file:
-            raise click.UsageError(
-                f"There is no file {self.target!r}, and of a model that is served nobody may say: "
-                f"{', '.join(sorted(said))}."
-            )
+        """Refuse what can be nothing, and what is said of an upload where there is none."""
+        if self.is_file:
+            return
+        try:
+            parse_reference(self.target)
+        except ModelNotFound as error:
+            raise ArtifactError(f"There is no file {self.target!r}.", hint="Check the path.") from error
+        # What is said of isolation may be meant for the server that is started.
+        if said := request_of(**{**self.options, "isolation": ""}):
+            names = ", ".join(sorted(f"--{name.replace('_', '-')}" for name in said))
+            raise click.UsageError(f"There is no file {self.target!r}, so nothing is uploaded with {names}.")
 
     def share(self, detached: Mapping[str, Any] | None = None) -> None:
         """Make the link on a server that stays when this command ends, and tell it.
@@ -100,6 +104,7 @@ class Sharing:
         version, _ = uploaded(self.common, self.target, dict(self.options))
         if not self.common.json:
             tell_upload(version)
+            click.echo()
         return version
 
     def _found(self) -> dict[str, Any]:

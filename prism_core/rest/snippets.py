@@ -75,9 +75,10 @@ def python(url: str, sample: Sample, key: str = "", *, opens: str = "") -> str:
             "from urllib.request import Request, urlopen",
             "",
             *(_opened_in_python(opens, key) if opens else ()),
+            f"url = {json.dumps(url)}",
             f"body = {body}",
             f"headers = {_python_headers(sample.media_type, _bearer(key, opens))}",
-            f"request = Request({json.dumps(url)}, {sent}, headers)",
+            f"request = Request(url, {sent}, headers)",
             "print(json.load(urlopen(request)))",
         ]
     )

@@ -215,7 +215,7 @@ def run(settings: Settings, common: Common, ready: Callable[[dict[str, Any]], No
 
 # Who may predict, in each mode of `auth`.
 CALLERS = {
-    "none": "whoever has the link; start with --auth keys to ask for a key",
+    "none": "whoever reaches the public address; start with --auth keys to ask for a key",
     "keys": "who has a key; make one with `prism keys create --model MODEL`",
     "oidc": "who has a token of the identity provider",
 }

@@ -7,6 +7,7 @@ from typing import Any
 import rich_click as click
 
 from prism_core.cli.client import admin
+from prism_core.cli.invitation import LAN
 from prism_core.cli.links import complete_links, listed, meant, revoke
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
@@ -45,6 +46,6 @@ def told(gone: list[dict[str, Any]], before: list[dict[str, Any]]) -> list[str]:
     slugs = {link["slug"] for link in gone}
     left = {link["tunnel"] for link in before if link["slug"] not in slugs}
     lines = [f"The link {link['slug']} to {link['model']} is revoked." for link in gone]
-    closed = sorted({link["tunnel"] for link in gone} - left - {"lan"})
+    closed = sorted({link["tunnel"] for link in gone} - left - {LAN})
     lines += [f"The tunnel {name} is closed: no link leads through it." for name in closed]
     return lines or ["There are no links."]

@@ -76,6 +76,14 @@ def test_wrong_usage_exits_with_2(prism, arguments):
     assert prism(*arguments).exit_code == 2
 
 
+def test_a_path_that_leads_nowhere_starts_no_server(prism, tmp_path):
+    result = prism("share", "models/nowhere.pkl")
+
+    assert result.exit_code == 1
+    assert "There is no file 'models/nowhere.pkl'" in result.stderr
+    assert not (tmp_path / "data").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["list"], ["links"], ["unshare", "churn"], ["serve", "--stop"], ["predict", "churn", "--input", "[1]"]],

@@ -14,7 +14,7 @@ from prism_core.cli.links import addresses, make, meant, settled, split_address
 from prism_core.cli.options import Common
 from prism_core.cli.tunnels import troubles
 from prism_core.cli.wishes import wish_of
-from prism_core.errors import ConfigError, LinkNotFound, TunnelFailed
+from prism_core.errors import ConfigError, LinkNotFound, TunnelFailed, TunnelRefused
 from prism_core.rest.snippets import PASSWORD
 
 NOTHING = {
@@ -133,6 +133,20 @@ def test_a_tunnel_is_waited_for(answering):
     assert addresses(link)["url"] == "https://new.example/s/k3m9x2p7qa#prl_secret"
 
 
+def test_a_tunnel_that_will_not_come_up_leaves_no_link(answering):
+    asked = []
+
+    def answer(request):
+        asked.append((request.method, request.url.path))
+        return httpx.Response(200, json={})
+
+    failed = LINK | {"tunnel": "ssh", "state": "failed", "reason": "The host key is unknown."}
+    with pytest.raises(TunnelRefused, match="ssh does not come up"):
+        settled(answering(answer), failed)
+
+    assert asked == [("DELETE", "/admin/v1/links/k3m9x2p7qa")]
+
+
 # --- which are meant ----------------------------------------------------------------------------
 
 LINKS = [
@@ -201,6 +215,10 @@ def test_what_is_no_address_of_a_link(text):
         ({"origins": ["https://a.example"]}, ["pages of https://a.example may use it"]),
         ({"verbs": ["metadata"]}, ["not predict"]),
         ({"page": False}, ["token prl_secret"]),
+        ({}, ["lan, up: your own network; --tunnel auto"]),
+        ({"url": "http://127.0.0.1:8000/s/k3m9x2p7qa"}, ["this machine only"]),
+        ({"tunnel": "relay"}, ["through relay, up"]),
+        ({"url": "https://10.0.0.1:8000/s/k3m9x2p7qa"}, ["prism trust"]),
         ({"url": ""}, ["token prl_secret"]),
     ],
 )
@@ -219,12 +237,10 @@ def test_the_address_to_send_is_the_page_s_or_where_programs_ask():
 def test_a_link_that_does_not_work_yet_says_why():
     assert not list(warnings_of(LINK))
     (down,) = warnings_of(LINK | {"tunnel": "relay", "state": "down", "reason": "Nobody answers."})
-    (failed,) = warnings_of(LINK | {"tunnel": "ssh", "state": "failed", "reason": "The host key is unknown."})
 
     assert "relay" in down
     assert "tried again by itself" in down
     assert "Nobody answers." in down
-    assert "not tried again" in failed
 
 
 def test_three_languages_ask_with_the_token(tmp_path):
@@ -232,6 +248,18 @@ def test_three_languages_ask_with_the_token(tmp_path):
 
     assert list(found) == ["# curl", "# Python", "// JavaScript"]
     assert all(LINK["predict_url"] in text and "Bearer prl_secret" in text for text in found.values())
+
+
+def test_curl_is_told_of_the_own_authority_where_the_link_is_served_by_it(tmp_path):
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls" / "ca.pem").touch()
+
+    def line(**of):
+        link = LINK | {"predict_url": "https://a.example/s/k3m9x2p7qa/predict", **of}
+        return dict(snippets_of(link, VERSION, None, Common(data_dir=tmp_path)))["# curl"]
+
+    assert f"--cacert {tmp_path / 'tls' / 'ca.pem'}" in line(tunnel="lan")
+    assert "--cacert" not in line(tunnel="relay")
 
 
 def test_a_link_that_lets_nobody_predict_has_no_request_to_paste(tmp_path):
