@@ -1,17 +1,18 @@
-"""The provider does what every link provider must do."""
+"""The provider does what every tunnel must do, by names and by paths."""
 
 import asyncio
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
+import attrs
 import pytest
 
-from prism_core.testing import LinkContract
+from prism_core.testing import TunnelContract
 from prism_tunnel.relay.config import RelayConfig
 from prism_tunnel.relay.linker import open_linker
 
 
-class TestRelay(LinkContract):
+class TestRelay(TunnelContract):
     """Its relay runs beside it; the names of its links are in no DNS."""
 
     @pytest.fixture(autouse=True)
@@ -24,12 +25,17 @@ class TestRelay(LinkContract):
         async with open_linker(self.config) as linker:
             yield linker
 
-    async def request(self, url):
-        parts = urlsplit(url)
-        reader, writer = await asyncio.open_connection("127.0.0.1", parts.port)
-        writer.write(
-            f"GET {parts.path or '/'} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n\r\n".encode()
-        )
-        body = (await reader.read()).partition(b"\r\n\r\n")[2]
-        writer.close()
-        return body
+    async def connect(self, url):
+        return await asyncio.open_connection("127.0.0.1", urlsplit(url).port)
+
+    async def lose(self, linker):
+        for publisher in self.relay.hall.publishers:
+            publisher.connection.abort()
+
+
+class TestRelayWithPaths(TestRelay):
+    """The same below a path."""
+
+    @pytest.fixture
+    def settings(self, settings):
+        return attrs.evolve(settings, paths=True)

@@ -54,8 +54,8 @@ def test_the_host_of_a_header(header, host):
         (DOMAIN, b"/ann/s/x", False, None),
         (DOMAIN, b"/ann/s/x?a=/b/", True, Wanted("ann", b"/s/x?a=/b/", "/ann")),
         (DOMAIN, b"/ann/", True, Wanted("ann", b"/", "/ann")),
-        (DOMAIN, b"/ann", True, None),
-        (DOMAIN, b"/ann?/", True, None),
+        (DOMAIN, b"/ann", True, Wanted("ann", b"/", "/ann")),
+        (DOMAIN, b"/ann?/", True, Wanted("ann", b"/?/", "/ann")),
         (DOMAIN, b"//ann/", True, None),
     ],
 )

@@ -30,7 +30,7 @@ class RelaySettings:
     public
         The base URL of the domain as visitors write it, where that is not told by the ports.
     paths
-        Whether ``domain/NAME/...`` leads to NAME too.
+        Whether ``domain/NAME/...`` leads to NAME too, and is what laptops are told.
     proxies
         Whose ``X-Forwarded-For`` is believed.
     head_s, idle_s, reach_s, answer_s
@@ -171,6 +171,8 @@ class Hall:
 
     def url_of(self, name: str) -> str:
         """Return the base URL under which visitors reach a name."""
+        if self.settings.paths:
+            return f"{self.base}/{name}"
         scheme, _, rest = self.base.partition("://")
         return f"{scheme}://{name}.{rest}"
 

@@ -66,8 +66,8 @@ def wanted(host: str, target: bytes, domain: str, *, paths: bool) -> Wanted | No
 
 def _by_path(target: bytes) -> Wanted | None:
     path, mark, query = target.partition(b"?")
-    label, slash, rest = path[1:].partition(b"/")
+    label, _, rest = path[1:].partition(b"/")
     name = label.decode("ascii", "replace")
-    if not slash or not is_name(name):
+    if not is_name(name):
         return None
     return Wanted(name, b"/" + rest + mark + query, f"/{name}")

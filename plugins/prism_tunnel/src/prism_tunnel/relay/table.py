@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Protocol
 
@@ -40,6 +41,8 @@ class Table:
 
     def __init__(self) -> None:
         self._names: dict[str, Publication] = {}
+        # Of each connection, what it publishes.
+        self._of: defaultdict[Any, dict[str, Publication]] = defaultdict(dict)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -53,16 +56,20 @@ class Table:
 
     def of(self, publisher: Publishes) -> list[Publication]:
         """Return what a connection publishes."""
-        return [one for one in self._names.values() if one.publisher is publisher]
+        return list(self._of.get(publisher, {}).values())
 
     def count(self, client: str) -> int:
         """Return how many names a client publishes."""
-        return sum(one.publisher.client == client for one in self._names.values())
+        return sum(len(names) for one, names in self._of.items() if one.client == client)
 
     def drop(self, publication: Publication) -> None:
         """Forget a publication; nothing happens where the name is another's by now."""
         if self._names.get(publication.name) is publication:
             del self._names[publication.name]
+            names = self._of[publication.publisher]
+            del names[publication.name]
+            if not names:
+                del self._of[publication.publisher]
 
     async def take(self, new: Publication, alive: Callable[[Publication], Awaitable[bool]]) -> str:
         """Give a name to a new publication, and return "", or why that must not be.
@@ -80,7 +87,7 @@ class Table:
             if not same and await alive(old):
                 return f"The name {new.name!r} is in use by another connection of this client."
             self._taken(old)
-        self._names[new.name] = new
+        self._names[new.name] = self._of[new.publisher][new.name] = new
         return ""
 
     def _taken(self, old: Publication) -> None:

@@ -66,7 +66,7 @@ class Networks(click.ParamType[Network]):
 @click.option(
     "--paths",
     is_flag=True,
-    help="Serve DOMAIN/NAME/... too, for clients that trust each other: they share an origin.",
+    help="DOMAIN/NAME instead of NAME.DOMAIN, for clients that trust each other: they share an origin.",
 )
 @click.option(
     "--trust-proxy",
