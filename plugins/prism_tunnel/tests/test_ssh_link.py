@@ -212,15 +212,15 @@ async def test_a_server_that_forbids_forwarding_is_refused(start_sshd, listener,
 
 
 async def test_a_port_that_the_server_still_keeps_for_us_is_tried_again(sshd, listener, free_port):
-    """After a cut, the server may not have noticed yet."""
+    """After a cut, or the sudden end of a server of ours, sshd may not have noticed yet."""
     config = sshd.config(remote_port=free_port)
-    async with open_ssh(config) as linker, open_ssh(config) as old:
-        await linker.publish(listener)
-        await linker.withdraw()
+    async with open_ssh(config) as old, open_ssh(config) as new:
         await old.publish(listener)
 
         with pytest.raises(TunnelFailed, match=f"does not give port {free_port} back yet"):
-            await linker.publish(listener)
+            await new.publish(listener)
+        await old.withdraw()
+        assert await body_of(await new.publish(listener)) == b"prism"
 
 
 # --- servers that are not there, or go ------------------------------------------------------

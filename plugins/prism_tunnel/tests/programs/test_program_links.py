@@ -10,6 +10,7 @@ import pytest
 
 from prism_core.plugin import ConfigError, TunnelFailed, TunnelRefused
 from prism_core.testing import TunnelContract
+from prism_tunnel.programs import guard
 from prism_tunnel.programs.config import CloudflaredConfig, FrpConfig
 from prism_tunnel.programs.linker import open_program
 from prism_tunnel.programs.running import KEPT_CHARS
@@ -264,6 +265,24 @@ def test_a_killed_server_leaves_nothing_behind(fakes, whom):
 
         assert gone(program, guard, *children)
         server.kill()
+
+
+def test_a_guard_without_waitid_does_the_same(tmp_path):
+    """As on macOS before Python 3.13."""
+    script = (
+        "import os, runpy, sys; del os.waitid; "
+        f"sys.argv = ['guard', '1', '{tmp_path / 'files'}', '/bin/sh', '-c', 'sleep 600 & echo $!; exit 3']; "
+        f"runpy.run_path({guard.__file__!r}, run_name='__main__')"
+    )
+    (tmp_path / "files").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        child = int(process.stdout.read())  # until the last that could write there has ended
+
+        assert process.wait() == 3
+    assert not (tmp_path / "files").exists()
+    assert not psutil.pid_exists(child) or gone(psutil.Process(child))
 
 
 # --- the table ------------------------------------------------------------------------------

@@ -30,8 +30,11 @@ def main() -> int:
         print(f"{command[0]}: {error.strerror}", flush=True)
         return 127
     threading.Thread(target=_end_with_input, args=(process.pid, float(grace_s)), daemon=True).start()
-    # Without reaping it: as long as it is not, no other group has its number.
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    if hasattr(os, "waitid"):  # macOS has it since Python 3.13
+        # Without reaping it: as long as it is not, no other group has its number.
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    else:
+        process.wait()
     _signal(process.pid, signal.SIGKILL)
     code = process.wait()
     if directory:

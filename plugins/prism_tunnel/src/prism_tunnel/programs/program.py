@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -105,7 +106,9 @@ class Program:
         return next(filter(None, map(shutil.which, self.commands)), "")
 
     def missing(self) -> str:
-        """Return "" if it is installed, else how to get it."""
+        """Return "" if it can be run here, else why not and how to get it."""
+        if os.name != "posix":
+            return "Programs are run on Linux and macOS only."
         return "" if self.path() else f"{self.commands[0]} is not installed; {self.get} tells how to get it."
 
     def about(self) -> str:

@@ -16,6 +16,7 @@ from prism_tunnel.config import ServiceConfig, SshConfig
 from prism_tunnel.ssh.announcing import Announcement
 from prism_tunnel.ssh.connecting import Connection, Server, connected
 from prism_tunnel.ssh.faults import said
+from prism_tunnel.ssh.had import Had
 from prism_tunnel.ssh.hosts import KnownHosts
 from prism_tunnel.ssh.services import Service
 
@@ -46,10 +47,10 @@ class Wish:
 class SshLinker:
     """Asks an SSH server to listen, and forwards each connection to the public listener."""
 
-    def __init__(self, server: Server, wish: Wish) -> None:
+    def __init__(self, server: Server, wish: Wish, had: Had) -> None:
         self._server = server
         self._wish = wish
-        self._had_port = False
+        self._had = had
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
         self._session: Announcement | None = None
@@ -62,7 +63,6 @@ class SshLinker:
             port = await self._forward(connection, listener)
             url = await self._address(connection, listener, port)
             self._stack, self._connection = stack.pop_all(), connection
-        self._had_port = True
         return url.rstrip("/")
 
     async def withdraw(self) -> None:
@@ -99,12 +99,18 @@ class SshLinker:
             raise self._no_port(connection.place, said(error)) from error
         except asyncssh.Error as error:
             raise TunnelFailed(f"{connection.place} went away: {said(error)}.") from error
+        if self._wish.port:
+            self._had.note(self._port)
         return forwarding.get_port()
+
+    @property
+    def _port(self) -> str:
+        return f"{self._server.place} {self._wish.host}:{self._wish.port}"
 
     def _no_port(self, place: str, reason: str) -> TunnelFailed | TunnelRefused:
         wanted = f"port {self._wish.port}" if self._wish.port else "a port"
-        if self._had_port and self._wish.port:
-            # After a cut the server may keep it for the old connection, until it notices too.
+        if self._had.noted(self._port):
+            # After a cut, or our sudden end, the server keeps it for the old connection until it notices.
             return TunnelFailed(
                 f"{place} does not give {wanted} back yet: {reason}.", hint="It is tried again."
             )
@@ -148,7 +154,8 @@ async def open_ssh(config: SshConfig) -> AsyncIterator[SshLinker]:
     """Open the provider ``ssh``; its tunnel ends with it."""
     if config.lacks():
         raise ConfigError(config.lacks(), hint="`prism tunnel list` shows what is ready.")
-    async with _closing(SshLinker(server_of(config), wish_of(config))) as linker:
+    linker = SshLinker(server_of(config), wish_of(config), Had.of(config.data_dir))
+    async with _closing(linker):
         yield linker
 
 
@@ -167,14 +174,15 @@ async def open_service(config: ServiceConfig, service: Service) -> AsyncIterator
         **_patience(config),
     )
     wish = Wish(config.name, service.remote_port, announced=service.announced)
-    async with _closing(SshLinker(server, wish)) as linker:
+    linker = SshLinker(server, wish, Had.of(config.data_dir))
+    async with _closing(linker):
         yield linker
 
 
 @asynccontextmanager
-async def _closing(linker: SshLinker) -> AsyncIterator[SshLinker]:
+async def _closing(linker: SshLinker) -> AsyncIterator[None]:
     try:
-        yield linker
+        yield
     finally:
         await linker.withdraw()
 
