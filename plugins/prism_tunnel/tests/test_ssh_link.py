@@ -248,7 +248,7 @@ async def test_what_listens_there_is_no_ssh_server(sshd, listener):
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 async def test_a_server_that_dies_or_freezes_is_noticed(sshd, listener, number):
-    config = sshd.config(keepalive_s=0.2, keepalive_count=2)
+    config = sshd.config(keepalive_s=0.5, keepalive_count=2)
     async with open_ssh(config) as linker:
         await linker.publish(listener)
         broken = asyncio.create_task(linker.broken())
