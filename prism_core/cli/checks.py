@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 PROGRAMS = {
     "podman": "models in containers",
     "bwrap": "models in a sandbox without containers",
-    "ssh": "links through a machine of yours",
     "notify-send": "notices that links have another address (links.notify)",
 }
 # Module -> its package, and what it is for.

@@ -296,6 +296,11 @@ def test_other_addresses_are_not_taken_for_the_links(service, text):
     assert row(service).announced.search(text) is None
 
 
+@pytest.mark.parametrize("service", SERVICES, ids=[one.name for one in SERVICES])
+def test_a_service_is_told_with_whom_to_trust(service):
+    assert service.about().startswith("a public service by SSH: prism tunnel trust ")
+
+
 def test_a_flood_of_text_is_bounded():
     from prism_tunnel.ssh.announcing import KEPT_CHARS, Announcement
 

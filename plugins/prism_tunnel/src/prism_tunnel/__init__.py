@@ -25,22 +25,33 @@ __version__ = "0.1.0"
 def prism_link_providers() -> Iterator[LinkProvider]:
     """Offer the tunnels."""
     yield LinkProvider(
-        "relay", open=_open_relay, config=RelayConfig, tunnel=True, forwards="x-forwarded-for", rank=10
+        *("relay", _open_relay, RelayConfig),
+        tunnel=True,
+        forwards="x-forwarded-for",
+        rank=10,
+        about=lambda: "a relay of your own: prism relay join",
     )
-    yield LinkProvider("ssh", open=_open_ssh, config=SshConfig, tunnel=True, rank=20)
-    for one in SERVICES:
-        opens = partial(_open_service, one)
+    yield LinkProvider(
+        *("ssh", _open_ssh, SshConfig),
+        tunnel=True,
+        rank=20,
+        about=lambda: "through any SSH server: plugins.ssh.host",
+    )
+    for program in PROGRAMS:
         yield LinkProvider(
-            *(one.name, opens, ServiceConfig), tunnel=True, forwards=one.forwards, rank=one.rank
-        )
-    for each in PROGRAMS:
-        runs = partial(_open_program, each)
-        yield LinkProvider(
-            *(each.name, runs, each.config, each.missing),
+            *(program.name, partial(_open_program, program), program.config, program.missing),
             tunnel=True,
-            forwards=each.forwards,
-            rank=each.rank,
-            about=each.about,
+            forwards=program.forwards,
+            rank=program.rank,
+            about=program.about,
+        )
+    for service in SERVICES:
+        yield LinkProvider(
+            *(service.name, partial(_open_service, service), ServiceConfig),
+            tunnel=True,
+            forwards=service.forwards,
+            rank=service.rank,
+            about=service.about,
         )
 
 

@@ -11,6 +11,8 @@ import re
 
 import attrs
 
+from prism_tunnel.ssh.places import place_of
+
 
 @attrs.frozen
 class Service:
@@ -41,6 +43,10 @@ class Service:
     announced: re.Pattern[str]
     forwards: str
     docs: str
+
+    def about(self) -> str:
+        """Return what it is."""
+        return f"a public service by SSH: prism tunnel trust {place_of(self.host, self.port)}"
 
 
 SERVICES = (
