@@ -11,14 +11,14 @@ from litestar.response import Response
 
 from prism_core.gateway.callers.door import discreet
 from prism_core.rest.entrance import caller_of
-from prism_core.rest.errors import problem_response
+from prism_core.rest.pages.refusing import refusal
 
 # Bodies of these routes are small; an upload is streamed and has its own limit.
 MAX_BODY_BYTES = 1 << 20
 
 
 def litestar_app(routes: Sequence[HTTPRouteHandler]) -> Litestar:
-    """Return a Litestar application of ``routes`` whose every error is a problem document."""
+    """Return a Litestar application of ``routes`` whose every error is a problem document, or a page."""
     return Litestar(
         routes,
         openapi_config=None,  # made by prism_core.rest.openapi: a schema per model
@@ -30,11 +30,12 @@ def litestar_app(routes: Sequence[HTTPRouteHandler]) -> Litestar:
 
 
 def _problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    status, headers, body = problem_response(discreet(error, caller_of(request.scope)))
+    status, headers, body = refusal(request.scope, discreet(error, caller_of(request.scope)))
     media_type, *others = (
         (name.decode(), value.decode()) for name, value in headers if name != b"content-length"
     )
-    return Response(body, status_code=status, media_type=media_type[1], headers=dict(others))
+    kind = media_type[1].partition(";")[0]  # Litestar itself says in which charset a text is
+    return Response(body, status_code=status, media_type=kind, headers=dict(others))
 
 
 class HeadAsGet:

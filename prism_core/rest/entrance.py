@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from prism_core.gateway.callers.door import Door, Entry, pairs_of, told_of
-from prism_core.rest.errors import problem_response
+from prism_core.rest.pages.refusing import refusal
 from prism_core.specs import NOBODY, Caller
 
 # Where a scope holds the `Entry` of a request that the door has let in.
@@ -62,7 +62,7 @@ class Entrance:
         try:
             entry = self._door.enter(model, verb, told_of(scope["headers"]), client[0] if client else "")
         except Exception as error:
-            status, headers, body = problem_response(error)
+            status, headers, body = refusal(scope, error)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
             return

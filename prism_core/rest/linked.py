@@ -9,41 +9,33 @@ from __future__ import annotations
 from typing import Any
 
 import attrs
-from litestar import Request, get, post
+from litestar import get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 from litestar.response import Response
 
 from prism_core.errors import RouteNotFound
 from prism_core.gateway.callers.addresses import Proxies
-from prism_core.gateway.callers.door import Entry, pairs_of, told_of
-from prism_core.gateway.callers.link import MARK, Link
-from prism_core.gateway.callers.link_door import LinkDoor, LinkService, Looking
+from prism_core.gateway.callers.door import pairs_of
+from prism_core.gateway.callers.link import MARK
+from prism_core.gateway.callers.link_door import LinkDoor, LinkService
 from prism_core.gateway.callers.link_table import LinkTable
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.probing import PATH
-from prism_core.gateway.registry import split
 from prism_core.gateway.service import PredictService
-from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.access import AccessLog
 from prism_core.rest.asgi import HeadAsGet, litestar_app
 from prism_core.rest.cors import Cors, telling
-from prism_core.rest.describe import example, sample, signature_of
 from prism_core.rest.entrance import ENTRY
 from prism_core.rest.errors import problem_response
 from prism_core.rest.opened import opened
+from prism_core.rest.pages.linking import link_pages
 from prism_core.rest.predict import LINKS, PredictFront, Way
-from prism_core.rest.public import Answer, Found, answer, resolve
-from prism_core.rest.snippets import curl
+from prism_core.rest.public import Answer, answer
+from prism_core.rest.visiting import HEARD, AnyRequest, Heard, client_of, described, entering, found
 
 # Whose word for whom it asks is believed on a tunnel's listener, which programs of this machine alone reach.
 LOOPBACK = ("127.0.0.0/8", "::1")
-# Where a scope holds what the door has said of it.
-HEARD = "prism.heard"
-# Where the shell has a link's token, in examples of requests.
-SECRET = "$PRISM_TOKEN"
-
-AnyRequest = Request[Any, Any, Any]
 
 
 class LinkCors(Cors):
@@ -120,14 +112,6 @@ def probe_route(gateway: Gateway) -> HTTPRouteHandler:
     return probe
 
 
-@attrs.define
-class Heard:
-    """What the door has said of a request, as its handlers hear it."""
-
-    lines: bytes = b""
-    entry: Entry | None = None
-
-
 class Linked:
     """Answers the routes of links behind ``door``; hands every other scope to ``others``.
 
@@ -159,67 +143,6 @@ class Linked:
         await self._routes(scope, receive, telling(self._cors, scope, send_on, kept=True))
 
 
-# --- for handlers ---------------------------------------------------------------------------
-
-
-def looking(door: LinkDoor, request: AnyRequest, slug: str) -> Looking:
-    """Return who looks at the page of a link.
-
-    ``caller`` None: nobody who may know more than that there is a link, and whether it asks for a
-    password. It counts to the address's limit, and to no other.
-
-    Raises
-    ------
-    LinkNotFound, LinkExpired, Forbidden, RateLimited
-        If there is nothing to look at.
-    """
-    seen = door.look(slug, told_of(request.scope["headers"]), client_of(request))
-    _heard(request).lines = seen.lines
-    return seen
-
-
-def entering(door: LinkDoor, request: AnyRequest, slug: str, verb: str) -> Entry:
-    """Let a request of a link in, to "read" or to "predict", and count it.
-
-    The access log knows from there on who it was.
-
-    Raises
-    ------
-    LinkNotFound, LinkExpired, Forbidden, Unauthorized, RateLimited
-        If it may not.
-    """
-    entry = door.enter(MARK + slug, verb, told_of(request.scope["headers"]), client_of(request))
-    scope: Any = request.scope
-    scope[ENTRY] = entry
-    heard = _heard(request)
-    heard.entry, heard.lines = entry, entry.lines
-    return entry
-
-
-def found(gateway: Gateway, reference: str) -> Found:
-    """Return the model and the version of ``churn``, ``churn@champion`` or ``churn/3``, in whatever state.
-
-    Raises
-    ------
-    ModelNotFound
-        If there is none.
-    """
-    name, alias, number = split(reference)
-    return resolve(gateway, name, alias, int(number) if number else None)
-
-
-def _heard(request: AnyRequest) -> Heard:
-    scope: Any = request.scope
-    heard: Heard = scope[HEARD]
-    return heard
-
-
-def client_of(request: AnyRequest) -> str:
-    """Return the address at the other end of a request's connection."""
-    client = request.scope.get("client")
-    return str(client[0]) if client else ""
-
-
 # --- routes ---------------------------------------------------------------------------------
 
 
@@ -236,27 +159,4 @@ def link_routes(gateway: Gateway, door: LinkDoor) -> list[HTTPRouteHandler]:
     async def open_link(request: AnyRequest, slug: FromPath[str]) -> Answer:
         return await opened(door, gateway.unlocking, request, slug, client_of(request))
 
-    return [link_metadata, open_link]
-
-
-def described(gateway: Gateway, link: Link, model: ModelInfo, version: VersionInfo) -> dict[str, Any]:
-    """Return what the holder of a link may know: of this version, and nothing of others."""
-    signature, url = signature_of(version), gateway.links.url_of(link)
-    predict_url = f"{url}/predict"
-    return {
-        "name": model.model,
-        "version": version.version,
-        "ready": version.state == "READY",
-        "created": version.created,
-        "note": link.note,
-        "verbs": link.verbs,
-        "rate": link.rate or None,
-        "uses": link.uses or None,
-        "used": gateway.links.used(link) if link.uses else None,
-        "expires": link.expires or None,
-        "url": url,
-        "predict_url": predict_url,
-        "signature": version.signature,
-        "example": example(signature) if signature else None,
-        "curl": curl(predict_url, sample(signature), SECRET) if signature else None,
-    }
+    return [link_metadata, open_link, *link_pages(gateway, door)]

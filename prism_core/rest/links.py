@@ -10,8 +10,8 @@ from prism_core.errors import ModelNotFound
 from prism_core.gateway.callers.link import LinkWish
 from prism_core.gateway.gateway import Gateway
 from prism_core.rest.admin_openapi import told
-from prism_core.rest.linked import found
 from prism_core.rest.public import Answer, answer
+from prism_core.rest.visiting import found
 
 
 def link_admin_routes(gateway: Gateway) -> list[HTTPRouteHandler]:

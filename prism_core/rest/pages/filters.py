@@ -22,6 +22,12 @@ def day(seconds: float) -> str:
     return f"{moment.day} {moment:%B %Y}"
 
 
+def minute(seconds: float) -> str:
+    """Return a minute for people: 26 November 2026 at 14:05 UTC."""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
+    return f"{day(seconds)} at {moment:%H:%M} UTC"
+
+
 def stamp(seconds: float) -> str:
     """Return a moment for programs."""
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
@@ -69,6 +75,7 @@ def _listed(names: Sequence[Any]) -> str:
 
 ALL: dict[str, Any] = {
     "day": day,
+    "minute": minute,
     "stamp": stamp,
     "number": number,
     "milliseconds": milliseconds,

@@ -66,7 +66,7 @@ async function submit(form) {
     const { page, text } = await askPage(form.action.split("#")[0], options);
     const round = performance.now() - began;
     if (page && one("#answer", page)) takeAnswer(form, page, round);
-    else if (page && one("[data-gate]", page)) await enterAgain(page);
+    else if (page && one("[data-gate]", page)) takePage(page);
     else show(problemOf(text));
   } catch {
     show(unreachable());
@@ -301,26 +301,26 @@ function takePage(page) {
   start();
 }
 
-async function open(form, { quiet = false } = {}) {
+async function open(form) {
   const words = one("[data-told]", form.closest("[data-gate]"));
   try {
-    const { ok, page, text } = form.dataset.open === "key"
+    const { page, text } = form.dataset.open === "key"
       ? await askPage(location.href.split("#")[0])
       : await askPage(form.action, { method: "POST", body: sent(form) });
-    if (page && ok) return takePage(page);
-    if (quiet) return undefined;
-    const told = page && one("[data-told]", page);
-    words.replaceChildren(...(told ? told.childNodes : [problemOf(text)]));
+    const gate = page && one("[data-gate]", page);
+    if (page && !gate) return takePage(page);
+    if (gate && !one("form", gate)) return takePage(page); // it has ended meanwhile
+    const told = gate ? one("[data-told]", gate).childNodes : [problemOf(text)];
+    words.replaceChildren(...(told.length ? told : [problem("Your browser does not keep this page’s cookie.", "Allow it, then try again.")]));
   } catch {
     words.replaceChildren(unreachable());
   }
   key = "";
-  one("input:not([type=hidden])", form)?.focus();
+  form.hidden = false;
+  // Where there is a password, that is what was wrong: the token came with the address.
+  if (!form.elements.password) for (const field of all(".field", form)) field.hidden = false;
+  all("input", form).find((input) => input.offsetParent)?.select();
   return undefined;
-}
-
-function enterAgain(page) {
-  takePage(page);
 }
 
 function startGate(gate) {
@@ -335,9 +335,14 @@ function startGate(gate) {
   const field = form.elements.token;
   if (!field || !token()) return;
   field.value = token();
-  field.closest(".field").hidden = true;
-  if (form.elements.password) form.elements.password.focus();
-  else open(form);
+  if (form.elements.password) {
+    field.closest(".field").hidden = true;
+    form.elements.password.focus();
+  } else {
+    form.hidden = true;
+    one("[data-told]", gate).replaceChildren(element("p", {}, "One moment …"));
+    open(form);
+  }
 }
 
 // --- start ------------------------------------------------------------------------------------

@@ -22,6 +22,12 @@ class Place:
         The shell's variable that holds what opens it, in examples of requests; "" where nothing does.
     note
         What its owner says to whoever has the link.
+    until
+        When the link ends, in Unix seconds; 0 for never, or where there is no link.
+    answers
+        Whether it may be asked, and not only looked at.
+    left
+        How many predictions it has left; None for any number.
     """
 
     here: str
@@ -29,6 +35,9 @@ class Place:
     max_body: int
     secret: str = ""
     note: str = ""
+    until: float = 0.0
+    left: int | None = None
+    answers: bool = True
 
     @property
     def action(self) -> str:

@@ -51,7 +51,7 @@ def dress() -> Dress:
 def warm() -> None:
     """Read and compile what every page needs."""
     dress()
-    for name in ("model.html", "part.html"):
+    for name in ("model.html", "part.html", "stop.html"):
         _templates().get_template(name)
 
 
@@ -75,7 +75,8 @@ def headers() -> Headers:
     """Return the headers of every page: what it may do, and that it is nobody's to keep or to frame."""
     return [
         (b"content-security-policy", dress().policy),
-        (b"referrer-policy", b"no-referrer"),
+        # Not no-referrer: browsers would send the forms of the page with `Origin: null`, as a stranger's.
+        (b"referrer-policy", b"same-origin"),
         (b"cache-control", b"private, no-store"),
         (b"vary", b"Accept"),
     ]

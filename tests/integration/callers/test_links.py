@@ -144,6 +144,7 @@ def test_metadata_says_what_a_caller_needs_and_no_more(server, client, make):
         "version": 2,
         "ready": True,
         "created": told.json()["created"],
+        "description": "",
         "note": "Ask it for x.",
         "verbs": ["predict", "metadata"],
         "rate": None,
