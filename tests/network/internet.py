@@ -197,3 +197,8 @@ def translates(router: Place) -> None:
         "-A FORWARD -i wan -m conntrack --ctstate NEW -j DROP",
     ):
         router.run("iptables", "-w", *rule.split())
+
+
+def address_of(host: str) -> str:
+    """Return the address of a host as `NAMES` has it; an address is its own."""
+    return NAMES.get(host) or NAMES.get(f"*.{host.partition('.')[2]}") or host
