@@ -16,11 +16,7 @@ import structlog
 from prism_core.specs import ModelEvent
 
 # What somebody has to look at.
-LEVELS = {
-    "link.down": logging.WARNING,
-    "link.failed": logging.ERROR,
-    "link.moved": logging.WARNING,
-}
+LEVELS = {"link.down": logging.WARNING, "link.failed": logging.ERROR, "link.moved": logging.WARNING}
 # What a slow listener may be behind.
 HELD_EVENTS = 1000
 
@@ -68,7 +64,7 @@ class Events:
 
     async def _deliver(self, event: ModelEvent) -> None:
         model = {"model": event.model, "version": event.version} if event.model else {}
-        log.log(LEVELS.get(event.name, logging.INFO), event.name, **(dict(event.facts) | model))
+        log.log(level_of(event), event.name, **(dict(event.facts) | model))
         try:
             await self._store(event)
         except Exception:
@@ -81,6 +77,12 @@ class Events:
             self._hear(event)
         except Exception:  # a plugin's fault must not end the delivery
             log.exception("event.hook_failed", name=event.name)
+
+
+def level_of(event: ModelEvent) -> int:
+    """Return how loud an event is in the log. An address that nobody was sent may change."""
+    quiet = event.name == "link.moved" and not event.facts["links"]
+    return logging.INFO if quiet else LEVELS.get(event.name, logging.INFO)
 
 
 @asynccontextmanager

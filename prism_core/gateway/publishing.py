@@ -220,7 +220,7 @@ class Publishing:
             tunnel.stop()
             ending = asyncio.create_task(tunnel.ended(self._settings.limits.drain_s + 10))
             self._ending[name] = ending
-            ending.add_done_callback(lambda _: self._ending.pop(name))
+            ending.add_done_callback(lambda _: self._ending.pop(name, None))
 
     def _entrance(self, provider: LinkProvider) -> AbstractAsyncContextManager[PublicListener]:
         if self._listener is None or self._entrances is None:

@@ -7,6 +7,7 @@ What is to be done when is decided in `prism_core.gateway.upkeep`.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import time
 from collections.abc import AsyncIterator, Callable
@@ -83,7 +84,10 @@ class Tunnel:
         self._wanted_anew = asyncio.Event()
         self._outcome = asyncio.Event()
         self._stopping = asyncio.Event()
-        self._task = asyncio.create_task(self._live(), name=f"tunnel {provider.name}")
+        # In a context of its own: it lives longer than the request that wants it, and is nobody's deed.
+        self._task = asyncio.create_task(
+            self._live(), name=f"tunnel {provider.name}", context=contextvars.Context()
+        )
 
     # --- what is asked of it ---------------------------------------------------------------
 

@@ -52,6 +52,7 @@ async def test_a_name_is_announced_and_taken_back(label):
     assert gone == []
 
 
+@pytest.mark.sweep
 async def test_a_name_that_another_machine_has_is_left_to_it(label, caplog):
     async with resolver() as other:
         info = AsyncServiceInfo(
