@@ -16,6 +16,7 @@ import pytest
 
 from prism_core.errors import ConfigError
 from prism_core.rest.listen import address_of, listen
+from prism_core.rest.serve import _announced
 from prism_core.testing.server import ServerProcess
 
 SPEC = {"spec": json.dumps({"filename": "x.pkl"})}
@@ -122,6 +123,15 @@ def test_a_server_says_where_it_is(make_server):
     assert httpx.get(f"{server.facts['admin']}/admin/v1/models").status_code == 401
     with admin_client(server) as client:
         assert client.get("/admin/v1/server").json() == server.facts
+
+
+def test_a_server_that_moves_says_where_it_is(tmp_path):
+    path = tmp_path / "server.json"
+    with _announced(path, {"public": "http://10.1.2.3:8000", "pid": 7}) as move:
+        move("http://10.9.8.7:8000")
+        assert json.loads(path.read_bytes()) == {"public": "http://10.9.8.7:8000", "pid": 7}
+
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -33,7 +33,7 @@ NOWHERE = PublicListener("127.0.0.1", 9)
 
 
 @asynccontextmanager
-async def opened(data, *providers, wanted=None, listener=NOWHERE, **settings):
+async def opened(data, *providers, wanted=None, listener=NOWHERE, room=100, **settings):
     """Open a gateway that offers ``providers`` beside `lan`."""
     plugins = plugin_set(ToyLauncher())
     plugins.records["prism_link_providers"].update({one.name: one for one in providers})
@@ -42,7 +42,7 @@ async def opened(data, *providers, wanted=None, listener=NOWHERE, **settings):
     async with open_gateway(chosen, plugins) as gateway:
         gateway.publishing.patience = QUICK
         gateway.publishing.wanted = lambda: wanted or {}
-        await gateway.publish(listener, LinkEntrances(gateway, Room(100), asyncio.Event()))
+        await gateway.publish(listener, LinkEntrances(gateway, Room(room), asyncio.Event()))
         yield gateway
 
 

@@ -135,6 +135,28 @@ async def test_what_nobody_wants_is_closed(published, client):
         await client.get(info.url)
 
 
+async def test_a_full_house_is_no_loss(published):
+    """A probe that gets no place says nothing about the tunnel; to withdraw it would end who is here."""
+    gateway = await published(provider(forwarder := Forwarder()), room=1)
+    unanswered = []
+
+    async def counting(base, ask=gateway.publishing.prober.ask):
+        if reason := await ask(base):
+            unanswered.append(reason)
+        return reason
+
+    gateway.publishing.prober.ask = counting
+    url = httpx.URL((await gateway.publishing.ensure("forwarder")).url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /s/nobody/open HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{")
+    await until(lambda: len(unanswered) >= 4)
+    state = gateway.publishing.info("forwarder").state
+
+    assert (state, forwarder.published) == ("up", 1)
+    assert await reader.read(12) == b"HTTP/1.1 404"
+    writer.close()
+
+
 async def test_two_who_ask_at_once_get_one_tunnel(published):
     gateway = await published(provider(forwarder := Forwarder()))
 
