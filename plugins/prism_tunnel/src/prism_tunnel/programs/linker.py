@@ -99,7 +99,7 @@ class ProgramLinker:
         url = launch.url or (told["url"] if told else "")
         if not url or not signs.ready.search(text):
             return ""
-        return url if "://" in url else f"https://{url}"
+        return url.rstrip("/") if "://" in url else f"https://{url}"
 
     def _ended(self, running: Running) -> str:
         return f"{self._program.name} ended with {running.code()}: {running.tail()}"

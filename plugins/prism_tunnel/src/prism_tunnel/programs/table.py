@@ -28,12 +28,15 @@ def _tailscale(config: TailscaleConfig, host: str, port: int) -> Launch:
 
 
 def _cloudflared(config: CloudflaredConfig, host: str, port: int) -> Launch:
-    common = ("tunnel", "--no-autoupdate", "--metrics", "127.0.0.1:0", "--url", f"http://{host}:{port}")
+    # By itself it waits half a minute for requests that nobody sends any more, when it is to end.
+    common = ("tunnel", "--no-autoupdate", "--metrics", "127.0.0.1:0", "--grace-period", "1s")
+    target = ("--url", f"http://{host}:{port}")
     if config.tunnel:
-        return Launch((*common, *config.arguments, "run", config.tunnel), url=config.url)
-    # It refuses a quick tunnel where the user has a config.yml; one that is empty is as none.
+        # `run` has a `--url` of its own: one before it would not be looked at.
+        return Launch((*common, *config.arguments, "run", *target, config.tunnel), url=config.url)
+    # The user's own config.yml is not meant for this; an empty one is as none.
     own = ("--config", "{directory}/config.yml")
-    return Launch((*common, *own, *config.arguments), files={"config.yml": ""})
+    return Launch((*common, *own, *target, *config.arguments), files={"config.yml": ""})
 
 
 def _ngrok(config: NgrokConfig, host: str, port: int) -> Launch:
@@ -70,14 +73,15 @@ def _frp(config: FrpConfig, host: str, port: int) -> Launch:
     return Launch(
         ("-c", "{directory}/frpc.toml", *config.arguments),
         files={"frpc.toml": text},
-        url=config.url.rstrip("/"),
+        url=config.url,
         secrets=(config.token,),
     )
 
 
 def _toml(values: dict[str, object]) -> str:
-    # Strings, numbers, true and lists of these are written alike in JSON and TOML.
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    # Strings, numbers, true and lists of these are written alike in JSON and TOML, but for one sign.
+    lines = (f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+    return "".join(lines).replace("\x7f", "\\u007f")
 
 
 PROGRAMS: tuple[Program, ...] = (
