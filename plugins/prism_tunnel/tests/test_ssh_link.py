@@ -70,6 +70,12 @@ def test_what_names_no_server_to_go_through_is_refused():
         SshConfig(jump=("near.example.org", "me@"))
 
 
+@pytest.mark.parametrize("host", ["me@vps.example.org", "vps.example.org:2222", "ssh://vps.example.org"])
+def test_a_host_is_a_machines_name_alone(host):
+    with pytest.raises(ValueError, match="see `user` and `port`"):
+        SshConfig(host=host)
+
+
 async def test_no_server_is_named():
     with pytest.raises(ConfigError, match=r"plugins\.ssh\.host"):
         async with open_ssh(SshConfig()):

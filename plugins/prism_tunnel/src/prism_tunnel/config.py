@@ -26,6 +26,12 @@ def _address(_: Any, field: attrs.Attribute[str], value: str) -> None:
         raise ValueError(f"{field.name}: {value!r} may hold {{host}} and {{port}}, nothing else in braces.")
 
 
+def _machine(_: Any, field: attrs.Attribute[str], value: str) -> None:
+    """Refuse what is more than the name of a machine: user and port have settings of their own."""
+    if "@" in value or "/" in value or value.count(":") == 1:
+        raise ValueError(f"{field.name}: {value!r} is not just a machine's name; see `user` and `port`.")
+
+
 def _places(_: Any, field: attrs.Attribute[tuple[str, ...]], value: tuple[str, ...]) -> None:
     """Refuse what names no server."""
     for text in value:
@@ -69,7 +75,7 @@ class SshConfig:
         Below it lie the host keys that were trusted. "" is replaced by the server's own.
     """
 
-    host: str = ""
+    host: str = attrs.field(default="", validator=_machine)
     port: Port = 0
     user: str = ""
     keys: tuple[str, ...] = ()
@@ -114,7 +120,7 @@ class ServiceConfig:
         As of ``plugins.ssh``.
     """
 
-    host: str = ""
+    host: str = attrs.field(default="", validator=_machine)
     port: Port = 0
     user: str = ""
     token: str = attrs.field(default="", repr=False)

@@ -26,6 +26,8 @@ PLAIN_KEYS = (
 )
 # What becomes of a key exchange that the server, or we, do not go on with.
 HUNG_UP = (asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost, ConnectionResetError)
+# How many remarks of a server are kept until somebody listens.
+REMARKS = 100
 # A peer that is frozen does not take leave.
 CLOSE_S = 2.0
 
@@ -94,7 +96,7 @@ class Client(asyncssh.SSHClient):
         self.stranger: HostKey | None = None
         self.fault: Exception | None = None
         self.ended = asyncio.Event()
-        self.remarks: asyncio.Queue[str] = asyncio.Queue()
+        self.remarks: asyncio.Queue[str] = asyncio.Queue(REMARKS)
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
         """Begin."""
@@ -110,7 +112,8 @@ class Client(asyncssh.SSHClient):
 
     def debug_msg_received(self, msg: str, lang: str, always_display: bool) -> None:
         """Keep what the server remarks."""
-        self.remarks.put_nowait(msg)
+        if not self.remarks.full():  # nobody may be listening, and the server may be a stranger
+            self.remarks.put_nowait(msg)
 
     def password_auth_requested(self) -> str | None:
         """Answer a door that is open to all with nothing."""
