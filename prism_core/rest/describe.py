@@ -137,7 +137,7 @@ def middle(spec: TensorSpec, low: float, high: float) -> float:
     value = low / 2 + high / 2
     if spec.dtype.kind != "f":
         return round(value)
-    return round(value, max(0, 1 - math.floor(math.log10(high - low))))
+    return round(value, max(0, 1 - math.floor(math.log10(high - low)))) + 0.0  # and no minus before zero
 
 
 def _nested(spec: TensorSpec) -> Any:

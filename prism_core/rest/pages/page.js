@@ -216,7 +216,7 @@ async function predictTable(input, place) {
       first += piece.length;
       bar.value = first / rows.length;
     }
-    showTable(file.name, `${header},${columns}`, rows.map((row, at) => `${row},${answers[at]}`));
+    showTable(file.name, `${header},${columns}`, rows.map((row, at) => `${row},${answers[at]}`), cellsOf(columns).length);
   } catch (error) {
     showTableProblem(error, first);
   } finally {
@@ -224,11 +224,12 @@ async function predictTable(input, place) {
   }
 }
 
-function showTable(name, header, rows) {
+function showTable(name, header, rows, told) {
   const file = new Blob([[header, ...rows, ""].join("\n")], { type: "text/csv" });
   const link = element("a", { href: URL.createObjectURL(file), download: name.replace(/\.csv$/i, "") + "-answers.csv", class: "button" }, "Download the table");
-  const body = rows.slice(0, SHOWN_ROWS).map((row) => element("tr", {}, ...cellsOf(row).map((cell) => element("td", {}, cell))));
-  const head = element("tr", {}, ...cellsOf(header).map((cell) => element("th", { scope: "col" }, cell)));
+  const seen = (record) => [...cellsOf(record).slice(-told), ...cellsOf(record).slice(0, -told)]; // answers first
+  const body = rows.slice(0, SHOWN_ROWS).map((row) => element("tr", {}, ...seen(row).map((cell) => element("td", {}, cell))));
+  const head = element("tr", {}, ...seen(header).map((cell) => element("th", { scope: "col" }, cell)));
   const table = element("table", { class: "table" }, element("thead", {}, head), element("tbody", {}, ...body));
   const count = `${rows.length.toLocaleString("en")} ${rows.length === 1 ? "row is" : "rows are"} answered`;
   const shown = rows.length > SHOWN_ROWS ? `${count}; here are the first ${SHOWN_ROWS}.` : `${count}.`;

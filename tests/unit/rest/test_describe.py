@@ -52,6 +52,7 @@ EXAMPLES = [
         {"input": [{"a": 6.1, "b": 0.0, "c": 5.0}]},
     ),
     (signature(TensorSpec("X", "FP64", (-1, 2), ranges=((4.3, 7.9), None))), {"input": [[6.1, 0.0]]}),
+    (signature(TensorSpec("X", "FP64", (-1, 1), ranges=((-2.87, 2.85),))), {"input": [[0.0]]}),
     (signature(TensorSpec("X", "FP64", (-1, 2), ranges=((0.0, 16.0),))), {"input": [[8.0, 8.0]]}),
     (signature(TensorSpec("X", "FP32", (2,)), batch_axis=False), {"inputs": {"X": [0.0, 0.0]}}),
     (signature(TensorSpec("X", "FP32", ()), batch_axis=False), {"inputs": {"X": 0.0}}),
