@@ -32,7 +32,7 @@ from prism_core.rest.opened import opened
 from prism_core.rest.pages.linking import link_pages
 from prism_core.rest.predict import LINKS, PredictFront, Way
 from prism_core.rest.public import Answer, answer
-from prism_core.rest.visiting import HEARD, AnyRequest, Heard, client_of, described, entering, found
+from prism_core.rest.visiting import HEARD, AnyRequest, Heard, described, entering, found, knocking
 
 # Whose word for whom it asks is believed on a tunnel's listener, which programs of this machine alone reach.
 LOOPBACK = ("127.0.0.0/8", "::1")
@@ -157,6 +157,12 @@ def link_routes(gateway: Gateway, door: LinkDoor) -> list[HTTPRouteHandler]:
 
     @post("/s/{slug:str}/open", status_code=200)
     async def open_link(request: AnyRequest, slug: FromPath[str]) -> Answer:
-        return await opened(door, gateway.unlocking, request, slug, client_of(request))
+        return await opened(gateway.unlocking, request, knocking(door, request, slug), door)
 
-    return [link_metadata, open_link, *link_pages(gateway, door)]
+    @post("/s/{slug:str}/predict")
+    async def no_such_link(slug: FromPath[str]) -> Answer:
+        # `PredictFront` has left it: no link can have this slug, or there is a needless slash behind it.
+        door.table.find(slug)
+        raise RouteNotFound("There is no such route.", hint="Write it without a slash at its end.")
+
+    return [link_metadata, open_link, no_such_link, *link_pages(gateway, door)]

@@ -16,9 +16,8 @@ from litestar.response import Response
 
 from prism_core.errors import MalformedBody, PayloadTooLarge, PrismError, UnsupportedInput
 from prism_core.gateway.callers import sessions
-from prism_core.gateway.callers.door import told_of
-from prism_core.gateway.callers.link_door import LinkDoor
-from prism_core.gateway.callers.link_table import shown
+from prism_core.gateway.callers.door import Door, told_of
+from prism_core.gateway.callers.link_table import Held, shown
 from prism_core.gateway.callers.unlocking import Unlocking
 from prism_core.rest.public import Answer, answer
 
@@ -37,17 +36,16 @@ class Shown:
     password: str = ""
 
 
-async def opened(door: LinkDoor, unlocking: Unlocking, request: AnyRequest, slug: str, client: str) -> Answer:
-    """Answer a request that opens a link.
+async def opened(unlocking: Unlocking, request: AnyRequest, held: Held, door: Door) -> Answer:
+    """Answer a request that opens a link; ``door`` counts those that do not.
 
     Raises
     ------
-    LinkNotFound, LinkExpired, Forbidden, RateLimited, Unauthorized
+    RateLimited, Unauthorized, MalformedBody, PayloadTooLarge, UnsupportedInput
         If it does not open it, to a program; a page is led back to where it came from.
     """
-    headers = told_of(request.scope["headers"])
+    slug, headers = held.link.slug, told_of(request.scope["headers"])
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    held, _ = door.knock(slug, headers, client)
     try:
         given = await _read(request, media_type)
         token = given.token or next(iter(shown(headers)), "")

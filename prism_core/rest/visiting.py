@@ -13,6 +13,7 @@ from litestar import Request
 from prism_core.gateway.callers.door import Entry, told_of
 from prism_core.gateway.callers.link import MARK, Link
 from prism_core.gateway.callers.link_door import LinkDoor, Looking
+from prism_core.gateway.callers.link_table import Held
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.registry import split
 from prism_core.gateway.views import ModelInfo, VersionInfo
@@ -36,6 +37,21 @@ class Heard:
 
     lines: bytes = b""
     entry: Entry | None = None
+
+
+def knocking(door: LinkDoor, request: AnyRequest, slug: str) -> Held:
+    """Return a link that has not ended, to somebody who is about to show what opens it.
+
+    It counts to the address's limit, and to no other.
+
+    Raises
+    ------
+    LinkNotFound, LinkExpired, Forbidden, RateLimited
+        If there is nothing to open.
+    """
+    held, lines = door.knock(slug, told_of(request.scope["headers"]), client_of(request))
+    _heard(request).lines = lines
+    return held
 
 
 def looking(door: LinkDoor, request: AnyRequest, slug: str) -> Looking:

@@ -174,3 +174,29 @@ async def test_a_token_in_a_header_opens_too(tunnel, linked):
 
     assert told.json()["session"].startswith("prs_")
     assert json.loads(told.content)["expires"] == NOW + 12 * 3600
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "told"),
+    [
+        ("GET", "/s/{}/predict", (405, "method_not_allowed")),
+        ("POST", "/s/{}/predict/", (404, "route_not_found")),
+        ("POST", "/s/NoSlug/predict", (404, "link_not_found")),
+        ("POST", "/s/~{}/predict", (404, "link_not_found")),
+        ("PUT", "/s/{}/metadata", (405, "method_not_allowed")),
+        ("GET", "/s/{}/open", (405, "method_not_allowed")),
+        ("POST", "/s/{}/open/more", (404, "route_not_found")),
+    ],
+)
+async def test_what_is_nearly_a_route_is_told_so(tunnel, linked, problem_of, method, path, told):
+    slug, token = linked.tokens["churn/1"]
+    answer = await tunnel.request(method, path.format(slug), headers={"X-Prism-Token": token})
+
+    assert (answer.status_code, problem_of(answer)["code"]) == told
+
+
+async def test_opening_counts_to_the_address_and_says_so(tunnel, linked):
+    slug, token = linked.tokens["churn/1"]
+    told = await tunnel.post(f"/s/{slug}/open", json={"token": token})
+
+    assert told.headers["ratelimit"] == '"address";r=999;t=1'
