@@ -1,5 +1,6 @@
 """Which keys are known: read as OpenSSH reads, written where only PRISM writes."""
 
+import shutil
 import subprocess
 
 import asyncssh
@@ -84,6 +85,8 @@ def test_lines_that_are_not_understood_make_nothing_known_and_hide_nothing(tmp_p
     assert hosts.fingerprints("models.example.org", 2222) == [FIRST.fingerprint]
 
 
+@pytest.mark.system
+@pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="apt-get install openssh-client")
 def test_hashed_names_are_found(tmp_path):
     hosts = known(tmp_path, FIRST.line)
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(tmp_path / "known_hosts")], check=True)

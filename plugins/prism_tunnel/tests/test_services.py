@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import asyncssh
 import attrs
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prism_core.plugin import TunnelFailed, TunnelRefused
 from prism_core.testing import TunnelContract
@@ -309,6 +311,20 @@ def test_a_flood_of_text_is_bounded():
 
     assert len(session._text) == KEPT_CHARS
     assert len(session.tail()) <= 300
+
+
+async def test_a_name_that_is_not_given_is_refused(tmp_path, listener, monkeypatch):
+    monkeypatch.setattr(Visitor, "server_requested", lambda self, host, port: False)
+    async with opened(tmp_path, "serveo", name="taken") as (_, linker):
+        with pytest.raises(TunnelRefused) as caught:
+            await linker.publish(listener)
+
+    assert caught.value.hint == "https://serveo.net/ says what it gives to whom."
+
+
+@given(st.text())
+def test_no_sign_to_a_terminal_is_left(text):
+    assert not [sign for sign in plain(text) if sign < " " and sign not in "\t\n"]
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,11 @@ async def test_one_that_was_removed_is_refused(fakes, open_fake, listener):
 
 
 @pytest.mark.parametrize("name", ["cloudflared", "ngrok"])
-async def test_what_a_program_says_of_its_connection_is_believed(fakes, open_fake, listener, name):
+async def test_what_a_program_says_of_its_connection_is_believed(
+    fakes, open_fake, listener, name, monkeypatch
+):
+    """It is asked on this machine, whatever proxy leads out of it."""
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     async with open_fake(name) as linker:
         await linker.publish(listener)
         assert await linker.health() == ""

@@ -36,12 +36,15 @@ class Wish:
         The address, which may hold ``{host}``, ``{port}`` and ``{scheme}``.
     announced
         How the server tells the address in the session's text, instead.
+    hint
+        What to do where it does not listen for us.
     """
 
     host: str = ""
     port: int = 0
     url: str = URL
     announced: re.Pattern[str] | None = None
+    hint: str = "Is it taken? Else sshd_config there has to allow it: `AllowTcpForwarding`, `PermitListen`."
 
 
 class SshLinker:
@@ -114,10 +117,7 @@ class SshLinker:
             return TunnelFailed(
                 f"{place} does not give {wanted} back yet: {reason}.", hint="It is tried again."
             )
-        return TunnelRefused(
-            f"{place} does not listen on {wanted} for us: {reason}.",
-            hint="Is it taken? Else sshd_config there has to allow it: `AllowTcpForwarding`, `PermitListen`.",
-        )
+        return TunnelRefused(f"{place} does not listen on {wanted} for us: {reason}.", hint=self._wish.hint)
 
     async def _address(self, connection: Connection, listener: PublicListener, port: int) -> str:
         if self._wish.announced:
@@ -173,7 +173,11 @@ async def open_service(config: ServiceConfig, service: Service) -> AsyncIterator
         login_hint=f"{service.docs} says who is let in; `keys` and `user` are of plugins.{service.name}.",
         **_patience(config),
     )
-    wish = Wish(config.name, service.remote_port, announced=service.announced)
+    wish = Wish(
+        *(config.name, service.remote_port),
+        announced=service.announced,
+        hint=f"{service.docs} says what it gives to whom.",
+    )
     linker = SshLinker(server, wish, Had.of(config.data_dir))
     async with _closing(linker):
         yield linker
