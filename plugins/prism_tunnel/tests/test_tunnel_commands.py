@@ -58,7 +58,16 @@ def test_the_list_says_what_is_missing(prism):
         "rank": 20,
         "ready": False,
         "reason": "`plugins.ssh.host` names no server.",
+        "settings": {},
     }
+
+
+def test_the_list_shows_what_is_set_and_no_secret(prism):
+    said = prism("list", "--json", ngrok={"authtoken": "s3cret", "url": "https://a.ngrok.app"}).stdout
+    ngrok = {one["tunnel"]: one for one in json.loads(said)}["ngrok"]
+
+    assert ngrok["settings"] == {"url": "https://a.ngrok.app"}
+    assert "s3cret" not in said
 
 
 def test_the_list_says_whom_nobody_has_trusted(prism):
@@ -74,6 +83,8 @@ def test_the_list_says_what_is_ready(prism, sshd):
     ways = {one["tunnel"]: one for one in json.loads(prism("list", "--json", ssh=ssh).stdout)}
 
     assert ways["ssh"]["ready"]
+    assert ways["ssh"]["settings"]["port"] == sshd.port
+    assert f"port={sshd.port} keys={sshd.key}" in " ".join(prism("list", ssh=ssh).stdout.split())
 
 
 def test_the_list_is_in_the_order_of_auto(prism):

@@ -13,7 +13,7 @@ from prism_tunnel.commands.providers import Way, ways
 def list_(cli: CommandLine) -> None:
     """List the tunnels, in the order in which `--tunnel auto` tries them.
 
-    For each: whether it can be used, or what is missing. Nothing is opened.
+    For each: whether it can be used, and with what settings, or what is missing. Nothing is opened.
     """
     found = ways(cli)
     if cli.json:
@@ -23,7 +23,12 @@ def list_(cli: CommandLine) -> None:
 
 
 def _row(way: Way) -> tuple[str, str, str]:
-    return way.provider.name, "missing" if way.reason else "ready", way.reason
+    said = " ".join(f"{key}={_text(value)}" for key, value in way.settings().items())
+    return way.provider.name, "missing" if way.reason else "ready", way.reason or said
+
+
+def _text(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _facts(way: Way) -> dict[str, object]:
@@ -32,4 +37,5 @@ def _facts(way: Way) -> dict[str, object]:
         "rank": way.provider.rank,
         "ready": not way.reason,
         "reason": way.reason,
+        "settings": way.settings(),
     }

@@ -21,6 +21,12 @@ class Way:
     config: Any
     reason: str
 
+    def settings(self) -> dict[str, Any]:
+        """Return what was set, without secrets."""
+        shown = [one for one in attrs.fields(type(self.config)) if one.repr and one.name != "data_dir"]
+        said = {one.name: getattr(self.config, one.name) for one in shown}
+        return {one.name: said[one.name] for one in shown if said[one.name] != one.default}
+
 
 def ways(cli: CommandLine) -> list[Way]:
     """Return all, in the order in which `auto` tries them."""
