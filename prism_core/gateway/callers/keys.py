@@ -76,13 +76,18 @@ class KeyWish:
             raise InvalidParameter(f"{wrong} is no scope of a key.", hint=f"Give {' or '.join(SCOPES)}.")
         if len(self.name) > MAX_NAME or not self.name.isprintable():
             raise InvalidParameter(f"A key's name is one line of at most {MAX_NAME} characters.")
-        for name in ("quota", "expires_s"):
-            if not 0 <= getattr(self, name) <= MOST:
-                raise InvalidParameter(f"{name} is {getattr(self, name)}; it is from 0, for none, to {MOST}.")
-        try:
-            Rate.parse(self.rate or "1/s")
-        except ValueError as error:
-            raise InvalidParameter(f"The rate is wrong: {error}") from error
+        check_limits(self.rate, quota=self.quota, expires_s=self.expires_s)
+
+
+def check_limits(rate: str, **numbers: float) -> None:
+    """Raise `InvalidParameter` unless a rate is one, or "", and each number is from 0 to `MOST`."""
+    for name, number in numbers.items():
+        if not 0 <= number <= MOST:
+            raise InvalidParameter(f"{name} is {number}; it is from 0, for none, to {MOST}.")
+    try:
+        Rate.parse(rate or "1/s")
+    except ValueError as error:
+        raise InvalidParameter(f"The rate is wrong: {error}") from error
 
 
 def new_key(wish: KeyWish, now: float, taken: Collection[str] = ()) -> tuple[Key, str]:

@@ -18,9 +18,10 @@ import msgspec
 
 from prism_core.errors import InvalidParameter
 from prism_core.gateway.callers import passwords
+from prism_core.gateway.callers.keys import check_limits
 from prism_core.gateway.callers.origins import WRITTEN, is_origin
 from prism_core.gateway.views import check_name
-from prism_core.rates import MOST, Allowance, Rate
+from prism_core.rates import Allowance, Rate
 from prism_core.specs import Caller, model_of
 
 # What a link may let its holder do; whoever may predict needs to see what the model takes.
@@ -118,13 +119,7 @@ class LinkWish:
         if unknown or not self.verbs:
             wrong = ", ".join(unknown) or "Nothing"
             raise InvalidParameter(f"{wrong} is no verb of a link.", hint=f"Give {' or '.join(VERBS)}.")
-        for name in ("uses", "expires_s"):
-            if not 0 <= getattr(self, name) <= MOST:
-                raise InvalidParameter(f"{name} is {getattr(self, name)}; it is from 0, for none, to {MOST}.")
-        try:
-            Rate.parse(self.rate or "1/s")
-        except ValueError as error:
-            raise InvalidParameter(f"The rate is wrong: {error}") from error
+        check_limits(self.rate, uses=self.uses, expires_s=self.expires_s)
         self._check_texts()
 
     def _check_texts(self) -> None:
