@@ -48,13 +48,23 @@ def start(data_dir: Path, options: Iterable[str]) -> dict[str, Any]:
     """
     command = [sys.executable, "-m", "prism_core.cli", "serve", *options, f"--data-dir={data_dir}", "--json"]
     data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    told = _stamp(data_dir)
     with _log(data_dir / LOG) as log:
         begun = log.tell()
         # A session of its own: neither Ctrl-C nor the end of the terminal reaches it.
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    return _ready(process, data_dir, begun)
+    return _ready(process, data_dir, told, begun)
+
+
+def _stamp(data_dir: Path) -> tuple[int, int]:
+    """Return what tells the file in which a server says where it is from that of an earlier one."""
+    try:
+        found = (data_dir / "server.json").stat()
+    except OSError:
+        return 0, 0
+    return found.st_ino, found.st_mtime_ns
 
 
 def _log(path: Path) -> Any:
@@ -63,14 +73,16 @@ def _log(path: Path) -> Any:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
-def _ready(process: subprocess.Popen[bytes], data_dir: Path, begun: int) -> dict[str, Any]:
+def _ready(
+    process: subprocess.Popen[bytes], data_dir: Path, told: tuple[int, int], begun: int
+) -> dict[str, Any]:
     ends = time.monotonic() + START_S
     while time.monotonic() < ends:
-        facts = running_server(data_dir)
-        # Another's is as good: two that start at the same time for one directory, and this one lost.
-        if facts and (facts["pid"] == process.pid or process.poll() is not None):
+        ended = process.poll() is not None
+        # Another's is as good: where two start for one directory at the same time, one of them loses.
+        if _stamp(data_dir) != told and (facts := running_server(data_dir)):
             return facts
-        if process.poll() is not None:
+        if ended:
             raise _failed(f"The server ended with exit code {process.returncode}.", data_dir, begun)
         time.sleep(LOOK_S)
     process.terminate()

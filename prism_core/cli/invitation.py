@@ -95,7 +95,7 @@ def warnings_of(link: dict[str, Any]) -> Iterator[str]:
     """Yield what keeps a link from working now."""
     if link["state"] != "up":
         reason = link["reason"] or "It does not say why."
-        yield f"The link does not work yet: {link['tunnel']} is not up, it is tried again by itself. {reason}"
+        yield f"The link does not work yet: {reason} `prism links` shows when {link['tunnel']} is up."
 
 
 def snippets_of(

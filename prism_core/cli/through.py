@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NO_KEY = "Give a key with --key or PRISM_KEY; the owner makes one with `prism keys create`."
 NO_TOKEN = "Give the whole address of the link, with what follows its #, in quotes; or its token with --key."
-NOT_THERE = "Perhaps its tunnel is down, or has another address by now: ask whoever shared it."
+NOT_THERE = "Perhaps it is down, or has another address by now: ask whoever shared it."
 NO_PASSWORD = f"Its owner knows it; give it in {PASSWORD}, or where it is asked for on a terminal."
 
 
@@ -102,7 +102,8 @@ def post(
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             raise not_believed(url, error) from error
-        raise ServerNotFound(f"No server answers at {url}: {error}.") from error
+        hint = NOT_THERE if shared else "`prism serve` starts it."
+        raise ServerNotFound(f"No server answers at {url}: {error}.", hint=hint) from error
     if response.is_error or response.is_redirect:
         raise _refusal(response, shared)
     return response
