@@ -232,10 +232,6 @@ class Publishing:
 
     # --- what is known ---------------------------------------------------------------------------
 
-    def url_of(self, name: str) -> str:
-        """Return the base URL of links through a provider, the last known where it is not up, "" before."""
-        return self.info(name).url
-
     def info(self, name: str) -> TunnelInfo:
         """Return what is known of a provider, also of one that is not open."""
         if name in self._tunnels:
@@ -248,7 +244,7 @@ class Publishing:
         return [self.info(name) for name in sorted({*self._tunnels, *self._failed})]
 
     def _hear(self, before: TunnelInfo, now: TunnelInfo) -> None:
-        if now.name == self.public and now.url not in ("", self.public_url):
+        if now.name == self.public and now.state == "up" and now.url != self.public_url:
             self.public_url = now.url
             self.public_moved(now.url)
         provider = self.providers[now.name]
