@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 
+import asyncssh
 import pytest
 
 from prism_core.plugin import TunnelFailed
 from prism_tunnel import lines
-from prism_tunnel.lines import dial, give_up
+from prism_tunnel.lines import acknowledge_at_once, dial, give_up
 from prism_tunnel.ssh.faults import fault_of
 
 
@@ -60,6 +61,37 @@ async def test_a_connection_is_given_up_when_nothing_arrives():
         await writer.wait_closed()
 
     assert found == 4000
+
+
+class Acknowledging:
+    """A connection as asyncssh's, whose socket notes what it is told."""
+
+    def __init__(self):
+        self.told = []
+
+    def get_extra_info(self, name):
+        return self
+
+    def setsockopt(self, *option):
+        self.told.append(option)
+
+    def _recv_data(self):
+        self.told.append("read")
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="the option is Linux's")
+def test_what_comes_is_acknowledged_before_it_is_read():
+    connection = Acknowledging()
+    acknowledge_at_once(connection)
+
+    connection._recv_data()
+
+    assert connection.told == [(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1), "read"]
+
+
+def test_the_connections_of_asyncssh_are_as_we_know_them():
+    """Else it would do nothing, and nobody would notice."""
+    assert callable(asyncssh.SSHClientConnection._recv_data)
 
 
 @pytest.mark.parametrize("error", [TimeoutError(), ConnectionRefusedError(), socket.gaierror(-3, "later")])

@@ -45,6 +45,25 @@ async def dial(host: str, port: int) -> socket.socket:
     raise fault
 
 
+def acknowledge_at_once(connection: Any) -> None:
+    """Let the kernel acknowledge what comes as soon as it has come.
+
+    OpenSSH's server holds a small packet back until the one before it is acknowledged (Nagle), and a kernel
+    that has nothing to send delays that by 40 ms: so long took a request whose head and body came apart.
+    A connection that is not as we know it is left as it is.
+    """
+    found, receive = connection.get_extra_info("socket"), getattr(connection, "_recv_data", None)
+    if found is None or receive is None or not hasattr(socket, "TCP_QUICKACK"):
+        return
+
+    def received() -> None:
+        with suppress(OSError):  # the kernel forgets it again and again
+            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+        receive()
+
+    connection._recv_data = received
+
+
 def give_up(connection: Any, silent_s: float = SILENT_S) -> None:
     """Let the kernel end a connection whose packets have not been acknowledged for so long.
 

@@ -13,6 +13,7 @@ import attrs
 
 from prism_core.plugin import ConfigError, PublicListener, TunnelFailed, TunnelRefused
 from prism_tunnel.config import ServiceConfig, SshConfig
+from prism_tunnel.lines import acknowledge_at_once
 from prism_tunnel.ssh.announcing import Announcement
 from prism_tunnel.ssh.connecting import Connection, Server, connected
 from prism_tunnel.ssh.faults import said
@@ -63,6 +64,7 @@ class SshLinker:
         await self.withdraw()
         async with AsyncExitStack() as stack:
             connection = await stack.enter_async_context(connected(self._server))
+            acknowledge_at_once(connection.ssh)
             port = await self._forward(connection, listener)
             url = await self._address(connection, listener, port)
             self._stack, self._connection = stack.pop_all(), connection
