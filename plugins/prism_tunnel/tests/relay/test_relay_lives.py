@@ -233,6 +233,15 @@ async def test_a_relay_that_is_killed_is_noticed_and_found_again(tmp_path, echo)
     assert again.facts["fingerprint"] == relay.facts["fingerprint"]
 
 
+def test_visitors_may_be_listened_for_elsewhere(tmp_path):
+    """Where a proxy stands before the relay, it alone is to reach the port."""
+    with served(tmp_path, "--http-host", "127.0.0.2") as relay:
+        with socket.create_connection(("127.0.0.2", relay.facts["http_port"]), 10):
+            pass
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", relay.facts["http_port"]), 10)
+
+
 async def test_a_relay_that_is_told_to_stop_lets_answers_end(tmp_path, serving):
     """New visitors are turned away meanwhile, and laptops told."""
     asked, go = asyncio.Event(), asyncio.Event()

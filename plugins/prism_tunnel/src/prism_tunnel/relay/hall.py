@@ -27,6 +27,8 @@ class RelaySettings:
     ----------
     domain
         Names are put before it: ``NAME.domain``.
+    host, http_host
+        Where to listen for laptops, and for visitors; "" is everywhere, or for visitors as for laptops.
     public
         The base URL of the domain as visitors write it, where that is not told by the ports.
     paths
@@ -42,6 +44,7 @@ class RelaySettings:
 
     domain: str
     host: str = ""
+    http_host: str = ""
     ssh_port: int = 2222
     http_port: int | None = 80
     https_port: int | None = 443

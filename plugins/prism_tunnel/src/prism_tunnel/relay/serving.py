@@ -173,7 +173,9 @@ async def _listen(
         {"ssl": context, "ssl_handshake_timeout": hall.settings.head_s} if context else {}
     )
     loop = asyncio.get_running_loop()
-    return await loop.create_server(visitor, hall.settings.host or None, port, backlog=1024, **patience)
+    return await loop.create_server(
+        visitor, hall.settings.http_host or hall.settings.host or None, port, backlog=1024, **patience
+    )
 
 
 async def _open_ssh(hall: Hall, key: asyncssh.SSHKey) -> asyncssh.SSHAcceptor:

@@ -36,6 +36,7 @@ class Networks(click.ParamType[Network]):
     "--domain", required=True, metavar="NAME", help="Names are put before it: NAME.links.example.org."
 )
 @click.option("--host", default="", metavar="ADDRESS", help="The address to listen on, by default all.")
+@click.option("--http-host", default="", metavar="ADDRESS", help="The same for visitors alone.")
 @click.option("--ssh-port", type=PORT, default=2222, show_default=True, help="Where laptops connect to.")
 @click.option(
     "--http-port",
