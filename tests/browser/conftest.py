@@ -121,9 +121,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, artifacts: dict[str, Path])
     """Return a server that serves them all."""
     lines = "".join(f"  {name}: {{path: {path}}}\n" for name, path in artifacts.items())
     with ServerProcess(tmp_path_factory.mktemp("server") / "data", config=f"models:\n{lines}") as server:
-        while httpx.get(f"{server.url}/health/ready").status_code != 200:
-            time.sleep(0.05)
+        await_ready(server)
         yield server
+
+
+def await_ready(server: ServerProcess) -> None:
+    """Wait until every model is up: before that a page has no form."""
+    while httpx.get(f"{server.url}/health/ready").status_code != 200:
+        time.sleep(0.05)
 
 
 # --- the browser ------------------------------------------------------------------------------
