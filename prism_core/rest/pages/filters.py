@@ -58,7 +58,7 @@ def values(spec: TensorSpec, classes: Sequence[Any] = ()) -> str:
     """Return which values a tensor holds, as far as that is known; ``classes`` are told elsewhere."""
     if classes and tuple(spec.columns) == tuple(map(str, classes)):
         return "one for each class"
-    if spec.categories:
+    if spec.categories and spec.datatype != "BOOL":
         return _listed(spec.categories)
     sized = "" if len(spec.shape) == 1 or spec.shape[1:] == (1,) else shape(spec)
     if spec.columns:
