@@ -86,21 +86,23 @@ function takeAnswer(form, page, round) {
   one("#answer").scrollIntoView({ block: "nearest" });
 }
 
+// With an answer come the fields that are wrong, and no others.
 function takeErrors(form, page) {
   for (const field of all("[data-field]", form)) {
     const told = one(`[data-field="${field.dataset.field}"]`, page);
+    const [control, error] = [one("[id]", field), told && one(".error", told)];
     one(".error", field)?.remove();
-    field.className = told.className;
-    const error = one(".error", told);
-    if (error) field.append(error);
-    const [mine, theirs] = [field, told].map((place) => one("[id]", place));
-    for (const name of ["aria-invalid", "aria-describedby"]) {
-      if (theirs.hasAttribute(name)) mine.setAttribute(name, theirs.getAttribute(name));
-      else mine.removeAttribute(name);
+    field.classList.toggle("wrong", Boolean(error));
+    control.removeAttribute("aria-invalid");
+    const about = one(".hint", field) ? [one(".hint", field).id] : [];
+    if (error) {
+      field.append(error);
+      control.setAttribute("aria-invalid", "true");
+      about.push(error.id);
     }
+    control.setAttribute("aria-describedby", about.join(" "));
   }
-  const wrong = one("[aria-invalid=true]", form);
-  if (wrong) wrong.focus();
+  one("[aria-invalid=true]", form)?.focus();
 }
 
 function show(...nodes) {

@@ -213,3 +213,21 @@ def test_the_wheel_has_what_pages_are_made_of(tmp_path):
     names = zipfile.ZipFile(wheel).namelist()
     inside = [name for name in names if name.startswith("prism_core/rest/pages/")]
     assert {"page.css", "page.js", "templates/model.html"} <= {n.split("/pages/")[1] for n in inside}
+
+
+def test_a_part_has_the_answer_and_the_fields_that_are_wrong():
+    specs = TensorSpec("a", "FP64", (-1,)), TensorSpec("b", "FP64", (-1,))
+    trial = Trial({"c0": "x", "c1": "1"}, {"c0": "This is no number."}, error=InvalidInput("No."))
+
+    part = rendering.tried(version(columnar(*specs)), PLACE, trial, part=True).decode()
+
+    page = Parsed(part)
+    assert [found["id"] for found in page.of("input")] == ["c0"]
+    assert {"answer", "requests"} <= {found.get("id") for found in page.of("div")}
+    assert not page.of("script")
+
+
+def test_a_part_of_a_model_that_was_never_loaded_says_so():
+    trial = Trial(error=InvalidInput("The model has not been loaded yet."))
+
+    assert b"not been loaded yet" in rendering.tried(version(None), PLACE, trial, part=True)
