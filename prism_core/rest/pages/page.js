@@ -100,7 +100,8 @@ function takeErrors(form, page) {
       control.setAttribute("aria-invalid", "true");
       about.push(error.id);
     }
-    control.setAttribute("aria-describedby", about.join(" "));
+    if (about.length) control.setAttribute("aria-describedby", about.join(" "));
+    else control.removeAttribute("aria-describedby");
   }
   one("[aria-invalid=true]", form)?.focus();
 }

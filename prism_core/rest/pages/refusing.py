@@ -7,15 +7,14 @@ from typing import Any
 
 from prism_core.errors import Unauthorized
 from prism_core.rest.errors import Headers, as_prism_error, problem, problem_response
-from prism_core.rest.pages.accept import wants_page
+from prism_core.rest.pages.accept import asks_page
 
 _PAGES = re.compile(r"/(?:model/[^/]+(?:/versions/[^/]+)?|s/[^/]+(?:/open)?)/?")
 
 
 def refusal(scope: Any, error: Exception) -> tuple[int, Headers, bytes]:
     """Return status, headers and body of the answer to a request that failed with ``error``."""
-    accept = next((value for name, value in scope["headers"] if name == b"accept"), b"")
-    if not wants_page(accept.decode("latin-1")) or not _PAGES.fullmatch(scope["path"]):
+    if not asks_page(scope) or not _PAGES.fullmatch(scope["path"]):
         return problem_response(error)
     from prism_core.rest.pages import rendering
     from prism_core.rest.pages.stops import end_of, key_gate

@@ -18,7 +18,7 @@ from prism_core.gateway.views import VersionInfo
 from prism_core.rest.access import PREDICTION
 from prism_core.rest.entrance import ENTRY
 from prism_core.rest.errors import Headers
-from prism_core.rest.pages.accept import wants_page
+from prism_core.rest.pages.accept import asks_page
 from prism_core.rest.pages.place import Place
 from prism_core.rest.predict import headers_of
 from prism_core.rest.requests import REQUEST
@@ -34,7 +34,7 @@ _TOLD = frozenset({b"server-timing", b"x-prism-model-version", b"x-prism-cache",
 
 def is_wanted(request: AnyRequest) -> bool:
     """Return whether whoever asks wants a page."""
-    return wants_page(request.headers.get("accept", ""))
+    return asks_page(request.scope)
 
 
 async def shown(request: AnyRequest, version: VersionInfo, place: Place) -> Page:
