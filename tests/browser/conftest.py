@@ -15,7 +15,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits, load_iris
 from sklearn.ensemble import RandomForestClassifier
@@ -31,6 +31,7 @@ from prism_core.testing.server import ServerProcess
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Long for a machine that does much else; nothing waits for it to pass.
 PATIENCE_MS = 15_000
+expect.set_options(timeout=PATIENCE_MS)
 DESKTOP, PHONE = {"width": 1100, "height": 800}, {"width": 360, "height": 740}
 # What a page's own policy refused is told by an event; without it, only by the console.
 TELL_VIOLATIONS = """

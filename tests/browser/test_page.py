@@ -186,6 +186,11 @@ def test_a_table_is_answered_and_downloaded(visit, api, way):
     assert page.locator("#answer tbody tr").count() == 2
     given, answers = ROWS.split()[0].split(","), told.split()[0].split(",")
     assert page.locator("#answer thead th").all_inner_texts() == [*answers, *given]
+    shown = page.locator("#answer tbody tr").first.locator("td").all_inner_texts()
+    exact = [float(value) for value in told.split()[1].split(",")[1:]]
+    assert shown[0] == "leaves"
+    assert [float(value) for value in shown[1:3]] == pytest.approx(exact, rel=1e-3)
+    assert max(map(len, shown)) < 8
 
 
 def test_a_long_table_is_asked_in_pieces_and_stays_in_order(visit):

@@ -227,10 +227,13 @@ async function predictTable(input, place) {
   }
 }
 
+// The file has every digit.
+const shortened = (cell) => (/^-?\d*\.\d{5,}(e[-+]?\d+)?$/i.test(cell) ? String(Number(Number(cell).toPrecision(4))) : cell);
+
 function showTable(name, header, rows, told) {
   const file = new Blob([[header, ...rows, ""].join("\n")], { type: "text/csv" });
   const link = element("a", { href: URL.createObjectURL(file), download: name.replace(/\.csv$/i, "") + "-answers.csv", class: "button" }, "Download the table");
-  const seen = (record) => [...cellsOf(record).slice(-told), ...cellsOf(record).slice(0, -told)]; // answers first
+  const seen = (record) => [...cellsOf(record).slice(-told).map(shortened), ...cellsOf(record).slice(0, -told)]; // answers first
   const body = rows.slice(0, SHOWN_ROWS).map((row) => element("tr", {}, ...seen(row).map((cell) => element("td", {}, cell))));
   const head = element("tr", {}, ...seen(header).map((cell) => element("th", { scope: "col" }, cell)));
   const table = element("table", { class: "table" }, element("thead", {}, head), element("tbody", {}, ...body));
