@@ -13,6 +13,11 @@ from prism_core.cli.output import warn
 from prism_core.cli.samples import own_authority, sample_of
 from prism_core.environment import SERVER
 
+# What callers need, by what the server asks for.
+ASKED = {
+    "keys": "It takes a key: `prism keys create` makes one.",
+    "oidc": "It takes a token of the identity provider.",
+}
 RESULT_KEYS = ("model", "version", "digest", "url", "signature", "warnings", "optimization", "environment")
 
 
@@ -36,16 +41,16 @@ def tell_upload(version: dict[str, Any]) -> None:
         click.echo(f"It runs with packages of its own: `prism env {name} --explain` shows them.")
 
 
-def announce(version: dict[str, Any], example: Path | None, common: Common, *, keyed: bool) -> None:
-    """Print a new version's address and how to use it; ``keyed``: callers are asked who they are."""
+def announce(version: dict[str, Any], example: Path | None, common: Common, auth: str) -> None:
+    """Print a new version's address and how to use it; ``auth`` is what the server asks callers for."""
     tell_upload(version)
     url = version["url"]
     click.echo(f"Public endpoint: {click.style(url, bold=True)}\n")
     own = own_authority(url, common)
-    if line := curl_line(version, example, own, keyed=keyed):
+    if line := curl_line(version, example, own, keyed=auth != "none"):
         click.echo(f"{line}\n")
-    if keyed:
-        click.echo("It takes a key: `prism keys create` makes one.")
+    if auth in ASKED:
+        click.echo(ASKED[auth])
     if own:
         click.echo("`prism trust` tells how other machines come to trust the certificate.")
     click.echo(f"`prism share {version['model']}` makes a link for somebody else.")

@@ -16,10 +16,27 @@ from prism_core.rest.snippets import PASSWORD
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+
+class RateText(click.ParamType[str]):
+    """A rate; wrong ones are told before anything is uploaded."""
+
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as it was written."""
+        from prism_core.rates import Rate
+
+        try:
+            Rate.parse(value or "1/s")
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
 _OPTIONS = (
     click.option("--expires", "expires_s", type=Duration(), help="When the link ends: 90s, 2h, 7d."),
     click.option("--uses", metavar="N", type=click.IntRange(1), help="How many predictions in all."),
-    click.option("--rate", default="", metavar="RATE", help="How often: 5/s, 100/min, '5/s burst 20'."),
+    click.option("--rate", default="", type=RateText(), help="How often: 5/s, 100/min, '5/s burst 20'."),
     click.option(
         "--password",
         is_flag=True,

@@ -168,7 +168,7 @@ def upload(artifact: str, **options: Any) -> None:
     if common.json:
         write_json(result(version))
     else:
-        announce(version, options["example"], common, keyed=server["auth"] != "none")
+        announce(version, options["example"], common, server["auth"])
 
 
 def uploaded(common: Common, artifact: str, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -63,6 +63,7 @@ def test_a_wrong_command_is_wrong_usage_with_a_suggestion(prism):
         ["unshare", "churn", "--all"],
         ["share", "churn", "--uses", "0"],
         ["share", "churn", "--expires", "soon"],
+        ["share", "churn", "--rate", "often"],
         ["share", "churn", "--verb", "train"],
         ["share", "churn", "--name", "other"],
         ["predict", "churn"],

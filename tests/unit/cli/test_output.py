@@ -109,7 +109,7 @@ def test_an_error_lists_what_its_message_counts(capsys):
 def test_an_upload_is_announced_with_a_line_to_paste_and_what_comes_next(capsys, tmp_path):
     version = {"model": "churn", "version": 1, "url": URL, "warnings": ["old scikit-learn"]}
 
-    announce(version, tmp_path / "my rows.json", Common(data_dir=tmp_path), keyed=False)
+    announce(version, tmp_path / "my rows.json", Common(data_dir=tmp_path), "none")
 
     out, err = capsys.readouterr()
     assert "Model deployed successfully." in out
@@ -120,20 +120,21 @@ def test_an_upload_is_announced_with_a_line_to_paste_and_what_comes_next(capsys,
     assert "old scikit-learn" in err
 
 
-def test_where_keys_are_asked_for_the_line_has_one(capsys, tmp_path):
+@pytest.mark.parametrize(("auth", "words"), [("keys", "prism keys create"), ("oidc", "identity provider")])
+def test_where_callers_are_asked_who_they_are_the_line_shows_it(capsys, tmp_path, auth, words):
     version = {"model": "churn", "version": 1, "url": URL, "warnings": []}
 
-    announce(version, tmp_path / "rows.json", Common(data_dir=tmp_path), keyed=True)
+    announce(version, tmp_path / "rows.json", Common(data_dir=tmp_path), auth)
 
     out = capsys.readouterr().out
     assert "Bearer $PRISM_KEY" in out
-    assert "prism keys create" in out
+    assert words in out
 
 
 def test_bytes_that_were_there_already_are_announced_as_such(capsys, tmp_path):
     version = {"model": "churn", "version": 2, "url": URL, "warnings": [], "duplicate": True}
 
-    announce(version, tmp_path / "rows.csv", Common(data_dir=tmp_path), keyed=False)
+    announce(version, tmp_path / "rows.csv", Common(data_dir=tmp_path), "none")
 
     assert "already version 2 of churn" in capsys.readouterr().out
 
