@@ -42,6 +42,17 @@ def test_a_page_is_the_same_from_both(clients, path):
     assert undated(leader) == undated(follower)
 
 
+def test_the_form_of_a_page_is_answered_by_both(clients):
+    """Pages are the leader's: a follower hands the form on."""
+    html = {"Accept": "text/html"}
+    shown = [client.get("/model/m", headers=html) for client in clients]
+    told = [client.post("/model/m", data={"way": "fields", "c0": "3"}, headers=html) for client in clients]
+
+    assert shown[0].text == shown[1].text
+    assert [answer.status_code for answer in told] == [200, 200]
+    assert all('<p class="prediction"' in answer.text for answer in told)
+
+
 def test_head_is_answered_without_a_body(clients):
     leader, follower = (client.head("/model/m") for client in clients)
 

@@ -60,23 +60,20 @@ class Form(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[httpx.Client]:
-    """A browser without JavaScript, and a server with ``churn`` and ``digits``."""
+def server_of_pages(tmp_path_factory) -> Iterator[ServerProcess]:
+    """A server with ``churn`` and ``digits``."""
     directory = tmp_path_factory.mktemp("pages")
     with ServerProcess(directory / "data") as server:
-        token = (server.data_dir / "admin-token").read_text()
         for path in made(directory):
-            spec = json.dumps({"filename": path.name, "description": "# Who leaves?"})
-            answer = httpx.post(
-                f"{server.facts['admin']}/admin/v1/upload",
-                params={"spec": spec},
-                content=path.read_bytes(),
-                headers={"Authorization": f"Bearer {token}"},
-                timeout=60,
-            )
-            assert '"done"' in answer.text, answer.text
-        with httpx.Client(base_url=server.url, headers=BROWSER, timeout=60) as client:
-            yield client
+            server.upload(path, "--description", "# Who leaves?")
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(server_of_pages) -> Iterator[httpx.Client]:
+    """A browser without JavaScript."""
+    with httpx.Client(base_url=server_of_pages.url, headers=BROWSER, timeout=60) as client:
+        yield client
 
 
 def made(directory: Path) -> list[Path]:
@@ -198,3 +195,18 @@ def test_the_page_says_what_its_owner_says(browser):
 
     assert "<h3>Who leaves?</h3>" in page.text
     assert browser.get("/model/churn", headers={"Accept": "*/*"}).json()["description"] == "# Who leaves?"
+
+
+def test_another_description_is_another_version(server_of_pages, tmp_path):
+    """And who says nothing of it gets the version that there is."""
+    joblib.dump(LogisticRegression().fit(np.array([[0.0], [1.0]]), [0, 1]), tmp_path / "line.pkl")
+    told = ["One."], ["One."], [], ["Two."]
+
+    uploads = [
+        server_of_pages.upload(tmp_path / "line.pkl", *(["--description", *words] if words else []))
+        for words in told
+    ]
+
+    assert [upload["version"] for upload in uploads] == [1, 1, 1, 2]
+    shown = [server_of_pages.json("show", f"line/{number}") for number in (1, 2)]
+    assert [version["description"] for version in shown] == ["One.", "Two."]
