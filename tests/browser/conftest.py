@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_digits, load_iris
@@ -91,36 +93,52 @@ def hostile() -> Any:
     return make_pipeline(columns, LogisticRegression()).fit(table, labels)
 
 
-def estimators() -> dict[str, Any]:
-    """Return the models by name."""
-    iris, digits = load_iris(), load_digits()
+def iris() -> Any:
+    """Return a classifier of rows without names."""
+    data = load_iris()
+    return RandomForestClassifier(20, random_state=0).fit(data.data, data.target_names[data.target])
+
+
+def digits() -> Any:
+    """Return a classifier of small pictures."""
+    data = load_digits()
+    return KNeighborsClassifier(3).fit(data.data[:600], data.target[:600])
+
+
+def mood() -> Any:
+    """Return a classifier of texts."""
     texts = ["good and cheap", "good value", "bad and slow", "bad, and dear"] * 5
-    return {
-        "churn": churn(),
-        "digits": KNeighborsClassifier(3).fit(digits.data[:600], digits.target[:600]),
-        "hostile": hostile(),
-        "iris": RandomForestClassifier(20, random_state=0).fit(iris.data, iris.target_names[iris.target]),
-        "line": LinearRegression().fit(np.arange(300.0).reshape(2, 150), [1.0, 2.0]),
-        "mood": make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(
-            texts, ["glad", "glad", "sad", "sad"] * 5
-        ),
-    }
+    return make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(
+        texts, ["glad", "glad", "sad", "sad"] * 5
+    )
+
+
+def line() -> Any:
+    """Return a model with more columns than a form has fields."""
+    return LinearRegression().fit(np.arange(300.0).reshape(2, 150), [1.0, 2.0])
+
+
+MODELS = {"churn": churn, "digits": digits, "hostile": hostile, "iris": iris, "line": line, "mood": mood}
 
 
 @pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return the files of the models by name."""
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Train a model and return its file."""
     directory = tmp_path_factory.mktemp("models")
-    found = {name: directory / f"{name}.joblib" for name in estimators()}
-    for name, estimator in estimators().items():
-        joblib.dump(estimator, found[name])
-    return found
+
+    def trained(name: str) -> Path:
+        joblib.dump(MODELS[name](), directory / f"{name}.joblib")
+        return directory / f"{name}.joblib"
+
+    return trained
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, artifacts: dict[str, Path]) -> Iterator[ServerProcess]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, artifact: Callable[[str], Path]
+) -> Iterator[ServerProcess]:
     """Return a server that serves them all."""
-    lines = "".join(f"  {name}: {{path: {path}}}\n" for name, path in artifacts.items())
+    lines = "".join(f"  {name}: {{path: {artifact(name)}}}\n" for name in MODELS)
     with ServerProcess(tmp_path_factory.mktemp("server") / "data", config=f"models:\n{lines}") as server:
         await_ready(server)
         yield server
@@ -221,3 +239,36 @@ def visit(browser: Browser, server: ServerProcess, watch: Watch) -> Iterator[Vis
     for context in contexts:
         assert all(page.evaluate("window.hacked") is None for page in context.pages)
         context.close()
+
+
+# --- what it looks like ---------------------------------------------------------------------
+
+Judge = Callable[[Page], list[Any]]
+
+
+@pytest.fixture
+def axe() -> Judge:
+    """Return a function that lists what axe-core finds serious or critical."""
+    axe = Axe()
+
+    def judge(page: Page) -> list[Any]:
+        found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
+        return [
+            (one["id"], one["impact"], [node["target"] for node in one["nodes"]])
+            for one in found
+            if one["impact"] in ("serious", "critical")
+        ]
+
+    return judge
+
+
+@pytest.fixture
+def picture() -> Callable[[Page, str], None]:
+    """Return a function that writes a whole page as a picture, where somebody wants to look at them."""
+    directory = os.environ.get("PRISM_PICTURES")
+
+    def write(page: Page, name: str) -> None:
+        if directory:
+            page.screenshot(path=Path(directory, f"{name}.png"), full_page=True)
+
+    return write

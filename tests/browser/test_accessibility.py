@@ -5,45 +5,13 @@ With ``PRISM_PICTURES=DIR`` each state is also written as a picture, to be looke
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 pytestmark = pytest.mark.system
 
 CSV = b"tenure,charge,plan,contract,senior\n3,95.5,basic,12,true\n60,,pro,24,false\n"
 WRONG_CSV = CSV + b"many,3,pro,12,true\n"
-
-
-@pytest.fixture
-def axe():
-    """Return a function that lists what axe-core finds serious or critical."""
-    axe = Axe()
-
-    def judge(page):
-        found = axe.run(page, options={"resultTypes": ["violations"]}).response["violations"]
-        return [
-            (one["id"], one["impact"], [node["target"] for node in one["nodes"]])
-            for one in found
-            if one["impact"] in ("serious", "critical")
-        ]
-
-    return judge
-
-
-@pytest.fixture
-def picture():
-    """Return a function that writes a whole page as a picture, where somebody wants to look at them."""
-    directory = os.environ.get("PRISM_PICTURES")
-
-    def write(page, name):
-        if directory:
-            page.screenshot(path=Path(directory, f"{name}.png"), full_page=True)
-
-    return write
 
 
 def example(page):
