@@ -85,6 +85,12 @@ def test_the_gateway_imports_no_model_framework():
     assert not loaded & FRAMEWORKS
 
 
+def test_a_server_that_nobody_looks_at_imports_no_templates():
+    loaded = imported_by("import prism_core.rest.serve")
+
+    assert not loaded & {"jinja2", "markdown_it", "prism_core.rest.pages.rendering"}
+
+
 def test_the_gateway_does_not_import_the_web_framework():
     assert not imported_by("import prism_core.gateway.gateway") & (WEB - {"httpx"})
 
