@@ -1,9 +1,12 @@
 -- wrk: POST the bodies of a file in turn, one a line. BODIES=file NO_STORE=1 wrk -s load.lua URL
+-- TOKEN=t shows a link's token; CLOSE=1 ends the connection with each answer.
 -- UNIQUE=n: eight @ in a body are a number that counts on from n, so that no body comes twice.
 local bodies, at = {}, 0
 for line in io.lines(os.getenv("BODIES")) do bodies[#bodies + 1] = line end
 local headers = { ["Content-Type"] = "application/json" }
 if os.getenv("NO_STORE") then headers["Cache-Control"] = "no-store" end
+if os.getenv("TOKEN") then headers["Authorization"] = "Bearer " .. os.getenv("TOKEN") end
+if os.getenv("CLOSE") then headers["Connection"] = "close" end
 local unique = tonumber(os.getenv("UNIQUE"))
 local requests, rests = {}, {}
 

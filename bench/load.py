@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,11 +54,16 @@ def variables(running: Running, unique: int | None) -> dict[str, str]:
 
 
 def wrk(
-    url: str, bodies: Path, connections: int, seconds: int, environment: dict[str, str]
+    url: str,
+    bodies: Path,
+    connections: int,
+    seconds: int,
+    environment: dict[str, str],
+    prefix: Sequence[str] = (),
 ) -> dict[str, float]:
-    """Run wrk with one thread and return what its script found."""
+    """Run wrk with one thread and return what its script found; ``prefix`` are words before its command."""
     told = {**os.environ, "BODIES": str(bodies)} | environment
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
+    command = [*prefix, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s"]
     command += ["-s", str(HERE / "load.lua"), url]
     output = subprocess.run(command, env=told, check=True, capture_output=True, text=True).stdout
     line = next(line for line in output.splitlines() if line.startswith("RESULT "))
