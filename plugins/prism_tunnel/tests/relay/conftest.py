@@ -95,9 +95,19 @@ def settings():
 
 @pytest.fixture
 async def relay(tmp_path, settings):
+    """A relay; what is still open after a minute is cut, so that a test which waits for it fails."""
     place = Place(tmp_path / "relay")
     async with open_relay(settings, place) as found:
+        cutting = asyncio.get_running_loop().call_later(60, _cut, found.hall)
         yield Relay(place, found)
+        cutting.cancel()
+
+
+def _cut(hall):
+    for visitor in list(hall.visitors):
+        visitor.cut()
+    for publisher in list(hall.publishers):
+        publisher.end("The test took too long.")
 
 
 @asynccontextmanager

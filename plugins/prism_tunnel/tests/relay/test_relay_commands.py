@@ -1,15 +1,27 @@
 """``prism relay``: what it takes, writes down and prints."""
 
 import json
+import logging
 import stat
 import urllib.request
 
 import attrs
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from prism_core.cli.app import app
 from prism_tunnel.relay.joining import Join
+
+
+@pytest.fixture(autouse=True)
+def _log():
+    """Leave no log that writes into what a command printed."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    logging.basicConfig(handlers=handlers, level=level, force=True)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -232,8 +232,7 @@ async def test_a_visitor_who_does_not_read_stops_the_server_and_nobody_else(rela
         reader, writer = await relay.visit()
         reader._transport.pause_reading()
         writer.write(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
-        async with asyncio.timeout(20):
-            await stopped.wait()
+        await asyncio.wait_for(stopped.wait(), 20)
         assert sent < 64 * 1024 * 1024
         status, _, body = await relay.ask("/small")
         assert (status, body) == (200, b"hi")

@@ -137,7 +137,7 @@ async def test_who_is_in_the_middle_of_an_answer_gets_an_error_when_the_name_is_
         await linker.publish(PublicListener("127.0.0.1", port))
         kept, linker._stack = linker._stack, contextlib.AsyncExitStack()
         waiting = asyncio.create_task(relay.ask())
-        await asked.wait()
+        await asyncio.wait_for(asked.wait(), 20)
         await linker.publish(PublicListener("127.0.0.1", echo))
         status, _, _ = await waiting
         again, _, _ = await relay.ask()
@@ -218,8 +218,7 @@ async def test_a_relay_that_is_killed_is_noticed_and_found_again(tmp_path, echo)
         linker = RelayLinker(Join.parse(join["join"]), "ann")
         await linker.publish(PublicListener("127.0.0.1", echo))
         relay.process.kill()
-        async with asyncio.timeout(5):
-            reason = await linker.broken()
+        reason = await asyncio.wait_for(linker.broken(), 5)
         with pytest.raises(TunnelFailed):
             await linker.publish(PublicListener("127.0.0.1", echo))
         ports = str(relay.facts["ssh_port"]), str(relay.facts["http_port"])
@@ -259,11 +258,11 @@ async def test_a_relay_that_is_told_to_stop_lets_answers_end(tmp_path, serving):
             linker = RelayLinker(Join.parse(join["join"]), "ann")
             await linker.publish(PublicListener("127.0.0.1", port))
             waiting = asyncio.create_task(asyncio.to_thread(relay.ask))
-            await asked.wait()
+            await asyncio.wait_for(asked.wait(), 20)
             relay.process.terminate()
             go.set()
             said = await waiting
-            reason = await linker.broken()
+            reason = await asyncio.wait_for(linker.broken(), 20)
             code = await asyncio.to_thread(relay.process.wait, 10)
 
     assert said.endswith(b"done")

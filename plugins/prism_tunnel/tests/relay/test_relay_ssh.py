@@ -87,7 +87,7 @@ async def test_openssh_is_told_that_a_name_is_not_its_own(relay, echo, key, publ
     relay.join("ann", keys=(line_of(key),))
     found = await published(echo, "-i", str(key), "-o", "BatchMode=yes", name="bob", wait=False)
 
-    _, said = await found.communicate()
+    _, said = await asyncio.wait_for(found.communicate(), 20)
 
     assert found.returncode == 255
     assert b"remote port forwarding failed" in said
@@ -101,7 +101,7 @@ async def test_another_key_opens_nothing(relay, echo, key, tmp_path, published):
     )
     found = await published(echo, "-i", str(key), "-o", "BatchMode=yes", wait=False)
 
-    _, said = await found.communicate()
+    _, said = await asyncio.wait_for(found.communicate(), 20)
 
     assert b"Permission denied" in said
 
@@ -167,7 +167,7 @@ async def test_strangers_are_few(relay):
     greeted = [await reader.readline() for reader, _ in opened]
     reader, writer = await asyncio.open_connection("127.0.0.1", relay.open.ssh_port)
     try:
-        turned_away = await reader.read()
+        turned_away = await asyncio.wait_for(reader.read(), 20)
     except ConnectionError:
         turned_away = b""
     for _, one in [*opened, (reader, writer)]:

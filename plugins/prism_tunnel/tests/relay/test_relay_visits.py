@@ -103,7 +103,7 @@ async def test_a_token_that_is_revoked_ends_what_is_open(relay, echo):
         broken = asyncio.create_task(linker.broken())
         clients.remove(relay.place.clients, "ann")
         ended = look(relay.hall)
-        reason = await broken
+        reason = await asyncio.wait_for(broken, 20)
 
         assert ended == 1
         assert "revoked" in reason

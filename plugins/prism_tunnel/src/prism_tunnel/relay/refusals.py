@@ -13,10 +13,13 @@ from prism_tunnel.relay.hall import Refusal
 def refusal_bytes(refusal: Refusal, *, body: bool = True) -> bytes:
     """Return a whole answer, after which the connection is closed."""
     problem = {
-        "code": refusal.code,
+        "type": f"urn:prism:error:{refusal.code}",
+        "title": refusal.code.replace("_", " ").capitalize(),
         "status": refusal.status,
-        "message": refusal.message,
+        "code": refusal.code,
+        "detail": refusal.message,
         "hint": refusal.hint,
+        "details": {},
     }
     content = msgspec.json.encode(problem)
     lines = [
