@@ -41,6 +41,9 @@ def test_a_model_is_shared_and_revoked(net, relay, models, prism, tmp_path):
     with visiting(net.stranger, link) as visit:
         assert visit.predict(link, 5).is_right(5, 3)
         assert visit.predict(link, 5, Authorization="Bearer guessed").status == 401
+        page = visit.ask("GET", f"/s/{link.slug}", None, {"Accept": "text/html"})
+    assert page.headers["content-type"].startswith("text/html")
+    assert b"triple" not in page.body, "who shows no token does not learn what is behind it"
     assert made["slug"] in prism("links").stdout
 
     prism("unshare", made["slug"])
