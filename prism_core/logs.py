@@ -78,7 +78,12 @@ def _rendering(as_json: bool) -> list[Any]:
 def _json(event: Any, **_: Any) -> str:
     import msgspec
 
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode()
+    except UnicodeEncodeError:  # half a character, as names of files have for bytes that are no text
+        import json
+
+        return json.dumps(event, default=repr)
 
 
 class _Forward(logging.Handler):

@@ -103,8 +103,6 @@ class Openings(Generic[Opened]):
         What they are closed with.
     server_id
         What sets this server's things apart from those of others; see `named`.
-    data_dir
-        Where this server keeps its things; see `named`.
     """
 
     def __init__(
@@ -114,14 +112,12 @@ class Openings(Generic[Opened]):
         configs: Configs,
         stack: AsyncExitStack,
         server_id: str = "",
-        data_dir: str = "",
     ) -> None:
         self.records = records
         self._kind = kind
         self._configs = configs
         self._stack = stack
         self._server_id = server_id
-        self._data_dir = data_dir
         self._opened: dict[str, Opened] = {}
         self._lock = asyncio.Lock()
 
@@ -137,8 +133,7 @@ class Openings(Generic[Opened]):
             if name not in self._opened:
                 record = find(self.records, name, self._kind)
                 check_available(record)
-                config = named(config_of(record, self._configs), self._server_id, self._data_dir)
-                context = record.open(config)
+                context = record.open(named(config_of(record, self._configs), self._server_id))
                 self._opened[name] = await self._stack.enter_async_context(in_own_task(context))
                 log.info("extension.opened", kind=self._kind, name=name)
             return self._opened[name]

@@ -1,6 +1,8 @@
 """What the gateway logs, and what happens when nobody reads it."""
 
+import json
 import logging
+from pathlib import Path
 
 import pytest
 import structlog
@@ -36,6 +38,15 @@ def test_a_log_that_nobody_reads_harms_no_server(monkeypatch):
 
     structlog.get_logger("prism").info("server.ready")
     logging.getLogger("library").warning("told too")
+
+
+def test_half_a_character_is_escaped_and_costs_no_line(capsys):
+    logs.configure(json=True)
+
+    structlog.get_logger("prism").info("upload.failed", name="a\udcff.pkl", path=Path("b"))
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["name"], line["event"]) == ("a\udcff.pkl", "upload.failed")
 
 
 def test_a_line_is_json_for_programs(capsys):

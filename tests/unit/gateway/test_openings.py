@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import attrs
 import pytest
 
-from prism_core.gateway.extensions import Openings
+from prism_core.gateway.extensions import Openings, named
 from prism_core.specs import IsolationBackend
 
 
@@ -32,9 +32,5 @@ async def test_a_backend_with_a_namespace_is_given_the_servers_id(given, namespa
 @pytest.mark.parametrize(
     ("given", "place"), [({}, "/var/lib/prism"), ({"data_dir": "/elsewhere"}, "/elsewhere")]
 )
-async def test_what_keeps_something_is_given_the_data_directory(given, place):
-    backend = IsolationBackend("toy", open=opened, config=Named)
-    async with AsyncExitStack() as stack:
-        openings = Openings({"toy": backend}, "backend", {"toy": given}, stack, "s", "/var/lib/prism")
-
-        assert (await openings.get("toy")).data_dir == place
+def test_what_keeps_something_is_given_the_data_directory(given, place):
+    assert named(Named(**given), "s", "/var/lib/prism").data_dir == place

@@ -25,21 +25,28 @@ __version__ = "0.1.0"
 def prism_link_providers() -> Iterator[LinkProvider]:
     """Offer the tunnels."""
     yield LinkProvider(
-        *("relay", _open_relay, RelayConfig),
+        "relay",
+        open=_open_relay,
+        config=RelayConfig,
         tunnel=True,
         forwards="x-forwarded-for",
         rank=10,
         about=lambda: "a relay of your own: prism relay join",
     )
     yield LinkProvider(
-        *("ssh", _open_ssh, SshConfig),
+        "ssh",
+        open=_open_ssh,
+        config=SshConfig,
         tunnel=True,
         rank=20,
         about=lambda: "through any SSH server: plugins.ssh.host",
     )
     for program in PROGRAMS:
         yield LinkProvider(
-            *(program.name, partial(_open_program, program), program.config, program.missing),
+            program.name,
+            open=partial(_open_program, program),
+            config=program.config,
+            available=program.missing,
             tunnel=True,
             forwards=program.forwards,
             rank=program.rank,
@@ -47,7 +54,9 @@ def prism_link_providers() -> Iterator[LinkProvider]:
         )
     for service in SERVICES:
         yield LinkProvider(
-            *(service.name, partial(_open_service, service), ServiceConfig),
+            service.name,
+            open=partial(_open_service, service),
+            config=ServiceConfig,
             tunnel=True,
             forwards=service.forwards,
             rank=service.rank,

@@ -86,9 +86,13 @@ def _toml(values: dict[str, object]) -> str:
 
 PROGRAMS: tuple[Program, ...] = (
     Program(
-        *("tailscale", 30, ("tailscale",), TailscaleConfig, _tailscale),
+        "tailscale",
+        rank=30,
+        commands=("tailscale",),
+        config=TailscaleConfig,
+        plan=_tailscale,
         # cmd/tailscale/cli/serve_v2.go: "Available on the internet:", a blank line, the address
-        Signs(
+        signs=Signs(
             ready=re.compile(r"Available on the internet:"),
             url=re.compile(r"Available on the internet:\s+(?P<url>https://[A-Za-z0-9.-]+(?::\d+)?)"),
             refused=re.compile(
@@ -103,9 +107,13 @@ PROGRAMS: tuple[Program, ...] = (
         docs="https://tailscale.com/docs/reference/tailscale-cli/funnel",
     ),
     Program(
-        *("cloudflared", 40, ("cloudflared",), CloudflaredConfig, _cloudflared),
+        "cloudflared",
+        rank=40,
+        commands=("cloudflared",),
+        config=CloudflaredConfig,
+        plan=_cloudflared,
         # cmd/cloudflared/tunnel/quick_tunnel.go prints the address in a box
-        Signs(
+        signs=Signs(
             ready=re.compile(r"Registered tunnel connection|Connection \S+ registered"),
             url=re.compile(r"\|\s+(?P<url>https://[A-Za-z0-9.-]+)\s+\|"),
             # Not "Unauthorized" and "origincert": it tells of both, and connects nevertheless.
@@ -121,9 +129,13 @@ PROGRAMS: tuple[Program, ...] = (
         docs="https://developers.cloudflare.com/cloudflare-one/networks/connectors/cloudflare-tunnel/",
     ),
     Program(
-        *("ngrok", 50, ("ngrok",), NgrokConfig, _ngrok),
+        "ngrok",
+        rank=50,
+        commands=("ngrok",),
+        config=NgrokConfig,
+        plan=_ngrok,
         # msg="started tunnel" obj=tunnels name=command_line addr=http://... url=https://...
-        Signs(
+        signs=Signs(
             ready=re.compile(r'msg="started tunnel"'),
             url=re.compile(r'msg="started tunnel".* url=(?P<url>https://\S+)'),
             refused=re.compile(r".*ERR_NGROK_(?:105|106|107|4018)\b.*"),
@@ -137,9 +149,13 @@ PROGRAMS: tuple[Program, ...] = (
         docs="https://ngrok.com/docs/agent/",
     ),
     Program(
-        *("zrok", 60, ("zrok2", "zrok"), ZrokConfig, _zrok),
+        "zrok",
+        rank=60,
+        commands=("zrok2", "zrok"),
+        config=ZrokConfig,
+        plan=_zrok,
         # cmd/zrok2/sharePublic.go; in JSON where it writes that, and zrok 2 leaves the scheme out
-        Signs(
+        signs=Signs(
             ready=re.compile(r"access your zrok share at the following endpoints?:"),
             url=re.compile(
                 r"share at the following endpoints?:(?:\s|\\n)+"
@@ -156,9 +172,13 @@ PROGRAMS: tuple[Program, ...] = (
         forwards="",
     ),
     Program(
-        *("frp", 70, ("frpc",), FrpConfig, _frp),
+        "frp",
+        rank=70,
+        commands=("frpc",),
+        config=FrpConfig,
+        plan=_frp,
         # client/control.go: "[NAME] start proxy success" or "[NAME] start error: ..."
-        Signs(
+        signs=Signs(
             ready=re.compile(rf"\[(?:\S+\.)?{PROXY}-\d+\] start proxy success"),
             refused=re.compile(
                 r".*token in login doesn't match.*|.*authorization failed.*"
