@@ -116,6 +116,7 @@ def described(gateway: Gateway, link: Link, model: ModelInfo, version: VersionIn
     """Return what the holder of a link may know: of this version, and nothing of others."""
     signature, url = signature_of(version), gateway.links.url_of(link)
     predict_url = f"{url}/predict"
+    opens = f"{url}/open" if link.password else ""
     return {
         "name": model.model,
         "version": version.version,
@@ -132,5 +133,5 @@ def described(gateway: Gateway, link: Link, model: ModelInfo, version: VersionIn
         "predict_url": predict_url,
         "signature": version.signature,
         "example": example(signature) if signature else None,
-        "curl": curl(predict_url, sample(signature), SECRET) if signature else None,
+        "curl": curl(predict_url, sample(signature), SECRET, opens=opens) if signature else None,
     }

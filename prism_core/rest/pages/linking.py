@@ -70,12 +70,14 @@ async def _gate(link: Link, refused: str = "", *, shown: bool = False, status: i
 
 
 def _place(gateway: Gateway, link: Link) -> Place:
+    url = gateway.links.url_of(link)
     left = max(0, link.uses - gateway.links.used(link)) if link.uses else None
     return Place(
         link.slug,
-        f"{gateway.links.url_of(link)}/predict",
+        f"{url}/predict",
         gateway.settings.limits.max_body,
         SECRET,
+        opens=f"{url}/open" if link.password else "",
         note=link.note,
         until=link.expires,
         left=left,

@@ -20,6 +20,8 @@ class Place:
         The most bytes that are taken at once.
     secret
         The shell's variable that holds what opens it, in examples of requests; "" where nothing does.
+    opens
+        Where that and a password are exchanged for a session first; "" where there is no password.
     note
         What its owner says to whoever has the link.
     until
@@ -34,6 +36,7 @@ class Place:
     url: str
     max_body: int
     secret: str = ""
+    opens: str = ""
     note: str = ""
     until: float = 0.0
     left: int | None = None

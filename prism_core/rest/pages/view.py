@@ -86,7 +86,9 @@ def with_trial(view: View, trial: Trial) -> View:
 
 def _requests(place: Place, body: Sample) -> tuple[tuple[str, str], ...]:
     ways = (("curl", snippets.curl), ("Python", snippets.python), ("JavaScript", snippets.javascript))
-    return tuple((language, write(place.url, body, place.secret)) for language, write in ways)
+    return tuple(
+        (language, write(place.url, body, place.secret, opens=place.opens)) for language, write in ways
+    )
 
 
 def _remarks(view: View, trial: Trial) -> tuple[str, ...]:

@@ -111,6 +111,16 @@ def test_what_does_not_open_it_is_told(browser, make):
     assert NAME in right.text
 
 
+def test_requests_to_paste_open_a_link_with_a_password_first(browser, make):
+    with_one, without = make(password=PASSWORD), make()
+    asked = enter(browser, with_one, password=PASSWORD).text
+    plain = enter(browser, without).text
+
+    assert f"{with_one['url'].partition('#')[0]}/open" in asked
+    assert "$PRISM_LINK_PASSWORD" in asked
+    assert "PRISM_LINK_PASSWORD" not in plain
+
+
 def test_whatever_refused_a_visitor_it_is_no_html(browser, make):
     gate = browser.get(page_of(make()), params={"refused": "<script>alert(1)</script>"})
 
