@@ -6,6 +6,8 @@ import datetime
 from collections.abc import Sequence
 from typing import Any
 
+from markupsafe import Markup, escape
+
 from prism_core.rest.pages.filled import option
 from prism_core.rest.pages.prose import html_of
 from prism_core.types import TensorSpec
@@ -48,6 +50,11 @@ def kind(spec: TensorSpec) -> str:
     return _WORDS.get(spec.datatype, "whole number")
 
 
+def name(text: str) -> Markup:
+    """Return a name that may be broken behind its parts: ``monthly_`` and ``charges``."""
+    return Markup("_<wbr>").join(escape(part) for part in text.split("_"))
+
+
 def shape(spec: TensorSpec) -> str:
     """Return the form of a tensor: ``rows x 4``."""
     sizes = ["any" if size < 0 else str(size) for size in spec.shape]
@@ -80,6 +87,7 @@ ALL: dict[str, Any] = {
     "number": number,
     "milliseconds": milliseconds,
     "kind": kind,
+    "name": name,
     "shape": shape,
     "values": values,
     "option": option,

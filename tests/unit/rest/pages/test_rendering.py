@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import re
 import zipfile
 from html.parser import HTMLParser
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from prism_core.errors import InvalidInput
 from prism_core.gateway.asking import Prediction
 from prism_core.gateway.views import VersionInfo
-from prism_core.rest.pages import rendering
+from prism_core.rest.pages import filters, rendering
 from prism_core.rest.pages.answers import answer_of
 from prism_core.rest.pages.place import Place
 from prism_core.rest.pages.trying import Trial
@@ -36,6 +37,14 @@ HOSTILE = [
 ]
 rendering.warm()  # the first page reads the templates
 PLACE = Place("churn", "http://prism.test/model/churn/predict", 1000)
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "monthly_charges", "_<_>_", ""])
+def test_a_long_name_may_be_broken_at_its_underscores(text):
+    told = filters.name(text)
+
+    assert html.unescape(told.replace("_<wbr>", "_")) == html.unescape(html.escape(text))
+    assert "<" not in told.replace("<wbr>", "")
 
 
 class Parsed(HTMLParser):
