@@ -5,8 +5,10 @@ import json
 import pytest
 
 from prism_core.errors import PrismError
+from prism_core.gateway.registry import Registry
+from prism_core.gateway.service import PredictService
 from prism_core.rest.heads import Heads
-from prism_core.rest.predict import PredictFront, head_of, reference_of
+from prism_core.rest.predict import PredictFront, Way, head_of, reference_of
 from prism_core.rest.upload import upload_request
 from prism_core.runtime.heads import media_type_of, parse, timeout_of
 from prism_core.runtime.session import accepted, parse_media_type
@@ -20,6 +22,8 @@ HEADS = [
     b'Content-Type: text/csv; charset="utf-8"\r\nAccept: text/csv;q=0.5, */*\r\nX-Prism-Timeout: 2.5\r\n\r\n',
     b"POST http://prism:8000/model/a/versions/3/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n"
     b"Cache-Control: no-store\r\nX-Scale-Up-Timeout: 1\r\nConnection: keep-alive\r\n\r\n",
+    b"POST /s/k3m9x2p7qa/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nAuthorization: Bearer prl_a\r\n"
+    b"Origin: https://a\r\nCookie: prism_session=prs_1_0\r\n\r\n",
 ]
 TOKENS = [
     b"\r\n",
@@ -38,7 +42,9 @@ TOKENS = [
 
 
 def test_a_damaged_head_is_plain_or_left_to_the_other_way():
-    heads = Heads(PredictFront(None, None, max_body_bytes=1000), max_headers=100)
+    service = PredictService(Registry(print))
+    front = PredictFront(service, None, max_body_bytes=1000, links=Way(service))
+    heads = Heads(front, max_headers=100)
     plain = []
 
     def find(data):
