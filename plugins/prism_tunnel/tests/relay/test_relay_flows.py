@@ -283,6 +283,26 @@ async def test_a_server_that_wants_no_websocket_says_so(relay, echo):
     assert b"after it" not in said
 
 
+async def test_what_is_sent_before_a_websocket_is_agreed_on_waits_with_its_sender(relay):
+    """A laptop that does not answer must not fill the relay."""
+    lines = b"Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: x\r\n"
+
+    async def say_nothing(reader, writer):
+        await reader.read()
+        writer.close()
+
+    async with (
+        await asyncio.start_server(say_nothing, "127.0.0.1", 0) as silent,
+        relay.published(silent.sockets[0].getsockname()[1]),
+    ):
+        _, writer = await relay.visit()
+        writer.write(b"GET / HTTP/1.1\r\n" + HOST + lines + b"\r\n" + bytes(LARGE))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await writer.drain()
+        writer.transport.abort()
+
+
 async def test_many_visitors_get_each_their_own_answer(relay, echo):
     """Over one connection of the laptop, whatever the order."""
 

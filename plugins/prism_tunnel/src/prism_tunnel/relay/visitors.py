@@ -154,6 +154,8 @@ class Visitor(asyncio.Protocol):
             self._refuse(found, head)
             return
         self._exchange = Exchange(head, found, self._write)
+        # What follows the head of a websocket is nobody's until it is agreed on, and must not pile up here.
+        self._valve.set("websocket", head.websocket)
         self._patient(self._hall.settings.idle_s)
         if self._channel and not self._may_reuse(self._channel, found):
             self._leave()
@@ -262,8 +264,9 @@ class Visitor(asyncio.Protocol):
             return
         self._patient(self._hall.settings.idle_s if self._full else self._hall.settings.answer_s)
         self._throttle(sent=len(data))
-        if exchange.upgraded and not was_upgraded and self._requests.rest:
+        if exchange.upgraded and not was_upgraded:
             self._carry(self._requests.rest)
+            self._valve.release("websocket")
         self._settle()
 
     def answer_ended(self) -> None:
@@ -313,6 +316,7 @@ class Visitor(asyncio.Protocol):
             self._patient(self._hall.settings.idle_s)  # the rest of a short body
             return
         self._exchange = None
+        self._valve.release("websocket")
         if not exchange.reusable:
             self._leave()
         if self._channel:
