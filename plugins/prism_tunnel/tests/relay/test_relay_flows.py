@@ -297,10 +297,12 @@ async def test_what_is_sent_before_a_websocket_is_agreed_on_waits_with_its_sende
     ):
         _, writer = await relay.visit()
         writer.write(b"GET / HTTP/1.1\r\n" + HOST + lines + b"\r\n" + bytes(LARGE))
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(1):
-                await writer.drain()
-        writer.transport.abort()
+        try:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await writer.drain()
+        finally:
+            writer.transport.abort()
 
 
 async def test_many_visitors_get_each_their_own_answer(relay, echo):
