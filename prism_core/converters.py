@@ -12,7 +12,7 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
 
 import attrs
 import cattrs
@@ -29,7 +29,7 @@ from prism_core.errors import ConfigError
 from prism_core.rates import Rate
 from prism_core.sizes import Bytes, SizeMarker, parse_bytes
 
-__all__ = ["Bytes", "Key", "parse_bytes", "structure", "structure_extension_config"]
+__all__ = ["Bytes", "Key", "named", "parse_bytes", "structure", "structure_extension_config"]
 
 T = TypeVar("T")
 Key = tuple[str | int, ...]
@@ -72,6 +72,18 @@ def structure(data: Any, cls: type[T], path: str = "", *, origins: Mapping[Key, 
 def structure_extension_config(config_cls: type[T], data: Mapping[str, Any], name: str) -> T:
     """Return the configuration of the extension ``name``, from ``plugins.<name>`` of the settings."""
     return structure(data, config_cls, f"plugins.{name}")
+
+
+def named(config: T, server_id: str, data_dir: str = "") -> T:
+    """Tell a configuration whose it is, where it has a place for that which the settings leave empty.
+
+    ``namespace`` keeps the servers that use one store apart; below ``data_dir`` lies what is kept.
+    """
+    told: Any = config
+    for key, own in (("namespace", server_id), ("data_dir", data_dir)):
+        if getattr(told, key, None) == "":
+            told = attrs.evolve(told, **{key: own})
+    return cast(T, told)
 
 
 def config_error(problems: list[Problem], path: str, origins: Mapping[Key, str]) -> ConfigError:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import attrs
 import rich_click as click
 
 from prism_core.cli.client import AdminClient, ServerNotFound, data_dir_of, find_server
@@ -42,15 +41,11 @@ class Offered:
         """Return ``plugins.<name>`` of the settings."""
         import os
 
-        from prism_core.converters import structure_extension_config
+        from prism_core.converters import named, structure_extension_config
         from prism_core.settings_file import load_settings
 
         said = load_settings(None, os.environ).plugins.get(name, {})
-        found: Any = structure_extension_config(cls, said, name)
-        for key, own in (("namespace", self._server_id), ("data_dir", lambda: str(self.data_dir))):
-            if getattr(found, key, None) == "":
-                found = attrs.evolve(found, **{key: own()})
-        return found  # type: ignore[no-any-return]
+        return named(structure_extension_config(cls, said, name), self._server_id(), str(self.data_dir))
 
     def _server_id(self) -> str:
         try:

@@ -12,10 +12,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Generic, TypeVar
 
-import attrs
 import structlog
 
-from prism_core.converters import structure_extension_config
+from prism_core.converters import named, structure_extension_config
 from prism_core.errors import ConfigError, PrismError
 from prism_core.plugins import find
 from prism_core.specs import Extension
@@ -30,17 +29,6 @@ Configs = Mapping[str, Mapping[str, Any]]
 def config_of(extension: Extension[Any], configs: Configs) -> Any:
     """Return the extension's configuration from ``plugins.<name>``; `ConfigError` with the key's path."""
     return structure_extension_config(extension.config, dict(configs.get(extension.name, {})), extension.name)
-
-
-def named(config: Any, server_id: str, data_dir: str = "") -> Any:
-    """Tell a configuration whose it is, where it has a place for that which the settings leave empty.
-
-    ``namespace`` keeps the servers that use one store apart; below ``data_dir`` lies what is kept.
-    """
-    for key, own in (("namespace", server_id), ("data_dir", data_dir)):
-        if getattr(config, key, None) == "":
-            config = attrs.evolve(config, **{key: own})
-    return config
 
 
 def warn_of_unused(configs: Configs, offered: Mapping[str, Mapping[str, Any]]) -> None:

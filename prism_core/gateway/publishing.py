@@ -16,10 +16,11 @@ from typing import Protocol
 
 import structlog
 
+from prism_core.converters import named
 from prism_core.errors import PrismError, TunnelFailed
 from prism_core.gateway.choosing import first_that_works
 from prism_core.gateway.disturbances import watch
-from prism_core.gateway.extensions import check_available, config_of, named
+from prism_core.gateway.extensions import check_available, config_of
 from prism_core.gateway.notices import Notices
 from prism_core.gateway.probing import Prober
 from prism_core.gateway.tunnel import Surroundings, Tunnel, reason_of

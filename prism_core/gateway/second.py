@@ -18,9 +18,10 @@ import structlog
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from prism_core.converters import named
 from prism_core.errors import ConfigError
 from prism_core.gateway.breaker import Breaker, Circuit
-from prism_core.gateway.extensions import Configs, check_available, config_of, named
+from prism_core.gateway.extensions import Configs, check_available, config_of
 from prism_core.plugins import find
 from prism_core.protocols import Cache
 from prism_core.specs import CacheBackend

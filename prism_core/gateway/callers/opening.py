@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import attrs
 
+from prism_core.converters import named
 from prism_core.errors import ConfigError
 from prism_core.gateway.callers.addresses import Proxies
 from prism_core.gateway.callers.door import Door, Identity
@@ -18,7 +19,7 @@ from prism_core.gateway.callers.link_table import LinkTable
 from prism_core.gateway.callers.sharing import sharing
 from prism_core.gateway.callers.tokens import open_tokens
 from prism_core.gateway.directory import server_id
-from prism_core.gateway.extensions import check_available, config_of, named, open_all
+from prism_core.gateway.extensions import check_available, config_of, open_all
 from prism_core.gateway.follower import Follower
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.observe import Metrics

@@ -5,7 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import attrs
 import pytest
 
-from prism_core.gateway.extensions import Openings, named
+from prism_core.converters import named
+from prism_core.gateway.extensions import Openings
 from prism_core.specs import IsolationBackend
 
 
