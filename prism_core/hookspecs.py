@@ -14,12 +14,12 @@ from typing import Any
 import pluggy
 
 from prism_core.appliances import ImageBuilder
+from prism_core.serving import Dialect, Frontend
 from prism_core.specs import (
     Artifact,
     CacheBackend,
     Command,
     Finding,
-    Frontend,
     Guard,
     IsolationBackend,
     LinkProvider,
@@ -142,6 +142,18 @@ def prism_observers() -> Iterable[Observer]:  # type: ignore[empty-body]
         @hookimpl
         def prism_observers():
             yield Observer("statsd", open=open_statsd, config=StatsdConfig)
+    """
+
+
+@hookspec
+def prism_dialects() -> Iterable[Dialect]:  # type: ignore[empty-body]
+    """Offer routes on which predictions are asked for in another protocol, as quick as PRISM's own.
+
+    Called at boot, and when a replica that is asked by HTTP itself starts::
+
+        @hookimpl
+        def prism_dialects():
+            yield Dialect("oip", ROUTES, accept=MEDIA_TYPE, read=read, write=write, problem=problem)
     """
 
 

@@ -21,11 +21,11 @@ import pluggy
 from prism_core import __version__, hookspecs
 from prism_core.appliances import ImageBuilder
 from prism_core.errors import PluginConflict, PluginError, PluginLoadError, UnknownPlugin
+from prism_core.serving import Dialect, Frontend
 from prism_core.specs import (
     Artifact,
     CacheBackend,
     Command,
-    Frontend,
     Guard,
     IsolationBackend,
     LinkProvider,
@@ -57,6 +57,7 @@ _KINDS: Mapping[str, str] = {
     "prism_link_providers": "name",
     "prism_guards": "name",
     "prism_observers": "name",
+    "prism_dialects": "name",
     "prism_frontends": "name",
     "prism_commands": "name",
     "prism_image_builders": "name",
@@ -138,6 +139,11 @@ class PluginSet:
     def observers(self) -> Mapping[str, Observer]:
         """Observers by name."""
         return self.records["prism_observers"]
+
+    @property
+    def dialects(self) -> Mapping[str, Dialect]:
+        """Dialects by name."""
+        return self.records["prism_dialects"]
 
     @property
     def frontends(self) -> Mapping[str, Frontend]:

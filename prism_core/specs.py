@@ -194,7 +194,8 @@ class Answer(msgspec.Struct, frozen=True):
     """What an encoder is given: the model's outputs and what the response says about them.
 
     ``outputs`` are the tensors to write, in order. ``style`` is "prism", or "v1" for the
-    KServe V1 route, whose body holds ``predictions`` alone.
+    KServe V1 route, whose body holds ``predictions`` alone. ``reply`` is what the request's own
+    normalizer left for this in `Batch.reply`.
     """
 
     model: str
@@ -202,6 +203,7 @@ class Answer(msgspec.Struct, frozen=True):
     outputs: Batch
     signature: Signature
     style: str = "prism"
+    reply: Any = None
 
 
 @attrs.frozen
@@ -398,18 +400,6 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False):  # one a prediction: a 
 @attrs.frozen
 class Observer(Extension[Any]):
     """Opens an object with ``async observe(records: Sequence[CallRecord])``; called in the background."""
-
-
-@attrs.frozen
-class Frontend(Extension[Any]):
-    """Opens an ASGI application, mounted at ``path`` of the ``listener`` ("public" or "admin").
-
-    ``open`` is called with ``(config, service)``: its configuration and the one door for
-    predictions, `prism_core.gateway.service.PredictService`.
-    """
-
-    path: str = ""
-    listener: str = "public"
 
 
 @attrs.frozen

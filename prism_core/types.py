@@ -177,11 +177,15 @@ class Batch(msgspec.Struct, frozen=True, eq=False):  # several a request: a thir
         On the way in: the outputs that the request asks for, () for the default.
     parameters
         On the way in: request parameters that change the computation.
+    reply
+        On the way in: what only the encoder of the answer asks for, an id to be echoed for instance.
+        Requests that differ in it are computed together all the same.
     """
 
     tensors: Mapping[str, Any]
     outputs: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = {}
+    reply: Any = None
 
     def __getitem__(self, name: str) -> Any:
         return self.tensors[name]

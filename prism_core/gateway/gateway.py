@@ -35,8 +35,8 @@ from prism_core.gateway.store import Staged
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
+from prism_core.serving import Frontend
 from prism_core.settings import Settings
-from prism_core.specs import Frontend
 
 __all__ = ["Gateway", "ModelInfo", "UploadRequest", "VersionInfo"]
 

@@ -26,8 +26,8 @@ from prism_core.gateway.store import Staged, Store
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet, load_plugins
 from prism_core.rest.app import admin_app, public_app
+from prism_core.serving import Frontend
 from prism_core.settings import LimitSettings, Settings
-from prism_core.specs import Frontend
 from prism_core.types import Signature, TensorSpec
 
 TOKEN = "a-token-of-tests"

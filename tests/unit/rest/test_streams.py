@@ -10,7 +10,7 @@ import pytest
 from prism_core.errors import Overloaded
 from prism_core.rest.mounted import Mounted, mounts_of
 from prism_core.rest.streams import Stream, with_heartbeat
-from prism_core.specs import Frontend
+from prism_core.serving import Frontend
 
 
 class Source:
