@@ -41,6 +41,12 @@ from prism_core.errors import (
     UnsafeArtifact,
     UnsupportedInput,
 )
+from prism_core.filling import LARGE_BYTES
+from prism_core.fitting.counting import check_values, check_values_steps
+from prism_core.fitting.faults import Faults, did_you_mean, expected, listed, quote, quote_shape
+from prism_core.fitting.fit import fit, fit_only, placer, stays
+from prism_core.fitting.jsonable import jsonable
+from prism_core.fitting.values import MISFITS, array_of, has_shape, leaf, nested
 from prism_core.hookspecs import hookimpl
 from prism_core.limits import Limits
 from prism_core.logfile import read_log
@@ -103,11 +109,14 @@ from prism_core.specs import (
     Severity,
 )
 from prism_core.threads import numeric_variables
-from prism_core.types import Batch, Signature, TensorSpec, datatype_of, told_ranges
+from prism_core.types import NUMPY_TYPES, Batch, Signature, TensorSpec, datatype_of, told_ranges
 
 __all__ = [
+    "LARGE_BYTES",
+    "MISFITS",
     "NAME",
     "NOBODY",
+    "NUMPY_TYPES",
     "OPTIMIZE",
     "Admitted",
     "Allowance",
@@ -139,6 +148,7 @@ __all__ = [
     "Explains",
     "Extension",
     "Face",
+    "Faults",
     "Finding",
     "Forbidden",
     "Frontend",
@@ -200,11 +210,27 @@ __all__ = [
     "UnsafeArtifact",
     "UnsupportedInput",
     "Usage",
+    "array_of",
+    "check_values",
+    "check_values_steps",
     "datatype_of",
+    "did_you_mean",
+    "expected",
+    "fit",
+    "fit_only",
+    "has_shape",
     "hookimpl",
+    "jsonable",
+    "leaf",
+    "listed",
+    "nested",
     "numeric_variables",
     "parse_bytes",
+    "placer",
+    "quote",
+    "quote_shape",
     "read_log",
     "size_of",
+    "stays",
     "told_ranges",
 ]

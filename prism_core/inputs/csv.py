@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from prism_core.inputs.counting import check_values
-from prism_core.inputs.faults import Faults, check_names, only_input
-from prism_core.inputs.fit import column_place, finish
+from prism_core.fitting.counting import check_values
+from prism_core.fitting.faults import Faults, check_names, only_input
+from prism_core.fitting.fit import column_place, finish
+from prism_core.fitting.values import ABSENT, array_of, leaf
 from prism_core.inputs.text import decode, flag
-from prism_core.inputs.values import ABSENT, array_of, leaf
 from prism_core.plugin import Answer, Batch, InvalidInput, MalformedBody, Request, Signature, TensorSpec
 
 Array = np.ndarray[Any, Any]

@@ -9,11 +9,11 @@ every body that both understand.
 
 from __future__ import annotations
 
-from prism_core.inputs.counting import check_values_steps
+from prism_core.fitting.counting import check_values_steps
+from prism_core.fitting.values import MISFITS
 from prism_core.inputs.csv import header_of, lines_of, specs_of
 from prism_core.inputs.pieces import PIECE_BYTES, PieceReader, Steps, has_rows
 from prism_core.inputs.text import CHARSETS
-from prism_core.inputs.values import MISFITS
 from prism_core.plugin import Batch, InvalidInput, MalformedBody, Request, Signature
 
 PLAIN = b"0123456789+-.eE, \t\n"

@@ -26,8 +26,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from prism_core.inputs.faults import Faults, only_input, quote
-from prism_core.inputs.fit import cast, check_shape, column_place, finish
+from prism_core.fitting.faults import Faults, only_input, quote
+from prism_core.fitting.fit import cast, check_shape, column_place, finish
 from prism_core.plugin import (
     Batch,
     ConfigError,

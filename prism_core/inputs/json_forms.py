@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from prism_core.inputs.faults import Faults, check_names, listed, only_input, quote
-from prism_core.inputs.fit import column_place, finish, placer
+from prism_core.fitting.faults import Faults, check_names, listed, only_input, quote
+from prism_core.fitting.fit import column_place, finish, placer
+from prism_core.fitting.values import ABSENT, array_of
 from prism_core.inputs.images import decode_base64, may_be_image
-from prism_core.inputs.values import ABSENT, array_of
 from prism_core.plugin import Batch, InvalidInput, Request, Signature, TensorSpec
 
 Array = np.ndarray[Any, Any]

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from prism_core.fitting.counting import check_values
+from prism_core.fitting.faults import did_you_mean, listed, quote
 from prism_core.inputs import json_quick
-from prism_core.inputs.counting import check_values
-from prism_core.inputs.faults import did_you_mean, listed, quote
 from prism_core.inputs.json_forms import arrange
 from prism_core.plugin import Batch, InvalidInput, Limits, MalformedBody, Request, Signature
 

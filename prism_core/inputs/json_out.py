@@ -7,13 +7,13 @@ its own shortest digits (0.1, not 0.10000000149). NaN and infinities become null
 
 from __future__ import annotations
 
-import base64
 import math
 from typing import Any
 
 import numpy as np
 import orjson
 
+from prism_core.fitting.jsonable import jsonable
 from prism_core.plugin import Answer, ModelFailed
 
 # An output that is called like one of these stands in "outputs" instead.
@@ -81,11 +81,11 @@ def _v1(answer: Answer) -> dict[str, Any]:
 def dump(document: dict[str, Any]) -> bytes:
     """Return the document as JSON."""
     try:
-        return orjson.dumps(document, default=plain, option=PLAIN)
+        return orjson.dumps(document, default=jsonable, option=PLAIN)
     except TypeError:  # for instance a map output, whose keys are integers, or a foreign byte order
         pass
     try:
-        return orjson.dumps({k: _native(v) for k, v in document.items()}, default=plain, option=_ODD_KEYS)
+        return orjson.dumps({k: _native(v) for k, v in document.items()}, default=jsonable, option=_ODD_KEYS)
     except TypeError as error:
         raise ModelFailed(
             f"The model's answer cannot be written as JSON: {error}.",
@@ -97,19 +97,6 @@ def _native(value: Any) -> Any:
     if isinstance(value, np.ndarray) and not value.dtype.isnative:
         return value.astype(value.dtype.newbyteorder("="))
     return value
-
-
-def plain(value: Any) -> Any:
-    """Return what orjson cannot write in a form that it can."""
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind in "biuf" and value.ndim and not value.flags.c_contiguous:
-            return np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("="))
-        return value.tolist() if value.dtype.kind in "biufUOM" else value.astype(np.float64).tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    raise TypeError(f"a value of type {type(value).__name__}")
 
 
 def _has_non_finite(value: Any) -> bool:

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 
-from prism_core.inputs.counting import check_values_steps
+from prism_core.fitting.counting import check_values_steps
+from prism_core.fitting.values import MISFITS
 from prism_core.inputs.pieces import PIECE_BYTES, PieceReader, Steps, has_rows
-from prism_core.inputs.values import MISFITS
 from prism_core.plugin import Batch, Request, Signature
 
 # So many pieces further a cut is looked for: rows are shorter, and what follows them too.

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from prism_core.inputs.values import MISFITS, has_shape, leaf, nested
+from prism_core.fitting.values import MISFITS, has_shape, leaf, nested
 from prism_core.plugin import Batch, Signature, TensorSpec
 
 Array = np.ndarray[Any, Any]

@@ -7,7 +7,7 @@ body between rows; here a piece becomes tensors, and all of them one batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from functools import lru_cache
 from typing import Any
 
@@ -23,8 +23,6 @@ PIECE_BYTES = 64 * 1024
 # Columns that are joined in one step.
 COLUMNS = 8
 
-STRINGS = np.dtype(object)
-
 # What `Normalizer.normalize_steps` returns.
 Steps = Generator[None, None, Batch | None]
 
@@ -32,12 +30,6 @@ Steps = Generator[None, None, Batch | None]
 def has_rows(signature: Signature) -> bool:
     """Whether the rows of two pieces together are the rows of a batch."""
     return signature.batch_axis and all(spec.shape and spec.shape[0] < 0 for spec in signature.inputs)
-
-
-def stays(dtypes: Sequence[np.dtype[Any]], signature: Signature) -> bool:
-    """Whether arrays of these types are the model's as they are: then a large body takes no longer."""
-    wanted = {spec.dtype for spec in signature.inputs}
-    return STRINGS not in wanted and wanted.issuperset(dtypes)
 
 
 @lru_cache(maxsize=64)

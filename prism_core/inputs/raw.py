@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from prism_core.inputs.faults import quote, quote_shape
-from prism_core.inputs.fit import fit_only
+from prism_core.fitting.faults import quote, quote_shape
+from prism_core.fitting.fit import fit_only, stays
 from prism_core.inputs.npy import primary
-from prism_core.inputs.pieces import Steps, stays
+from prism_core.inputs.pieces import Steps
 from prism_core.plugin import (
     Answer,
     Batch,

@@ -23,10 +23,10 @@ import msgspec
 import numpy as np
 import orjson
 
-from prism_core.inputs.faults import quote, quote_shape
-from prism_core.inputs.fit import fit
-from prism_core.inputs.json_out import plain
-from prism_core.inputs.pieces import STRINGS, Steps, stays
+from prism_core.fitting.faults import quote, quote_shape
+from prism_core.fitting.fit import STRINGS, fit, stays
+from prism_core.fitting.jsonable import jsonable
+from prism_core.inputs.pieces import Steps
 from prism_core.plugin import (
     Answer,
     Batch,
@@ -47,6 +47,7 @@ NO_STRING = 2**32 - 1
 # Names and shapes of thousands of tensors; what is decoded of more takes twenty times its bytes.
 MAX_HEADER_BYTES = 1 << 20
 LENGTH = struct.Struct("<I")
+_OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 Size = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -174,7 +175,9 @@ def _packed(name: str, tensor: Any) -> tuple[str, list[int], Any]:
 
 def _json(name: str, value: Any) -> bytes:
     try:
-        return orjson.dumps(value, default=plain, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(
+            value, default=jsonable, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+        )
     except TypeError as error:
         raise NotAcceptable(
             f"The output {name!r} cannot be written: {error}.", hint="Ask for others."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from prism_core.inputs.faults import only_input, quote
-from prism_core.inputs.fit import fit
+from prism_core.fitting.faults import only_input, quote
+from prism_core.fitting.fit import fit
 from prism_core.plugin import Batch, InvalidInput, MalformedBody, Request, Signature, UnsupportedInput
 
 TRUE = frozenset({"true", "1", "yes", ""})

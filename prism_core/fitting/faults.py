@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from prism_core.plugin import InvalidInput, Signature, TensorSpec
+from prism_core.errors import InvalidInput
+from prism_core.types import Signature, TensorSpec
 
 # Enough to repair a file by; beyond it only the number of faults is told.
 REPORTED = 100

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from prism_core.inputs.faults import Faults, expected, quote
-from prism_core.plugin import TensorSpec
+from prism_core.fitting.faults import Faults, expected, quote
+from prism_core.types import TensorSpec
 
 # Above it not every integer has a double of its own. Decoders make doubles of integers
 # without telling, so a number from here on is looked at by `scalar`.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from prism_core.plugin import Limits
+from prism_core.limits import Limits
 
 STEP_BYTES = 1 << 20
 

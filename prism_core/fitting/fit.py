@@ -7,17 +7,20 @@ no exact double either), becoming infinite is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from prism_core.errors import InvalidInput
 from prism_core.filling import LARGE_BYTES
-from prism_core.inputs.faults import REPORTED, Faults, check_names, expected, listed, only_input, quote
-from prism_core.inputs.values import EXACT, Place, has_shape
-from prism_core.plugin import Batch, InvalidInput, Signature, TensorSpec
+from prism_core.fitting.faults import REPORTED, Faults, check_names, expected, listed, only_input, quote
+from prism_core.fitting.values import EXACT, Place, has_shape
+from prism_core.types import Batch, Signature, TensorSpec
 
 Array = np.ndarray[Any, Any]
+
+STRINGS = np.dtype(object)
 
 
 def fit(
@@ -108,6 +111,12 @@ def finish(
         if 0 in rows.values():
             raise InvalidInput("The request holds no rows.", hint="Send at least one row.")
     return Batch(tensors, outputs, parameters or {})
+
+
+def stays(dtypes: Sequence[np.dtype[Any]], signature: Signature) -> bool:
+    """Whether arrays of these types are the model's as they are: then a large body takes no longer."""
+    wanted = {spec.dtype for spec in signature.inputs}
+    return STRINGS not in wanted and wanted.issuperset(dtypes)
 
 
 def to_rank(array: Array, spec: TensorSpec, batch_axis: bool) -> Array:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prism_core.inputs.faults import REPORTED, Faults
+from prism_core.fitting.faults import REPORTED, Faults
 from prism_core.plugin import InvalidInput
 
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from prism_core.inputs.faults import Faults, quote
-from prism_core.inputs.fit import cast, column_place, fit
+from prism_core.fitting.faults import Faults, quote
+from prism_core.fitting.fit import cast, column_place, fit
 from prism_core.plugin import InvalidInput, Signature, TensorSpec
 from prism_core.types import NUMPY_TYPES
 
