@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -33,19 +36,43 @@ def python(peer: str) -> Path:
     return CACHE / peer / "bin" / "python"
 
 
+class NotInstalled(Exception):
+    """An environment could not be made; uv's own words are in the message."""
+
+
 def ensure(peer: str) -> None:
-    """Make the environment, or make it anew where its requirements have changed."""
-    requirements = HERE / "peers" / peer / "requirements.txt"
+    """Make a peer's environment, or make it anew where its requirements have changed."""
+    make(CACHE / peer, HERE / "peers" / peer / "requirements.txt", interpreter(peer))
+
+
+def make(place: Path, requirements: Path, chosen: str = sys.executable) -> None:
+    """Make an environment of pinned packages; of many processes that want it at once, one makes it."""
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
-    stamp = CACHE / peer / "requirements.sha256"
-    if stamp.exists() and stamp.read_text() == digest:
-        return
-    print(f"Installing {peer} ...", file=sys.stderr, flush=True)
-    chosen = interpreter(peer)
-    subprocess.run([UV, "venv", "-q", "--clear", "--python", chosen, CACHE / peer], check=True)
-    install = [UV, "pip", "install", "-q", "--compile-bytecode", "-p", CACHE / peer, "-r", requirements]
-    subprocess.run(install, check=True)
-    stamp.write_text(digest)
+    stamp = place / "requirements.sha256"
+    with alone(place):
+        if stamp.exists() and stamp.read_text() == digest:
+            return
+        print(f"Installing {place.name} ...", file=sys.stderr, flush=True)
+        uv("venv", "-q", "--clear", "--python", chosen, place)
+        uv("pip", "install", "-q", "--compile-bytecode", "-p", place, "-r", requirements)
+        stamp.write_text(digest)
+
+
+@contextlib.contextmanager
+def alone(place: Path) -> Iterator[None]:
+    """Keep other processes from what is made at ``place`` meanwhile; a process that ends lets go."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with place.with_name(f"{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def uv(*words: object) -> None:
+    """Run uv."""
+    done = subprocess.run([UV, *map(str, words)], stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        hint = "Packages come from the index that uv is set up with: is there a network?"
+        raise NotInstalled(f"`uv {' '.join(map(str, words))}` failed. {hint}\n{done.stderr}")
 
 
 def interpreter(peer: str) -> str:
