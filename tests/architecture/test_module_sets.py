@@ -76,6 +76,14 @@ def test_a_link_plugin_imports_no_client():
     assert not loaded & (GATEWAY | FRAMEWORKS | {"asyncssh"})
 
 
+@pytest.mark.parametrize("module", ["prism_oip", "prism_oip.rpc"])
+def test_a_protocol_plugin_imports_neither_grpc_nor_protobuf(module):
+    """A model's environment may have another release of protobuf, or none."""
+    loaded = imported_by(f"import {module}")
+
+    assert not loaded & (GATEWAY | FRAMEWORKS | {"google", "grpc"})
+
+
 def test_the_gateway_imports_no_model_framework():
     loaded = imported_by(
         "from prism_core.plugins import load_plugins\nload_plugins()\n"
