@@ -1,5 +1,20 @@
-"""The Open Inference Protocol V2: REST, binary tensors, gRPC, and a kit that tests any server for it."""
+"""The Open Inference Protocol V2: REST, binary tensors, gRPC, and a kit that tests any server for it.
+
+The plugin itself: it describes, and imports nothing that it does not describe with.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from prism_core.plugin import Dialect, hookimpl
+
 __version__ = "0.1.0"
+
+
+@hookimpl
+def prism_dialects() -> Iterator[Dialect]:
+    """Offer the routes of predictions."""
+    from prism_oip.rest.dialect import DIALECT
+
+    yield DIALECT

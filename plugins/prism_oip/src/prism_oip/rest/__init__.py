@@ -1,0 +1,1 @@
+"""The protocol's REST routes: predictions as a dialect, everything else as applications under ``/v2``."""
