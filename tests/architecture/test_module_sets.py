@@ -76,7 +76,7 @@ def test_a_link_plugin_imports_no_client():
     assert not loaded & (GATEWAY | FRAMEWORKS | {"asyncssh"})
 
 
-@pytest.mark.parametrize("module", ["prism_oip", "prism_oip.rpc"])
+@pytest.mark.parametrize("module", ["prism_oip", "prism_oip.rpc", "prism_oip.rpc.scan"])
 def test_a_protocol_plugin_imports_neither_grpc_nor_protobuf(module):
     """A model's environment may have another release of protobuf, or none."""
     loaded = imported_by(f"import {module}")

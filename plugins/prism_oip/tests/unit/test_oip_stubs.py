@@ -8,7 +8,7 @@ import pytest
 import prism_oip
 
 RPC = Path(prism_oip.__file__).parent / "rpc"
-TOOL = Path(__file__).parents[1] / "tools" / "make_stubs.py"
+TOOL = Path(__file__).parents[2] / "tools" / "make_stubs.py"
 
 
 @pytest.fixture(scope="module")
