@@ -83,18 +83,16 @@ class Asking:
 
     def _answered(self, answered: Answered) -> None:
         self._request = None
-        outputs, call = answered.outputs, self._call
+        outputs, call, session = answered.outputs, self._call, self._engine.session
         if self._over:
             return
         if isinstance(outputs, PrismError):
             self._end(outputs)
         elif answered.rows >= self._large.from_rows and self._large.is_large(outputs):
-            self._request = self._large.write(
-                outputs, call.accept, call.style, lambda found: self._written(answered, found)
-            )
+            self._request = self._large.write(answered, call, lambda found: self._written(answered, found))
         else:
             try:
-                found: Written | Exception = self._engine.session.write(outputs, call.accept, call.style)
+                found: Written | Exception = session.write(outputs, call.accept, call.style, answered.reply)
             except Exception as error:
                 found = error
             self._written(answered, found)

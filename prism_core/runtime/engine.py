@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -30,13 +31,14 @@ INLINE_AFTER = 3
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """The outcome of one request: outputs or an error, and how it came about."""
+    """The outcome of one request: outputs or an error, how it came about, and its batch's ``reply``."""
 
     outputs: Batch | PrismError
     rows: int
     batch_rows: int
     queue_s: float
     compute_s: float
+    reply: Any = None
 
 
 class Pending(msgspec.Struct, eq=False):
@@ -205,8 +207,8 @@ class Engine:
             return
         pending.pieces.append(outcome)
         if not pending.left:
-            outputs = _join(pending.pieces)
-            pending.answer(Answered(outputs, request.rows, batch_rows, queue_s, pending.compute_s))
+            told = (request.rows, batch_rows, queue_s, pending.compute_s, pending.batch.reply)
+            pending.answer(Answered(_join(pending.pieces), *told))
 
     def _settle(self) -> None:
         if not self._busy and not self.queue.waiting_rows:

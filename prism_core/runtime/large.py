@@ -12,7 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import numpy as np
@@ -115,18 +115,17 @@ class LargeRequests:
         """Whether an answer takes long to write."""
         return any(_values(tensor) > LARGE_VALUES for tensor in outputs.tensors.values())
 
-    def write(
-        self, outputs: Batch, accept: str, style: str, done: Callable[[Written | Exception], None]
-    ) -> Job:
-        """Write a large answer; ``done`` is called with media type and body, or an exception."""
+    def write(self, answered: Answered, call: wire.Call, done: Callable[[Written | Exception], None]) -> Job:
+        """Write the large answer to a call; ``done`` is called with media type and body, or an exception."""
+        answer = (cast(Batch, answered.outputs), call.accept, call.style, answered.reply)
 
         def written(found: Any) -> None:
             self._end(job)
             done(found)
 
         job = Job(
-            self._session.write_steps(outputs, accept, style),
-            lambda: self._session.write(outputs, accept, style),
+            self._session.write_steps(*answer),
+            lambda: self._session.write(*answer),
             written,
         )
         self._begin(job)

@@ -264,11 +264,13 @@ class FrameConnection(asyncio.Protocol):
         large = cast(LargeRequests, self._service.large)
         if answered.rows >= large.from_rows and large.is_large(outputs):
             self._calls[call.id] = large.write(
-                outputs, call.accept, call.style, lambda found: self._written(call, answered, found)
+                answered, call, lambda found: self._written(call, answered, found)
             )
             return
         try:
-            written: Written | Exception = engine.session.write(outputs, call.accept, call.style)
+            written: Written | Exception = engine.session.write(
+                outputs, call.accept, call.style, answered.reply
+            )
         except Exception as error:
             written = error
         self._written(call, answered, written)

@@ -97,7 +97,7 @@ class Session:
 
     def _asked(self, batch: Batch, outputs: tuple[str, ...], accept: str, style: str) -> Batch:
         if outputs and not batch.outputs:
-            batch = Batch(batch.tensors, outputs, batch.parameters)
+            batch = Batch(batch.tensors, outputs, batch.parameters, batch.reply)
         if batch.parameters:  # of any normalizer; they are compared, and given to the model
             self._limits.check_depth(batch.parameters)
         if batch.outputs:
@@ -145,8 +145,10 @@ class Session:
                     raise self._failed(f"The model answered {got} rows in {name!r} for {rows} rows of input.")
         return outputs
 
-    def write(self, outputs: Batch, accept: str = "", style: str = "") -> tuple[str, bytes]:
-        """Return media type and body of an answer.
+    def write(
+        self, outputs: Batch, accept: str = "", style: str = "", reply: Any = None
+    ) -> tuple[str, bytes]:
+        """Return media type and body of an answer; ``reply`` is that of the request's batch.
 
         Raises
         ------
@@ -155,20 +157,21 @@ class Session:
         """
         normalizer = self._chosen(accept)
         assert normalizer.encode is not None
-        return normalizer.media_type, normalizer.encode(self._answer(outputs, style))
+        return normalizer.media_type, normalizer.encode(self._answer(outputs, style, reply))
 
     def write_steps(
-        self, outputs: Batch, accept: str = "", style: str = ""
+        self, outputs: Batch, accept: str = "", style: str = "", reply: Any = None
     ) -> Generator[None, None, tuple[str, bytes | bytearray] | None]:
         """Do as `write`, in steps; None if only `write` can."""
         normalizer = self._chosen(accept)
         if normalizer.encode_steps is None:
             return None
-        body = yield from normalizer.encode_steps(self._answer(outputs, style))
+        body = yield from normalizer.encode_steps(self._answer(outputs, style, reply))
         return None if body is None else (normalizer.media_type, body)
 
-    def _answer(self, outputs: Batch, style: str) -> Answer:
-        return Answer(self.manifest.model, self.manifest.version, outputs, self.signature, style or "prism")
+    def _answer(self, outputs: Batch, style: str, reply: Any) -> Answer:
+        model, version = self.manifest.model, self.manifest.version
+        return Answer(model, version, outputs, self.signature, style or "prism", reply)
 
     def check_accept(self, accept: str) -> None:
         """Raise `NotAcceptable` before anything is computed for nothing."""
@@ -218,7 +221,7 @@ class Session:
         primary = self.signature.predictions
         if primary in batch.outputs or style == "v1" or self._chosen(accept).media_type != JSON:
             return batch
-        return Batch(batch.tensors, (primary, *batch.outputs), batch.parameters)
+        return Batch(batch.tensors, (primary, *batch.outputs), batch.parameters, batch.reply)
 
     def _check_outputs(self, outputs: Sequence[str]) -> None:
         for name in outputs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import attrs
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -50,6 +51,23 @@ class Caller:
 @pytest.fixture
 def caller(engine):
     return Caller(engine)
+
+
+async def test_each_answer_has_the_reply_of_its_own_request(engine, caller, model, batch):
+    """They are computed together; and one that is cut into parts is one all the same."""
+    engine.queue.cap_rows = 2
+    model.gate.clear()
+    for reply, values in (("first", [0]), ("second", [1]), ("third", [2, 3, 4])):
+        caller.submit(msgspec.structs.replace(batch(*values), reply=reply))
+    model.gate.set()
+    await engine.drain()
+
+    assert [[answered.reply for answered in answers] for answers in caller.answers.values()] == [
+        ["first"],
+        ["second"],
+        ["third"],
+    ]
+    assert caller.values() == [[[0]], [[2]], [[4, 6, 8]]]
 
 
 async def test_requests_that_arrive_while_busy_are_one_execution(engine, caller, model, batch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 import pytest
 
 from prism_core.errors import InvalidInput, MalformedBody, ModelFailed, NotAcceptable, UnsupportedInput
@@ -66,6 +67,28 @@ def test_parameters_are_not_nested_without_end(manifest, model, json):
     assert Session(manifest, model, {json.media_type: reader}, Limits(max_depth=4)).read(body("1"))
     with pytest.raises(MalformedBody, match="3 levels"):
         Session(manifest, model, {json.media_type: reader}, Limits(max_depth=3)).read(body("1"))
+
+
+@pytest.mark.parametrize("query", ["", "outputs=halves", "outputs=halves,predictions"])
+def test_a_reply_goes_from_the_reader_to_the_writer(manifest, model, json, query):
+    """Whatever else is made of the batch on its way."""
+    reader = attrs.evolve(
+        json,
+        normalize=lambda *told: msgspec.structs.replace(json.normalize(*told), reply="id-1"),
+        encode=lambda answer: answer.reply.encode(),
+    )
+    session = Session(manifest, model, {json.media_type: reader})
+
+    batch = session.read(body("[1]"), query=query)
+
+    assert session.write(session.execute([batch]), reply=batch.reply) == ("application/json", b"id-1")
+
+
+def test_replies_keep_nobody_apart(session, batch):
+    """A batch is joined with those whose answers are written otherwise."""
+    one, other = (msgspec.structs.replace(batch(1, 2), reply=reply) for reply in ({"id": "1"}, {"id": "2"}))
+
+    assert session.kind(one) == session.kind(other)
 
 
 def test_limits_reach_the_normalizers(manifest, model, json):
