@@ -80,6 +80,7 @@ from prism_core.serving import (
     Served,
     Statistics,
     Surroundings,
+    reference_to,
 )
 from prism_core.sizes import Bytes, parse_bytes, size_of
 from prism_core.specs import (
@@ -230,6 +231,7 @@ __all__ = [
     "quote",
     "quote_shape",
     "read_log",
+    "reference_to",
     "size_of",
     "stays",
     "told_ranges",

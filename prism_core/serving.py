@@ -16,8 +16,21 @@ from prism_core.errors import PrismError
 from prism_core.specs import NOBODY, Caller, Extension
 from prism_core.types import Signature
 
+# No server comes so far as a version of so many digits; `int` would take seconds for a million of them.
+MAX_DIGITS = 18
 # What a model is called in a path, an alias too; for the patterns of `Dialect.routes`.
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+
+def reference_to(model: str, version: str = "") -> str:
+    """Return the reference to a model, of which a path or a message names the version, or an alias.
+
+    Digits are a version's number: ``churn/3``. Anything else is an alias: ``churn@champion``.
+    """
+    if not version:
+        return model
+    number = version.isascii() and version.isdecimal() and len(version) <= MAX_DIGITS
+    return f"{model}/{int(version)}" if number else f"{model}@{version}"
 
 
 @attrs.frozen
@@ -58,6 +71,23 @@ class Dialect:
     write: Callable[[bytes | memoryview], tuple[bytes, bytes | memoryview]]
     problem: Callable[[PrismError], tuple[str, bytes]]
     encodings: frozenset[str] = frozenset()
+
+
+def checked_problem(
+    problem: Callable[[PrismError], tuple[str, bytes]], error: PrismError
+) -> tuple[bytes, bytes]:
+    """Return media type and body of an error in a plugin's words, as they may be sent.
+
+    Raises
+    ------
+    Exception
+        Whatever the plugin raises; `TypeError` and `ValueError` for what is no answer.
+    """
+    media_type, body = problem(error)
+    told = media_type.encode("latin-1")
+    if not told.strip() or b"\r" in told or b"\n" in told or not isinstance(body, bytes):
+        raise ValueError(f"{problem!r} returned no media type and body: {(media_type, body)!r:.200}")
+    return told, body
 
 
 def _of_all(path: str) -> str:
@@ -250,7 +280,10 @@ class Host(Protocol):
         """
 
     def is_owner(self, headers: Mapping[str, str], client: str) -> bool:
-        """Return whether the admin token came, ``Authorization: Bearer``, from this machine."""
+        """Return whether the admin token came, ``Authorization: Bearer``, from this machine.
+
+        If so, what this task does from there on is the owner's in the audit log. A wrong one is in it too.
+        """
 
     def failed(self, admitted: Admitted, error: Exception) -> PrismError:
         """Tell the door that a request which it let in has no answer; return what its sender is told."""

@@ -199,7 +199,7 @@ class Batch(msgspec.Struct, frozen=True, eq=False):  # several a request: a thir
 
 
 def concatenate(batches: Sequence[Batch]) -> Batch:
-    """Join batches of one kind along the rows; outputs and parameters are the first one's, replies nobody's."""
+    """Join batches of one kind along the rows; outputs and parameters are the first one's."""
     first = batches[0]
     if len(batches) == 1:
         return first

@@ -25,6 +25,7 @@ from prism_core.gateway.callers.unlocking import Unlocking
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.events import Events
 from prism_core.gateway.followers import Followers
+from prism_core.gateway.host import GatewayHost
 from prism_core.gateway.observe import Metrics
 from prism_core.gateway.operate import check_unaliased
 from prism_core.gateway.publishing import Entrances, Publishing
@@ -69,7 +70,9 @@ class Gateway:
     audit
         Who did what; see `Audit.acting`.
     frontends
-        Offered ASGI applications: their records and the open applications.
+        Other faces of the server: their records, and what these have opened.
+    host
+        The server as they see it.
     followers
         The other gateway processes; none where ``settings.gateways`` is 1.
     settled
@@ -111,6 +114,7 @@ class Gateway:
         self.frontends: list[tuple[Frontend, Any]] = []
         self.settled = asyncio.Event()
         self.problems: dict[str, str] = {}
+        self.host = GatewayHost(self)
 
     @property
     def public_url(self) -> str:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any
 
 import structlog
 
@@ -21,7 +20,8 @@ from prism_core.gateway.callers.usage import open_usage
 from prism_core.gateway.deploy import Uploads
 from prism_core.gateway.directory import admin_token, locked, run_directory, server_id
 from prism_core.gateway.events import open_events
-from prism_core.gateway.extensions import Openings, config_of, open_all, warn_of_unused
+from prism_core.gateway.extensions import Openings, open_all, warn_of_unused
+from prism_core.gateway.facing import open_frontends
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.housekeeping import Housekeeper, open_housekeeper
@@ -97,7 +97,7 @@ async def open_gateway(
             admin_token(data),
         )
         await _open_doors(gateway, records, stack)
-        await _open_frontends(gateway, stack)
+        await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
         gateway.settled, gateway.problems = boot.settled, boot.problems
         for lifespan in plugins.hooks.prism_lifespan(gateway=gateway):
@@ -175,19 +175,3 @@ async def _open_doors(gateway: Gateway, records: Records, stack: AsyncExitStack)
         gateway.settings, gateway.plugins, gateway.registry, known, gateway.metrics, followers
     )
     gateway.door, gateway.link_door = await stack.enter_async_context(doors)
-
-
-async def _open_frontends(gateway: Gateway, stack: AsyncExitStack) -> None:
-    for name, frontend in gateway.plugins.frontends.items():
-        reason = frontend.available()
-        if reason:
-            log.info("extension.unavailable", kind="frontend", name=name, reason=reason)
-            continue
-        config = config_of(frontend, gateway.settings.plugins)
-        try:
-            open_frontend: Callable[..., Any] = frontend.open
-            application = await stack.enter_async_context(open_frontend(config, gateway.service))
-        except Exception:
-            log.exception("extension.failed", kind="frontend", name=name)
-        else:
-            gateway.frontends.append((frontend, application))

@@ -180,6 +180,24 @@ class Registry:
             raise self._no_version(model, number or 0)
         return found
 
+    def find(self, reference: str) -> Version:
+        """Return the version that ``churn``, ``churn@champion`` or ``churn/3`` means, in whatever state.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is none.
+        """
+        name, alias, number = split(reference)
+        model = self.model(name)
+        if alias and alias != LATEST:
+            if alias not in model.named:
+                raise _no_alias(model, alias)
+            return self.version(name, model.named[alias])
+        if number and not number.isdecimal():
+            raise self._no_version(model, number)
+        return self.version(name, int(number) if number else None)
+
     def put(self, version: Version) -> None:
         """Add a version, and its model if that is new."""
         model = self.models.setdefault(version.manifest.model, Model(version.manifest.model))
@@ -309,6 +327,14 @@ _NEXT: Mapping[State, str] = {
     State.STOPPED: "`prism start` brings it up.",
     State.FAILED: "`prism show` and `prism logs` say why; `prism start` tries again.",
 }
+
+
+def unserved(version: Version) -> str:
+    """Return why a version takes no predictions and what to do, as anybody may know it; "" where it does."""
+    if version.lane is not None:
+        return ""
+    why = _not_served(version, version.name)
+    return f"{why.message} {why.hint}"
 
 
 def _not_served(version: Version, reference: str) -> PrismError:

@@ -25,8 +25,7 @@ import msgspec
 import structlog
 
 from prism_core.gateway.asking import Prediction
-from prism_core.gateway.callers.door import Addresses, Door, Entry, told_of
-from prism_core.rest.entrance import ENTRY
+from prism_core.gateway.callers.door import ENTRY, Addresses, Door, Entry, told_of
 from prism_core.rest.requests import REQUEST
 from prism_core.settings import Settings
 

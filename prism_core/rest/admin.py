@@ -9,6 +9,7 @@ import asyncio
 import hmac
 import os
 from collections.abc import AsyncGenerator, AsyncIterator
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -25,16 +26,17 @@ from prism_core.bundle import MEDIA_TYPE
 from prism_core.errors import Unauthorized
 from prism_core.gateway.auditing import Audit, act_as, fingerprint
 from prism_core.gateway.gateway import Gateway
+from prism_core.gateway.refusals import Refusals
 from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.admin_openapi import admin_document, told
 from prism_core.rest.bundle import Frozen
 from prism_core.rest.environments import environment_routes
-from prism_core.rest.errors import problem_response
 from prism_core.rest.keys import key_routes
 from prism_core.rest.links import link_admin_routes
+from prism_core.rest.mounted import Mounts, frontend_at
 from prism_core.rest.public import Answer, answer
-from prism_core.rest.refusals import Refusals
 from prism_core.rest.requests import REQUEST
+from prism_core.rest.speaking import refusal_in
 from prism_core.rest.streams import Stream, with_heartbeat
 from prism_core.rest.tunnels import tunnel_routes
 from prism_core.rest.upload import LINES, Upload
@@ -53,8 +55,9 @@ class TokenGuard:
     Who is let through is who acts from there on; who is not is written into the audit log.
     """
 
-    def __init__(self, app: Any, token: str, audit: Audit) -> None:
+    def __init__(self, app: Any, token: str, audit: Audit, mounts: Mounts = MappingProxyType({})) -> None:
         self._app = app
+        self._mounts = mounts
         self._token = token.encode()
         self._fingerprint = fingerprint(token)
         self._refusals = Refusals(audit)
@@ -68,7 +71,8 @@ class TokenGuard:
                 "The admin API needs its token.",
                 hint="Send `Authorization: Bearer TOKEN`; admin-token in the data directory holds it.",
             )
-            status, headers, body = problem_response(error)
+            frontend = frontend_at(self._mounts, scope["path"])
+            status, headers, body = refusal_in(frontend.problem if frontend else None, error)
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
             return

@@ -20,8 +20,9 @@ from prism_core.rest.public import public_routes
 def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
     """Return the application of the public listener; nothing administrative is in it."""
     routes = HeadAsGet(litestar_app(public_routes(gateway)))
-    mounted = Mounted(mounts_of(gateway, "public"), routes)
-    others = Entrance(mounted, gateway.door) if gateway.door else mounted
+    mounts = mounts_of(gateway, "public")
+    mounted = Mounted(mounts, routes)
+    others = Entrance(mounted, gateway.door, mounts) if gateway.door else mounted
     cors = cors_of(gateway.settings)
     return PredictFront(
         gateway.service,
@@ -37,4 +38,5 @@ def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
 def admin_app(gateway: Gateway, stopping: asyncio.Event | None = None) -> Any:
     """Return the application of the admin listener; its endless answers end when ``stopping`` is set."""
     routes = HeadAsGet(litestar_app(admin_routes(gateway, stopping or asyncio.Event())))
-    return TokenGuard(Mounted(mounts_of(gateway, "admin"), routes), gateway.token, gateway.audit)
+    mounts = mounts_of(gateway, "admin")
+    return TokenGuard(Mounted(mounts, routes), gateway.token, gateway.audit, mounts)

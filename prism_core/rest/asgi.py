@@ -9,8 +9,7 @@ from litestar import Litestar, Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Response
 
-from prism_core.gateway.callers.door import discreet
-from prism_core.rest.entrance import caller_of
+from prism_core.gateway.callers.door import caller_of, discreet
 from prism_core.rest.pages.refusing import refusal
 
 # Bodies of these routes are small; an upload is streamed and has its own limit.

@@ -1,21 +1,22 @@
 """The door in front of every public route that is no prediction: pages, lists, faces of plugins.
 
-What a route asks of a caller is told by its path. What is not known here, for instance a face
-that a plugin has mounted and that may predict with any model, takes a caller who may use all.
+What a route asks of a caller is told by its path, which a plugin's own face knows best. What nobody
+knows takes a caller who may use all.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
-from prism_core.gateway.callers.door import Door, Entry, pairs_of, told_of
+from prism_core.gateway.callers.door import ENTRY, Door, Entry, pairs_of, told_of
+from prism_core.rest.mounted import Mounts, frontend_at
 from prism_core.rest.pages.refusing import refusal
-from prism_core.specs import NOBODY, Caller
+from prism_core.rest.speaking import refusal_in
 
-# Where a scope holds the `Entry` of a request that the door has let in.
-ENTRY = "prism.entry"
-# Where it holds the refusal of one that the door has not let in, so that it is not asked again.
+# Where a scope holds the refusal of a request that the door has not let in, so that it is not asked again.
 REFUSED = "prism.refused"
 
 # Monitors ask these, and they name no model.
@@ -37,39 +38,51 @@ def asked_of(path: str) -> str | None:
     return found[1].removesuffix(":predict") if found else "*"
 
 
-def caller_of(scope: Any) -> Caller:
-    """Return who sent a request."""
-    entry: Entry | None = scope.get(ENTRY)
-    return entry.call.caller if entry else NOBODY
-
-
 class Entrance:
-    """Lets through to ``app`` what ``door`` lets in."""
+    """Lets through to ``app`` what ``door`` lets in.
 
-    def __init__(self, app: Any, door: Door) -> None:
+    Parameters
+    ----------
+    mounts
+        What plugins have mounted in there: they know what their own paths ask of a caller.
+    """
+
+    def __init__(self, app: Any, door: Door, mounts: Mounts = MappingProxyType({})) -> None:
         self._app = app
         self._door = door
+        self._mounts = mounts
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
         # A browser sends OPTIONS without credentials, to hear whether it may send them.
-        model = asked_of(scope["path"]) if scope["type"] == "http" and scope["method"] != "OPTIONS" else None
-        if model is None:
+        if scope["type"] != "http" or scope["method"] == "OPTIONS":
             await self._app(scope, receive, send)
             return
-        verb = "read" if scope["method"] in ("GET", "HEAD") else "predict"
-        client = scope.get("client")
+        frontend = frontend_at(self._mounts, scope["path"])
         try:
-            entry = self._door.enter(model, verb, told_of(scope["headers"]), client[0] if client else "")
+            entry = self._entered(scope, frontend.asks if frontend else asked_of)
         except Exception as error:
-            status, headers, body = refusal(scope, error)
+            told = refusal_in(frontend.problem, error) if frontend else refusal(scope, error)
+            status, headers, body = told
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
+            return
+        if entry is None:
+            await self._app(scope, receive, send)
             return
         scope[ENTRY] = entry
         # A shared cache knows that `Authorization` makes an answer private, and nothing of X-API-Key.
         lines = entry.lines + _PRIVATE if self._door.identity is not None else entry.lines
         await self._app(scope, receive, _with_lines(send, lines) if lines else send)
+
+    def _entered(self, scope: Any, asked: Callable[[str], str | None]) -> Entry | None:
+        """Ask the door to let a request in, which raises to refuse; None where anybody may ask."""
+        model = asked(scope["path"])
+        if model is None:
+            return None
+        verb = "read" if scope["method"] in ("GET", "HEAD") else "predict"
+        client = scope.get("client")
+        return self._door.enter(model, verb, told_of(scope["headers"]), client[0] if client else "")
 
 
 def _with_lines(send: Any, lines: bytes) -> Any:

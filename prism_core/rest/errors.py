@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import uuid
 from typing import Any
 
 import msgspec
@@ -16,7 +15,6 @@ import structlog
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
 from prism_core.errors import (
-    InternalError,
     InvalidParameter,
     MethodNotAllowed,
     PayloadTooLarge,
@@ -26,6 +24,7 @@ from prism_core.errors import (
     Unauthorized,
 )
 from prism_core.gateway.callers.door import pairs_of
+from prism_core.gateway.faults import internal_error, noted
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +37,7 @@ def problem_response(error: Exception) -> tuple[int, Headers, bytes]:
     """Return status, headers and body of the answer to a request that failed with ``error``."""
     told = as_prism_error(error)
     body = _encode(problem(told, cause=error))
-    headers = [(b"content-type", MEDIA_TYPE), (b"content-length", b"%d" % len(body)), *_headers(told)]
+    headers = [(b"content-type", MEDIA_TYPE), (b"content-length", b"%d" % len(body)), *headers_of(told)]
     return told.status, headers, body
 
 
@@ -58,7 +57,7 @@ def problem(error: Exception, *, cause: Exception | None = None) -> dict[str, An
         "details": told.details,
     }
     if told.status == 500:
-        document["error_id"] = _log(told, cause or error)
+        document["error_id"] = noted(told, cause or error)
     return document
 
 
@@ -80,9 +79,7 @@ def as_prism_error(error: Exception) -> PrismError:
         wrong = [str(found["key"]) for found in _extra(error) if "key" in found]
         named = f" {', '.join(map(repr, wrong))}" if wrong else ""
         return InvalidParameter(f"A parameter or header of the request is wrong:{named or ' see the route'}.")
-    return InternalError(
-        "The server failed on this request.", hint="Its log holds the reason under the error_id."
-    )
+    return internal_error()
 
 
 def _extra(error: HTTPException) -> list[dict[str, Any]]:
@@ -90,7 +87,8 @@ def _extra(error: HTTPException) -> list[dict[str, Any]]:
     return [found for found in extra if isinstance(found, dict)] if isinstance(extra, list) else []
 
 
-def _headers(error: PrismError) -> Headers:
+def headers_of(error: PrismError) -> Headers:
+    """Return the headers that an error brings along."""
     headers: Headers = []
     retry_after_s = error.details.get("retry_after_s")
     if isinstance(retry_after_s, int | float) and math.isfinite(retry_after_s):
@@ -113,17 +111,3 @@ def _encode(document: dict[str, Any]) -> bytes:
         log.warning("rest.problem_not_encodable", code=document["code"], reason=repr(error))
         text = document["detail"].encode("utf-8", "replace").decode()
         return msgspec.json.encode(document | {"detail": text, "hint": "", "details": {}})
-
-
-def _log(told: PrismError, cause: Exception) -> str:
-    # One that a replica or a step of an upload has logged already has its id.
-    error_id = str(told.details.get("error_id") or uuid.uuid4().hex[:12])
-    unexpected = not isinstance(cause, PrismError)
-    log.error(
-        "rest.failed",
-        error_id=error_id,
-        code=told.code,
-        reason=told.message if not unexpected else repr(cause),
-        exc_info=cause if unexpected else None,
-    )
-    return error_id

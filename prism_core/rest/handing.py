@@ -15,8 +15,8 @@ import httpcore
 import msgspec
 
 from prism_core.errors import Overloaded
+from prism_core.gateway.callers.door import ENTRY
 from prism_core.rest.access import PREDICTION, TOLD, Told
-from prism_core.rest.entrance import ENTRY
 from prism_core.rest.requests import HEADER, REQUEST
 from prism_core.rest.streams import disconnected
 

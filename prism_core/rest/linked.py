@@ -16,7 +16,7 @@ from litestar.response import Response
 
 from prism_core.errors import RouteNotFound
 from prism_core.gateway.callers.addresses import Proxies
-from prism_core.gateway.callers.door import pairs_of
+from prism_core.gateway.callers.door import ENTRY, pairs_of
 from prism_core.gateway.callers.link import MARK
 from prism_core.gateway.callers.link_door import LinkDoor, LinkService
 from prism_core.gateway.callers.link_table import LinkTable
@@ -26,7 +26,6 @@ from prism_core.gateway.service import PredictService
 from prism_core.rest.access import AccessLog
 from prism_core.rest.asgi import HeadAsGet, litestar_app
 from prism_core.rest.cors import Cors, telling
-from prism_core.rest.entrance import ENTRY
 from prism_core.rest.errors import problem_response
 from prism_core.rest.opened import opened
 from prism_core.rest.pages.linking import link_pages

@@ -16,13 +16,13 @@ from typing import Any
 import attrs
 
 from prism_core.errors import MalformedBody, PayloadTooLarge, UnsupportedInput
-from prism_core.gateway.callers.door import Door, Entry, discreet, pairs_of, told_of
+from prism_core.gateway.callers.door import ENTRY, Door, Entry, discreet, pairs_of, told_of
 from prism_core.gateway.callers.link import MARK, caller_id
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
 from prism_core.rest.access import PREDICTION, VALUES, AccessLog
 from prism_core.rest.cors import Cors, is_preflight, telling
-from prism_core.rest.entrance import ENTRY, REFUSED
+from prism_core.rest.entrance import REFUSED
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.rest.requests import REQUEST
 

@@ -17,10 +17,10 @@ from litestar.response import Response
 
 from prism_core import __version__
 from prism_core.errors import MethodNotAllowed, ModelNotFound, RouteNotFound
+from prism_core.gateway.callers.door import caller_of
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.describe import KEY, describe, metadata, signature_of, status
-from prism_core.rest.entrance import caller_of
 from prism_core.rest.openapi import Described, document
 from prism_core.rest.pages.place import Place
 from prism_core.rest.pages.serving import answered, is_wanted, shown

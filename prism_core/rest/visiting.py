@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 from litestar import Request
 
-from prism_core.gateway.callers.door import Entry, told_of
+from prism_core.gateway.callers.door import ENTRY, Entry, told_of
 from prism_core.gateway.callers.link import MARK, Link
 from prism_core.gateway.callers.link_door import LinkDoor, Looking
 from prism_core.gateway.callers.link_table import Held
@@ -18,7 +18,6 @@ from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.registry import split
 from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.describe import example, sample, signature_of
-from prism_core.rest.entrance import ENTRY
 from prism_core.rest.public import Found, resolve
 from prism_core.rest.snippets import curl
 

@@ -23,6 +23,8 @@ from prism_core.errors import (
 )
 from prism_core.specs import NOBODY, Call, Caller
 
+# Where an ASGI scope holds the `Entry` of a request that the door has let in.
+ENTRY = "prism.entry"
 _NOT_COMPUTED = (Overloaded, StillLoading, InsufficientMemory)
 
 
@@ -61,6 +63,11 @@ class Entry(msgspec.Struct, frozen=True):
 
     call: Call
     lines: bytes = b""
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return self.call.caller
 
 
 class Door:
@@ -166,6 +173,12 @@ def forbidden(verb: str, model: str) -> Forbidden:
     """Return the refusal of a caller without the scope; the same whether there is such a model or not."""
     what = f"{verb} {model!r}" if model.strip("*") else f"{verb} here"
     return Forbidden(f"These credentials may not {what}.", hint="Ask the owner for a key with this scope.")
+
+
+def caller_of(scope: Mapping[str, Any]) -> Caller:
+    """Return who sent a request to an ASGI application."""
+    entry: Entry | None = scope.get(ENTRY)
+    return entry.caller if entry else NOBODY
 
 
 def told_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

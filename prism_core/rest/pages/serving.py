@@ -12,11 +12,10 @@ from litestar import Request
 from litestar.response import Response
 
 from prism_core.errors import MethodNotAllowed, PayloadTooLarge
-from prism_core.gateway.callers.door import Door
+from prism_core.gateway.callers.door import ENTRY, Door
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.views import VersionInfo
 from prism_core.rest.access import PREDICTION
-from prism_core.rest.entrance import ENTRY
 from prism_core.rest.errors import Headers
 from prism_core.rest.pages.accept import asks_page
 from prism_core.rest.pages.place import Place

@@ -129,7 +129,7 @@ async def lines(receive, send) -> None:
 @hookimpl
 def prism_frontends():
     @asynccontextmanager
-    async def open_face(config, service):
+    async def open_face(config, host):
         yield face
 
     yield Frontend("probe", open=open_face, path="/probe")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from prism_core.audit import opened, read
 from prism_core.errors import IllegalTransition
 from prism_core.specs import ModelEvent
 
@@ -202,3 +205,13 @@ async def test_metrics_are_text(admin):
 
     assert answer.text == "prism_up 1\n"
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def test_a_wrong_token_is_in_the_log_and_never_as_it_was_sent(stranger, gateway):
+    await stranger.get("/admin/v1/models", headers={"Authorization": "Bearer guessed-token"})
+    data = gateway.settings.data_dir
+    while not (lines := list(read(data))):
+        await asyncio.sleep(0)
+
+    assert opened(lines[0].rstrip(b"\n"))[0].action == "admin.refused"
+    assert b"guessed-token" not in lines[0]

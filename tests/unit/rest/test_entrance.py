@@ -3,9 +3,10 @@
 import pytest
 
 from prism_core.errors import Forbidden
-from prism_core.gateway.callers.door import Door
+from prism_core.gateway.callers.door import Door, caller_of
 from prism_core.rest.app import public_app
 from prism_core.rest.entrance import asked_of
+from prism_core.serving import Frontend
 from prism_core.specs import Caller
 from tests.unit.rest.conftest import client_of
 
@@ -106,3 +107,55 @@ async def test_a_caller_without_the_scope_reads_nothing(caller, keeper):
 
     assert (await caller.get("/model/churn")).status_code == 403
     assert (await caller.get("/v1/models")).json()["code"] == Forbidden.code
+
+
+# --- what plugins have mounted -------------------------------------------------------------
+
+
+async def told(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": caller_of(scope).id.encode()})
+
+
+def asks(path):
+    return {"/v2/open": None, "/v2/list": "", "/v2/broken": 1 / 0 if path.endswith("broken") else ""}.get(
+        path, path.rpartition("/")[2]
+    )
+
+
+def say(error):
+    return "text/x-short", error.code.encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("/v2/open", 200, ""),
+        ("/v2/list", 200, "key:1"),
+        ("/v2/churn", 200, "key:1"),
+        ("/v2/iris", 403, "forbidden"),
+        ("/v2/broken", 500, "internal_error"),
+        ("/all/churn", 403, None),
+    ],
+)
+async def test_a_face_knows_what_its_paths_ask(gateway, keeper, path, status, body):
+    """Without that, whoever may not use all models is not let in; refusals are in its words."""
+    gateway.frontends = [
+        (Frontend("oip", open=None, path="/v2", asks=asks, problem=say), told),
+        (Frontend("all", open=None, path="/all"), told),
+    ]
+    async with client_of(public_app(gateway)) as client:
+        answer = await client.get(path)
+
+    assert answer.status_code == status
+    assert body is None or answer.text == body
+
+
+async def test_the_admin_listener_refuses_in_the_words_of_a_face(gateway, client_of_admin):
+    gateway.frontends = [(Frontend("oip", open=None, path="/v2", listener="admin", problem=say), told)]
+    async with client_of_admin() as stranger:
+        face, core = await stranger.get("/v2/models"), await stranger.get("/admin/v1/models")
+
+    assert (face.status_code, face.text) == (401, "unauthorized")
+    assert face.headers["www-authenticate"] == "Bearer"
+    assert core.json()["code"] == "unauthorized"

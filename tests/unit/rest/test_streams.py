@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import pytest
 
 from prism_core.errors import Overloaded
-from prism_core.rest.mounted import Mounted, mounts_of
+from prism_core.rest.mounted import Mount, Mounted, mounts_of
 from prism_core.rest.streams import Stream, with_heartbeat
 from prism_core.serving import Frontend
 
@@ -106,7 +107,7 @@ async def others(scope, receive, send):
 
 
 async def overloaded(scope, receive, send):
-    raise Overloaded("Full.")
+    raise Overloaded("Full.", details={"retry_after_s": 2})
 
 
 async def broken(scope, receive, send):
@@ -118,8 +119,8 @@ async def broken_later(scope, receive, send):
     raise RuntimeError("secret")
 
 
-def mounted(app):
-    return Mounted({"/v2": app}, others)
+def mounted(app, **facts):
+    return Mounted({"/v2": Mount(Frontend("oip", open=None, path="/v2", **facts), app)}, others)
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,44 @@ async def test_what_a_plugin_lets_escape_is_a_problem(app, status, code):
     assert "secret" not in str(document)
 
 
+def say(error):
+    return "text/x-short", f"{error.code} {error.details.get('error_id', '')}".encode()
+
+
+@pytest.mark.parametrize(
+    ("app", "status", "words"),
+    [(overloaded, 503, rb"overloaded "), (broken, 500, rb"internal_error [0-9a-f]{12}")],
+)
+async def test_what_a_plugin_lets_escape_is_told_in_its_words(app, status, words):
+    """The status and the headers are ours."""
+    sent = await serve(mounted(app, problem=say), scope={"type": "http", "path": "/v2"})
+
+    assert sent[0]["status"] == status
+    assert dict(sent[0]["headers"])[b"content-type"] == b"text/x-short"
+    assert (b"retry-after" in dict(sent[0]["headers"])) == (status == 503)
+    assert re.fullmatch(words, sent[1]["body"])
+
+
+@pytest.mark.parametrize(
+    "say",
+    [
+        lambda error: 1 / 0,
+        lambda error: None,
+        lambda error: ("text/plain", "no bytes"),
+        lambda error: ("text/plain\r\nx-evil: 1", b""),
+        lambda error: ("", b""),
+        lambda error: ("text/\u2603", b""),
+    ],
+    ids=["raises", "none", "text", "lines", "untyped", "snowman"],
+)
+async def test_words_that_cannot_be_sent_are_a_fault(say):
+    sent = await serve(mounted(overloaded, problem=say), scope={"type": "http", "path": "/v2"})
+
+    document = json.loads(sent[1]["body"])
+    assert (sent[0]["status"], document["code"]) == (500, "internal_error")
+    assert document["error_id"]
+
+
 async def test_an_answer_that_has_begun_is_broken_off():
     with pytest.raises(RuntimeError):
         await serve(mounted(broken_later), scope={"type": "http", "path": "/v2"})
@@ -154,5 +193,6 @@ def test_each_listener_has_its_own_mounts(gateway):
         (Frontend("grpc", open=None), None),
     ]
 
-    assert mounts_of(gateway, "public") == {"/v2": hello}
-    assert mounts_of(gateway, "admin") == {"/console": others}
+    public, admin = (mounts_of(gateway, listener) for listener in ("public", "admin"))
+    assert {path: mount.app for path, mount in public.items()} == {"/v2": hello}
+    assert {path: mount.app for path, mount in admin.items()} == {"/console": others}

@@ -2,9 +2,8 @@
 
 import asyncio
 
-from prism_core.audit import opened, read
-from prism_core.rest import refusals
-from prism_core.rest.refusals import Refusals
+from prism_core.gateway import refusals
+from prism_core.gateway.refusals import Refusals
 
 
 class Noting:
@@ -62,13 +61,3 @@ async def test_many_addresses_are_one():
     await turns()
 
     assert len(audit.entries) == refusals.ADDRESSES + 1
-
-
-async def test_a_wrong_token_is_in_the_log_and_never_as_it_was_sent(stranger, gateway):
-    await stranger.get("/admin/v1/models", headers={"Authorization": "Bearer guessed-token"})
-    data = gateway.settings.data_dir
-    while not (lines := list(read(data))):
-        await asyncio.sleep(0)
-
-    assert opened(lines[0].rstrip(b"\n"))[0].action == "admin.refused"
-    assert b"guessed-token" not in lines[0]
