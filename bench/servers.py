@@ -55,7 +55,7 @@ class Place:
     @property
     def file(self) -> Path:
         """The model's file."""
-        return self.models / FILES[self.model]
+        return self.models / FILES.get(self.model, f"{self.model}.onnx")
 
 
 def plain_body(rows: list[list[float]]) -> str:
