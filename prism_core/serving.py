@@ -179,15 +179,18 @@ class Statistics:
     rows
         Rows that were computed; those of answers from the cache are not.
     executions
-        Calls of the model.
+        Calls of the model that have answered somebody.
+    computed
+        Requests that were computed.
     queue_s, compute_s
-        Sums over the requests that were computed: until the model began, and in the model.
+        Sums over these: until the model began, and in the model.
     hits, misses
-        How often the cache had an answer, and how often not.
+        How often the cache had an answer, with the time from first to last byte in ``hits_s``, and how often
+        not.
     batches
         Executions by their rows.
     last
-        When the last request was answered, in Unix seconds, 0 for never.
+        When the last request was answered, in Unix seconds, 0 for never. May be told ten seconds late.
     """
 
     model: str
@@ -203,6 +206,7 @@ class Statistics:
     queue_s: float = 0.0
     compute_s: float = 0.0
     hits: int = 0
+    hits_s: float = 0.0
     misses: int = 0
     batches: Mapping[int, Executions] = attrs.field(factory=dict)
     last: float = 0.0

@@ -36,7 +36,7 @@ from prism_core.gateway.store import Staged
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
-from prism_core.serving import Frontend
+from prism_core.serving import Frontend, Statistics
 from prism_core.settings import Settings
 
 __all__ = ["Gateway", "ModelInfo", "UploadRequest", "VersionInfo"]
@@ -188,6 +188,20 @@ class Gateway:
         """Return the metrics of all gateways as Prometheus reads them, and their media type."""
         await self.followers.in_flight()  # what they have answered is here then
         return self.metrics.scrape()
+
+    async def statistics(self, model: str = "", version: int | None = None) -> list[Statistics]:
+        """Return what the calls of all versions, of a model's, or of one add up to.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such model or version.
+        """
+        await self.followers.in_flight()
+        self.metrics.flush()
+        chosen = self._chosen(model, version) if model else self.registry.versions()
+        known = sorted((v.manifest.model, v.manifest.version) for v in chosen)
+        return [self.metrics.calls.statistics(*key) for key in known]
 
     def models(self) -> list[ModelInfo]:
         """Return every model, by name; also one of the settings that could not be brought up."""

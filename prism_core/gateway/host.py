@@ -20,7 +20,7 @@ from prism_core.gateway.callers.door import Entry, caller_of, discreet
 from prism_core.gateway.faults import told_of_fault
 from prism_core.gateway.refusals import Refusals
 from prism_core.gateway.registry import Version, unserved
-from prism_core.serving import Served
+from prism_core.serving import Served, Statistics
 from prism_core.specs import NOBODY, Caller
 
 if TYPE_CHECKING:  # it makes one of these
@@ -109,6 +109,10 @@ class GatewayHost:
     async def stop(self, model: str, version: int | None = None) -> None:
         """Take a version, or all of a model's, out of service. For the owner alone."""
         await self._gateway.stop(model, version)
+
+    async def statistics(self, model: str = "", version: int | None = None) -> Sequence[Statistics]:
+        """Return the statistics of all versions, of a model's, or of one."""
+        return await self._gateway.statistics(model, version)
 
     def _told(self, version: Version) -> Served:
         manifest, signature = version.manifest, version.signature

@@ -79,6 +79,7 @@ class Housekeeper:
 
     async def look(self) -> None:
         """Do what is due."""
+        self._metrics.flush()  # so that it is known to a tick when a version was asked the last time
         await self._supervisor.look_elsewhere()
         now = self._clock()
         for crew in self._crews():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +22,8 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from prism_core.gateway.tallies import Tally, statistics_of
+from prism_core.serving import Statistics
 from prism_core.specs import CallRecord
 
 # Records that are aggregated in one go: about 0.5 ms of the event loop.
@@ -79,32 +82,20 @@ class Histogram:
 
 
 @attrs.define(eq=False, slots=True)
-class VersionCalls:
-    """What the call records of one version add up to.
+class VersionCalls(Tally):
+    """What the call records of one version add up to, and how they are spread."""
 
-    ``computed`` counts those that were computed, ``busy_s`` is the replica time that they took.
-    """
-
-    computed: int = 0
-    busy_s: float = 0.0
-
-    requests: dict[str, int] = attrs.field(factory=dict)
-    cache: dict[str, int] = attrs.field(factory=dict)
     queue: Histogram = attrs.field(factory=lambda: Histogram.of(SECONDS))
     compute: Histogram = attrs.field(factory=lambda: Histogram.of(SECONDS))
     batch: Histogram = attrs.field(factory=lambda: Histogram.of(ROWS))
 
     def add(self, record: CallRecord) -> None:
         """Count one record."""
-        self.requests[record.code] = self.requests.get(record.code, 0) + 1
-        self.cache[record.cache] = self.cache.get(record.cache, 0) + 1
+        Tally.add(self, record)
         if record.batch_rows:  # it was computed, not found
             self.queue.observe(record.queue_s)
             self.compute.observe(record.compute_s)
             self.batch.observe(record.batch_rows)
-            self.computed += 1
-            # An execution's time is shared by all rows that were in it.
-            self.busy_s += record.compute_s * record.rows / record.batch_rows
 
 
 @attrs.define(eq=False)
@@ -113,8 +104,8 @@ class Calls(Collector):
 
     versions: dict[tuple[str, int], VersionCalls] = attrs.field(factory=dict)
 
-    def add(self, records: Iterable[CallRecord]) -> None:
-        """Count records."""
+    def add(self, records: Iterable[CallRecord], now: float) -> None:
+        """Count records that have come since the last time, ``now`` in Unix seconds."""
         versions = self.versions
         for record in records:
             key = (record.model, record.version)
@@ -122,11 +113,16 @@ class Calls(Collector):
             if calls is None:
                 calls = versions[key] = VersionCalls()
             calls.add(record)
+            calls.last = now
+
+    def statistics(self, model: str, version: int) -> Statistics:
+        """Return what the records of a version add up to."""
+        return statistics_of(model, version, self.versions.get((model, version)))
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics for `prometheus_client`."""
-        yield self._counter("prism_requests", "Predictions answered.", "code", lambda c: c.requests)
-        yield self._counter("prism_cache", "How answers were had.", "result", lambda c: c.cache)
+        yield self._counter("prism_requests", "Predictions answered.", "code", lambda c: c.codes)
+        yield self._counter("prism_cache", "How answers were had.", "result", lambda c: c.caches)
         yield self._histogram("prism_queue_seconds", "Time until the model began.", lambda c: c.queue)
         yield self._histogram("prism_compute_seconds", "Time in the model.", lambda c: c.compute)
         yield self._histogram("prism_batch_rows", "Rows of the execution that answered.", lambda c: c.batch)
@@ -215,7 +211,7 @@ class Metrics:
             self._timer.cancel()
             self._timer = None
         pending, self._pending = self._pending, []
-        self.calls.add(pending)
+        self.calls.add(pending, time.time())
         if self.observers and pending:
             self._held = [*self._held, *pending][-HELD_RECORDS:]
             self._arrived.set()

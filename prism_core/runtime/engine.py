@@ -42,7 +42,10 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class Pending(msgspec.Struct, eq=False):
-    """A request's life in the engine."""
+    """A request's life in the engine.
+
+    ``executions`` is how many a request that is split has taken, each shared with its neighbours in it.
+    """
 
     batch: Batch
     answer: Callable[[Answered], None]
@@ -50,6 +53,7 @@ class Pending(msgspec.Struct, eq=False):
     left: int = 0
     started: float = 0.0
     compute_s: float = 0.0
+    executions: float = 0.0
 
 
 Execution = tuple[list[tuple[Sequence[int], "Batch | PrismError"]], float]
@@ -198,8 +202,12 @@ class Engine:
     def _piece(self, part: Part, outcome: Batch | PrismError, batch_rows: int, compute_s: float) -> None:
         request, pending = part.request, part.request.payload
         pending.compute_s += compute_s
-        pending.left -= part.stop - part.start
+        size = part.stop - part.start
+        pending.left -= size
         queue_s = pending.started - request.arrived
+        if size != request.rows:
+            pending.executions += size / batch_rows
+            batch_rows = round((request.rows - pending.left) / pending.executions)
         if isinstance(outcome, PrismError):
             answer, pending.answer = pending.answer, _nobody
             self.queue.drop(request)

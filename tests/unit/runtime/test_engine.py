@@ -118,6 +118,19 @@ async def test_a_large_request_is_split_and_joined_again(session, model, batch):
     assert max(len(rows) for rows in model.executed) == 3
 
 
+async def test_a_split_request_tells_the_mean_of_its_executions(session, batch):
+    """So that its rows, divided by that, are how many there were."""
+    engine = Engine(session, Batching(max_batch_rows=3, latency_slo_ms=0))
+    caller = Caller(engine)
+    caller.submit(batch(*range(8)))
+    caller.submit(batch(100))
+    await engine.drain()
+    engine.close()
+
+    assert engine.executions == 4
+    assert [(one.rows, one.batch_rows) for (one,) in caller.answers.values()] == [(8, 3), (1, 1)]
+
+
 async def test_a_large_request_with_a_bad_part_fails_once(session, batch):
     engine = Engine(session, Batching(max_batch_rows=2, latency_slo_ms=0))
     caller = Caller(engine)

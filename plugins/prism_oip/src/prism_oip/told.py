@@ -1,0 +1,156 @@
+"""What the protocol's answers say, beside predictions: plain dicts whose keys are fields of ``oip.proto``.
+
+REST sends them as JSON, gRPC as messages of the same names. What PRISM does not measure is zero here, and
+docs/reference/oip.md says which that is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from prism_core.plugin import Executions, Served, ServingError, Signature, Statistics, TensorSpec
+
+# The extensions that each listener has, as Triton's documents call them. Binary tensors are one of REST:
+# over gRPC raw contents belong to the protocol itself. `model_repository` is all three of its routes.
+PUBLIC = ("binary_tensor_data", "model_configuration", "parameters", "statistics")
+OWNERS = (
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "statistics",
+)
+RPC = (*OWNERS, "parameters")
+
+# A version that is about to be started, or is, is loading; one that has stopped or failed is not there.
+_STATES = {"READY": "READY", "STORED": "LOADING", "STARTING": "LOADING", "DRAINING": "UNLOADING"}
+_UNAVAILABLE = "UNAVAILABLE"
+
+_NOT_MEASURED = {"count": 0, "ns": 0}
+
+
+def server(version: str, extensions: Sequence[str]) -> dict[str, Any]:
+    """Return the server's metadata."""
+    return {"name": "prism", "version": version, "extensions": list(extensions)}
+
+
+# --- a model ----------------------------------------------------------------------------
+
+
+def metadata(found: Served, versions: Iterable[int]) -> dict[str, Any]:
+    """Return a version's metadata; ``versions`` are those of its model that may be asked.
+
+    Raises
+    ------
+    ServingError
+        If its tensors are not known yet.
+    """
+    signature = _signature(found)
+    return {
+        "name": found.model,
+        "versions": [str(number) for number in sorted(versions)],
+        "platform": found.loader,
+        "inputs": [_tensor(spec) for spec in signature.inputs],
+        "outputs": [_tensor(spec) for spec in signature.outputs],
+    }
+
+
+def _signature(found: Served) -> Signature:
+    if found.signature is None:
+        raise ServingError(
+            f"The tensors of {found.model}/{found.version} are not known before it has been ready once.",
+            hint=found.reason,
+            details={"retry_after_s": 1.0},
+        )
+    return found.signature
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+
+
+def config(found: Served) -> dict[str, Any]:
+    """Return a version's configuration in Triton's form, as far as its clients look at it.
+
+    Where requests may be joined the axis of rows is not among ``dims``, and ``max_batch_size`` is not 0: the
+    most rows of one execution. A request may have more, and is computed in several.
+
+    Raises
+    ------
+    ServingError
+        If its tensors are not known yet.
+    """
+    signature = _signature(found)
+    told = {
+        "name": found.model,
+        "platform": found.loader,
+        "backend": found.loader,
+        "version_policy": {"all": {}},
+        "max_batch_size": found.max_batch_rows,
+        "input": [_configured(spec, found) for spec in signature.inputs],
+        "output": [_configured(spec, found) for spec in signature.outputs],
+        "model_transaction_policy": {"decoupled": False},
+    }
+    return told | ({"dynamic_batching": {}} if found.max_batch_rows else {})
+
+
+def _configured(spec: TensorSpec, found: Served) -> dict[str, Any]:
+    datatype = "STRING" if spec.datatype == "BYTES" else spec.datatype
+    dims = spec.shape[1:] if found.max_batch_rows else spec.shape
+    return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(dims)}
+
+
+def index(served: Iterable[Served], *, ready: bool = False) -> list[dict[str, str]]:
+    """Return what there is in the repository, or only what of it is ``ready``."""
+    return [_indexed(one) for one in served if one.ready or not ready]
+
+
+def _indexed(found: Served) -> dict[str, str]:
+    return {
+        "name": found.model,
+        "version": str(found.version),
+        "state": _STATES.get(found.state, _UNAVAILABLE),
+        "reason": found.reason,
+    }
+
+
+# --- what was asked of models -----------------------------------------------------------
+
+
+def statistics(found: Iterable[Statistics]) -> dict[str, Any]:
+    """Return the statistics of some versions."""
+    return {"model_stats": [_counted(one) for one in found]}
+
+
+def _counted(found: Statistics) -> dict[str, Any]:
+    return {
+        "name": found.model,
+        "version": str(found.version),
+        "last_inference": round(found.last * 1000),
+        "inference_count": found.rows,
+        "execution_count": found.executions,
+        "inference_stats": {
+            "success": _duration(found.succeeded, found.succeeded_s),
+            "fail": _duration(found.failed, found.failed_s),
+            "queue": _duration(found.computed, found.queue_s),
+            "compute_input": _NOT_MEASURED,
+            "compute_infer": _duration(found.computed, found.compute_s),
+            "compute_output": _NOT_MEASURED,
+            "cache_hit": _duration(found.hits, found.hits_s),
+            "cache_miss": _duration(found.misses, 0.0),
+        },
+        "batch_stats": [_of_size(rows, some) for rows, some in sorted(found.batches.items())],
+    }
+
+
+def _of_size(rows: int, executions: Executions) -> dict[str, Any]:
+    return {
+        "batch_size": rows,
+        "compute_input": _NOT_MEASURED,
+        "compute_infer": _duration(executions.count, executions.compute_s),
+        "compute_output": _NOT_MEASURED,
+    }
+
+
+def _duration(count: int, seconds: float) -> dict[str, int]:
+    return {"count": count, "ns": round(seconds * 1e9)}
