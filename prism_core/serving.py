@@ -94,6 +94,10 @@ def _of_all(path: str) -> str:
     return "*"
 
 
+def _unasked(config: Any) -> bool:
+    return False
+
+
 @attrs.frozen
 class Frontend(Extension[Any]):
     """Another face of the server; ``open`` is given ``(config, host)``, its configuration and a `Host`.
@@ -103,19 +107,24 @@ class Frontend(Extension[Any]):
     path
         With the listeners "public" and "admin": ``open`` gives an ASGI application, which is mounted there.
     listener
-        "own": ``open`` gives a `Face`, which listens by itself; opened when the public listener accepts.
+        "own": ``open`` gives a `Face`, which listens by itself, or None where its configuration wants none;
+        opened when the public listener accepts.
     asks
         ``asks(path)`` -> the model that a request is about, "" for a list that shows only what the
         caller may see, "*" for what concerns all models, None where anybody may ask. Called before the
         application.
     problem
         ``problem(error)`` -> media type and body of a refusal at the door; None for a problem document.
+    wanted
+        ``wanted(config)`` -> whether its configuration asks for it: then the server does not start without
+        it. Any other that cannot be opened is left out. For the listener "own".
     """
 
     path: str = ""
     listener: str = "public"
     asks: Callable[[str], str | None] = _of_all
     problem: Callable[[PrismError], tuple[str, bytes]] | None = None
+    wanted: Callable[[Any], bool] = _unasked
 
 
 class Face(Protocol):
@@ -123,7 +132,10 @@ class Face(Protocol):
 
     @property
     def url(self) -> str:
-        """Where it listens, ``grpc://HOST:PORT``; told under its name when the server is ready."""
+        """Where it listens, ``grpc://HOST:PORT``; told under its name when the server is ready.
+
+        Where that is on all interfaces, ``grpc://0.0.0.0:PORT``, the public listener's host is told.
+        """
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing more; return when what is in flight is answered, or after ``timeout_s``."""
@@ -246,6 +258,8 @@ class Surroundings:
     ----------
     host, port
         Where the public listener listens.
+    any_port
+        Whether that port was left to the system.
     tls_cert, tls_key, client_ca
         Files of the public listener's certificate, "" where it is not encrypted, and of whom clients
         must be signed by, "" for nobody. They may be replaced while the server runs.
@@ -259,6 +273,7 @@ class Surroundings:
     tls_key: str = ""
     client_ca: str = ""
     max_body_bytes: int = 64 * 1024 * 1024
+    any_port: bool = False
 
 
 class Host(Protocol):
@@ -289,8 +304,11 @@ class Host(Protocol):
         If so, what this task does from there on is the owner's in the audit log. A wrong one is in it too.
         """
 
-    def failed(self, admitted: Admitted, error: Exception) -> PrismError:
-        """Tell the door that a request which it let in has no answer; return what its sender is told."""
+    def failed(self, admitted: Any, error: Exception) -> PrismError:
+        """Tell the door that a request which it let in has no answer; return what its sender is told.
+
+        ``admitted`` is what `enter` returned, None where the request did not get as far.
+        """
 
     def caller(self, scope: Mapping[str, Any]) -> Caller:
         """Return who sent a request to a mounted application."""
@@ -335,6 +353,19 @@ class Host(Protocol):
         """Return the statistics of all versions, of a model's, or of one."""
 
     def note(
-        self, method: str, path: str, client: str, status: int, answer_bytes: int, seconds: float
+        self,
+        method: str,
+        path: str,
+        client: str,
+        status: int,
+        answer_bytes: int,
+        seconds: float,
+        *,
+        request: str = "",
+        admitted: Admitted | None = None,
+        predicted: Predicted | None = None,
     ) -> None:
-        """Write a line of the access log, where there is one, for what came by a listener of its own."""
+        """Write a line of the access log, where there is one, for what came by a listener of its own.
+
+        ``status`` is HTTP's, 499 where the client left; ``request`` the id that the request was given.
+        """

@@ -232,7 +232,8 @@ def server(data_dir: Path) -> Iterator[Check]:
     if facts:
         count = facts.get("gateways", 1)
         several = f", {count} gateways" if count > 1 else ""
-        yield Check("server", "running", State.OK, f"pid {facts['pid']}, {facts['public']}{several}")
+        grpc = f", {facts['grpc']}" if "grpc" in facts else ""
+        yield Check("server", "running", State.OK, f"pid {facts['pid']}, {facts['public']}{several}{grpc}")
         return
     yield Check("server", "running", State.OK, "no; `prism serve` starts one")
     from prism_core.settings import Settings

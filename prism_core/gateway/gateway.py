@@ -28,6 +28,7 @@ from prism_core.gateway.followers import Followers
 from prism_core.gateway.host import GatewayHost
 from prism_core.gateway.observe import Metrics
 from prism_core.gateway.operate import check_unaliased
+from prism_core.gateway.outside import Outside
 from prism_core.gateway.publishing import Entrances, Publishing
 from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.service import PredictService
@@ -57,6 +58,10 @@ class Gateway:
         How links are reached.
     tls
         The files of the public listener's certificate, where it is encrypted.
+    outside
+        What frontends are told of the world outside.
+    faces
+        Where frontends with listeners of their own listen, by their names.
     keys
         The API keys, and what was used of them.
     links
@@ -110,6 +115,8 @@ class Gateway:
         self.token = token
         self.service = PredictService(self.registry)
         self.tls: dict[str, str] | None = None
+        self.outside = Outside()
+        self.faces: dict[str, str] = {}
         self.door = Door()
         self.frontends: list[tuple[Frontend, Any]] = []
         self.settled = asyncio.Event()

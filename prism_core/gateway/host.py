@@ -20,7 +20,7 @@ from prism_core.gateway.callers.door import Entry, caller_of, discreet
 from prism_core.gateway.faults import told_of_fault
 from prism_core.gateway.refusals import Refusals
 from prism_core.gateway.registry import Version, unserved
-from prism_core.serving import Served, Statistics
+from prism_core.serving import Served, Statistics, Surroundings
 from prism_core.specs import NOBODY, Caller
 
 if TYPE_CHECKING:  # it makes one of these
@@ -43,6 +43,17 @@ class GatewayHost:
         self._registry = gateway.registry
         self._refusals = Refusals(gateway.audit)
 
+    @property
+    def surroundings(self) -> Surroundings:
+        """Where the public listener is."""
+        return self._gateway.outside.surroundings
+
+    def note(
+        self, method: str, path: str, client: str, status: int, answer_bytes: int, seconds: float, **more: Any
+    ) -> None:
+        """Write a line of the access log, where there is one."""
+        self._gateway.outside.note(method, path, client, status, answer_bytes, seconds, **more)
+
     def settled(self) -> bool:
         """Return whether every model that is served at start is ready, or has failed."""
         return self._gateway.settled.is_set()
@@ -55,8 +66,10 @@ class GatewayHost:
         """Ask the door to let a request in; it raises to refuse."""
         return self._gateway.door.enter(model, verb, headers, client, body_bytes)
 
-    def failed(self, admitted: Entry, error: Exception) -> PrismError:
+    def failed(self, admitted: Entry | None, error: Exception) -> PrismError:
         """Tell the door that a request which it let in has no answer; return what its sender is told."""
+        if admitted is None:
+            return told_of_fault(error)
         self._gateway.door.failed(admitted, error)
         return told_of_fault(discreet(error, admitted.caller))
 

@@ -31,6 +31,7 @@ from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.admin_openapi import admin_document, told
 from prism_core.rest.bundle import Frozen
 from prism_core.rest.environments import environment_routes
+from prism_core.rest.faces import urls_of
 from prism_core.rest.keys import key_routes
 from prism_core.rest.links import link_admin_routes
 from prism_core.rest.mounted import Mounts, frontend_at
@@ -147,6 +148,7 @@ def _look_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         host, port = request.scope["server"] or ("", None)
         return answer(
             {
+                **urls_of(gateway.faces, gateway.public_url),
                 "version": __version__,
                 "pid": os.getpid(),
                 "tls": gateway.tls,

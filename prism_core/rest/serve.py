@@ -12,7 +12,7 @@ import gc
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import structlog
 from prism_core import __version__
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.opening import open_gateway
+from prism_core.gateway.outside import Outside
 from prism_core.plugins import PluginSet
 from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.access import open_access
@@ -30,6 +31,7 @@ from prism_core.rest.app import admin_app, public_app
 from prism_core.rest.cors import cors_of
 from prism_core.rest.doors import Doors
 from prism_core.rest.entrances import LinkEntrances
+from prism_core.rest.faces import faces_of, noting, surroundings_of, urls_of
 from prism_core.rest.leading import leading
 from prism_core.rest.listen import listen, listen_together
 from prism_core.rest.room import Room, connections
@@ -132,13 +134,16 @@ async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, inter
     listening = {**dict.fromkeys(doors.public, strangers), doors.admin: owners}
     async with (
         leading(gateway, front, doors.public[1:], interrupted.hurry) as keepers,
+        faces_of(limits.drain_s, interrupted.hurry) as faces,
         accepting(listening, interrupted.hurry, limits) as servers,
     ):
         await keepers.start(servers)
         entrances = LinkEntrances(gateway, room, interrupted.hurry, front.access)
         await gateway.publish(doors.links, entrances)
+        gateway.outside = Outside(surroundings_of(gateway.settings, doors), noting(front.access))
+        gateway.faces = await faces.open(gateway.plugins, gateway.settings.plugins, gateway.host)
         facts = _facts(gateway, doors)
-        with _announced(Path(facts["data_dir"]) / "server.json", facts) as move:
+        with _announced(Path(facts["data_dir"]) / "server.json", facts, gateway.faces) as move:
             gateway.publishing.public_moved = move
             log.info("server.ready", **facts)
             ready(facts)
@@ -148,8 +153,11 @@ async def _serve(gateway: Gateway, front: Any, doors: Doors, ready: Ready, inter
         log.info("server.stopping")
         gateway.publishing.drain()
         keepers.drain()
+        faces.drain()
     await gateway.publishing.close()  # while the access log is open
-    if interrupted.hurry.is_set() or servers.cut:  # the grace time is over: replicas do not get it once more
+    if (
+        interrupted.hurry.is_set() or servers.cut or faces.cut
+    ):  # the grace time is over: replicas do not get it once more
         gateway.hurry()
 
 
@@ -164,6 +172,7 @@ def calm_collector() -> None:
 
 def _facts(gateway: Gateway, doors: Doors) -> dict[str, Any]:
     return {
+        **urls_of(gateway.faces, gateway.public_url),
         "public": gateway.public_url,
         "admin": doors.admin_url,
         "data_dir": str(gateway.settings.data_dir.expanduser().resolve()),
@@ -207,12 +216,15 @@ def _stopping() -> list[signal.Signals]:
 
 
 @contextmanager
-def _announced(path: Path, facts: dict[str, Any]) -> Iterator[Callable[[str], None]]:
+def _announced(
+    path: Path, facts: dict[str, Any], faces: Mapping[str, str]
+) -> Iterator[Callable[[str], None]]:
     """Keep ``facts`` in a file that the command line finds the server by; yield what changes its URL."""
     scratch = path.with_suffix(".tmp")
 
     def announce(public: str) -> None:
-        scratch.write_bytes(msgspec.json.encode({**facts, "public": public}))
+        told = {**facts, **urls_of(faces, public), "public": public}
+        scratch.write_bytes(msgspec.json.encode(told))
         scratch.replace(path)
 
     def move(public: str) -> None:

@@ -29,7 +29,7 @@ class ServerProcess:
     data_dir
         The data directory; made if needed.
     flags
-        Further flags of ``prism serve``.
+        Further flags of ``prism serve``; with ``--grpc-port 0`` it speaks gRPC, too.
     config
         The text of a ``prism.yaml``.
     prefix
@@ -58,7 +58,8 @@ class ServerProcess:
 
     def start(self) -> ServerProcess:
         """Start it and wait until it is ready."""
-        ports = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0")
+        # Without gRPC, which few tests speak; the flags of those that do come after these.
+        ports = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--grpc-port", "off")
         command = [*self.prefix, *PRISM, "serve", "--json", *ports]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

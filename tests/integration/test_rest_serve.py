@@ -127,9 +127,11 @@ def test_a_server_says_where_it_is(make_server):
 
 def test_a_server_that_moves_says_where_it_is(tmp_path):
     path = tmp_path / "server.json"
-    with _announced(path, {"public": "http://10.1.2.3:8000", "pid": 7}) as move:
+    facts = {"public": "http://10.1.2.3:8000", "grpc": "grpc://10.1.2.3:8081", "pid": 7}
+    with _announced(path, facts, {"grpc": "grpc://0.0.0.0:8081"}) as move:
         move("http://10.9.8.7:8000")
-        assert json.loads(path.read_bytes()) == {"public": "http://10.9.8.7:8000", "pid": 7}
+        moved = {"public": "http://10.9.8.7:8000", "grpc": "grpc://10.9.8.7:8081"}
+        assert json.loads(path.read_bytes()) == facts | moved
 
     assert not path.exists()
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import rich_click as click
 
 from prism_core import __version__
@@ -17,6 +18,7 @@ from prism_core.cli.output import warn, write_json
 from prism_core.errors import ConfigError
 
 if TYPE_CHECKING:
+    from prism_core.plugins import PluginSet
     from prism_core.settings import Settings
 
 # Of the section `tls`, which has a flag for each.
@@ -31,6 +33,16 @@ ACCESS_LOG = "access.log"
 def _access_log(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
     """Return what the setting is: a file that is named here is where whoever types it is."""
     return file if file in (None, ACCESS_LOG) else str(Path(file).absolute())
+
+
+class GrpcPort(click.ParamType[Any]):
+    """A port, ``auto`` or ``off``."""
+
+    name = "port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a number, or the word."""
+        return value if value in ("auto", "off") else _PORT.convert(value, param, ctx)
 
 
 _PORT = click.IntRange(0, 65535)
@@ -51,6 +63,12 @@ _OPTIONS = (
         metavar="N",
         type=_PORT,
         help="Port of the admin API, 0 for a free one.  [default: 8001]",
+    ),
+    click.option(
+        "--grpc-port",
+        metavar="N|auto|off",
+        type=GrpcPort(),
+        help="Port of gRPC, 0 for a free one.  [default: auto, 8081 or a free one]",
     ),
     click.option(
         "--tls",
@@ -167,6 +185,7 @@ def settings_of(
     config: Path | None,
     plugins: str | None,
     no_plugins: bool,
+    grpc_port: int | str | None = None,
     defaults: Mapping[str, Any] | None = None,
     **flags: Any,
 ) -> Settings:
@@ -179,6 +198,8 @@ def settings_of(
     tls = {key: given.pop(f"tls_{key}") for key in TLS_KEYS if f"tls_{key}" in given}
     if tls:
         given["tls"] = tls
+    if grpc_port is not None:
+        given["plugins"] = {"grpc": {"port": grpc_port}}
     isolation = {"backend": given.pop("isolation", None), "sandbox": given.pop("sandbox", None)}
     given["isolation"] = {key: value for key, value in isolation.items() if value}
     if common.data_dir:
@@ -210,7 +231,28 @@ def run(settings: Settings, common: Common, ready: Callable[[dict[str, Any]], No
     plugins = load_plugins(settings.load)
     for error in plugins.failures.values():
         warn(f"{error.message} {error.hint}")
+    settings = known_grpc(settings, plugins)
     serve_until_signal(settings, plugins, ready)
+
+
+def known_grpc(settings: Settings, plugins: PluginSet) -> Settings:
+    """Return ``settings`` as they are for ``plugins``, of which perhaps none speaks gRPC.
+
+    Raises
+    ------
+    ConfigError
+        If none does, and a port is named.
+    """
+    port = settings.plugins.get("grpc", {}).get("port")
+    if port is None or "grpc" in plugins.frontends:
+        return settings
+    if type(port) is int:
+        raise ConfigError(
+            f"gRPC is to listen on port {port}, and no plugin is loaded that speaks it.",
+            hint="pip install 'prism-oip[grpc]'; or leave --grpc-port and plugins.grpc.port away.",
+        )
+    others = {name: one for name, one in settings.plugins.items() if name != "grpc"}
+    return attrs.evolve(settings, plugins=others)
 
 
 # Who may predict, in each mode of `auth`.
@@ -223,10 +265,12 @@ CALLERS = {
 
 def banner(facts: dict[str, Any]) -> None:
     """Tell a person where the server is and what to do next."""
+    grpc = f"  grpc    {facts['grpc']}   predictions, Open Inference Protocol\n" if "grpc" in facts else ""
     click.echo(
         f"{click.style('PRISM', bold=True)} {__version__} is ready.\n\n"
         f"  public  {click.style(facts['public'], bold=True)}   predictions and model pages\n"
         f"  admin   {facts['admin']}   uploads, with the token in the data directory\n"
+        f"{grpc}"
         f"  data    {facts['data_dir']}\n"
         f"  callers {CALLERS[facts['auth']]}\n\n"
         f"  Next    {click.style(upload_line(facts), fg='cyan')}\n"

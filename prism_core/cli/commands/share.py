@@ -23,6 +23,7 @@ SERVER_FLAGS = (
     "port",
     "admin_host",
     "admin_port",
+    "grpc_port",
     "gateways",
     "auth",
     "sandbox",

@@ -83,6 +83,7 @@ class FakeGateway:
     token: str = TOKEN
     public_url: str = PUBLIC_URL
     tls: dict[str, str] | None = None
+    faces: dict[str, str] = attrs.field(factory=dict)
     registry: Registry = attrs.field(factory=lambda: Registry(lambda event: None))
     known: dict[str, ModelInfo] = attrs.field(factory=dict)
     calls: list[tuple[Any, ...]] = attrs.field(factory=list)

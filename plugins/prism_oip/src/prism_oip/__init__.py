@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prism_core.plugin import Dialect, hookimpl
+from prism_core.plugin import Dialect, Frontend, hookimpl
 
 __version__ = "0.1.0"
 
@@ -18,3 +18,11 @@ def prism_dialects() -> Iterator[Dialect]:
     from prism_oip.rest.dialect import DIALECT
 
     yield DIALECT
+
+
+@hookimpl
+def prism_frontends() -> Iterator[Frontend]:
+    """Offer what speaks the rest of the protocol."""
+    from prism_oip.rpc.frontend import FRONTEND
+
+    yield FRONTEND

@@ -1,0 +1,130 @@
+"""One call from its head to its line in the access log: who asks, whether they may, how it ended."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import grpc
+
+from prism_core.plugin import Admitted, Host, Predicted, PrismError
+from prism_oip.problems import code_of, told
+from prism_oip.rpc.peers import address_of
+
+SERVICE = "inference.GRPCInferenceService"
+OK, LEFT = 200, 499
+# A client takes 8 KB of metadata, and what is not ASCII is three bytes a byte there.
+MAX_MESSAGE = 2000
+
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+_REQUEST = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_PREFIX = f"{secrets.token_hex(6)}-"
+_numbers = itertools.count(1)
+
+
+class Call:
+    """An RPC that is being answered.
+
+    Parameters
+    ----------
+    path
+        As a request of HTTP/2 has it, ``/inference.GRPCInferenceService/ModelInfer``.
+
+    Attributes
+    ----------
+    headers
+        The metadata, as the door takes headers.
+    request
+        The x-request-id that came, or a new one.
+    """
+
+    __slots__ = ("_admitted", "_begun", "_context", "_host", "client", "headers", "path", "request")
+
+    def __init__(self, host: Host, context: Any, path: str) -> None:
+        self._begun = time.monotonic()
+        self._host = host
+        self._context = context
+        self._admitted: Admitted | None = None
+        self.path = path
+        self.client = address_of(context.peer())
+        self.headers = headers_of(context.invocation_metadata())
+        given = self.headers.get("x-request-id", "")
+        self.request = given if _REQUEST.fullmatch(given) else _PREFIX + str(next(_numbers))
+
+    def enter(self, model: str, verb: str, body_bytes: int = 0) -> Admitted:
+        """Ask the door to let it in; it raises to refuse."""
+        self._admitted = admitted = self._host.enter(model, verb, self.headers, self.client, body_bytes)
+        return admitted
+
+    def told(self, error: Exception) -> PrismError:
+        """Return what the sender is told of ``error``."""
+        return self._host.failed(self._admitted, error)
+
+    def answered(self, size: int, predicted: Predicted | None = None) -> None:
+        """Take note of an answer."""
+        if self._admitted is not None and self._admitted.lines:
+            self._context.set_trailing_metadata(pairs_of(self._admitted.lines))
+        self.note(OK, size, predicted)
+
+    async def refuse(self, error: Exception) -> NoReturn:
+        """End it with the status of ``error``."""
+        problem = self.told(error)
+        self.note(problem.status)
+        lines = self._admitted.lines if self._admitted is not None else b""
+        trailing = (*pairs_of(lines), *after(problem), ("x-request-id", self.request))
+        await self._context.abort(CODES[code_of(problem.status)], message_of(problem), trailing)
+        raise AssertionError("abort raises")
+
+    def note(self, status: int, size: int = 0, predicted: Predicted | None = None) -> None:
+        """Write its line of the access log."""
+        self._host.note(
+            "POST",
+            self.path,
+            self.client,
+            status,
+            size,
+            time.monotonic() - self._begun,
+            request=self.request,
+            admitted=self._admitted,
+            predicted=predicted,
+        )
+
+
+def headers_of(metadata: Any) -> Mapping[str, str]:
+    """Return metadata as headers; binary values are nobody's here."""
+    found: dict[str, str] = {}
+    for name, value in metadata or ():
+        if isinstance(value, str):
+            found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
+
+
+def pairs_of(lines: bytes) -> list[tuple[str, str]]:
+    """Return header lines as metadata."""
+    pairs = (line.partition(": ") for line in lines.decode("latin-1").split("\r\n") if line)
+    return [(name.lower(), value) for name, _, value in pairs]
+
+
+def after(error: PrismError) -> list[tuple[str, str]]:
+    """Return when to try again, where that is known."""
+    seconds = error.details.get("retry_after_s")
+    if not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
+        return []
+    return [("retry-after", str(max(1, -int(-seconds // 1))))]
+
+
+def message_of(error: PrismError) -> str:
+    """Return the status message of an error; half characters, which it may quote, have no form there."""
+    return told(error).encode("utf-8", "replace").decode()[:MAX_MESSAGE]
+
+
+def reference_of(name: str, version: str) -> str:
+    """Return the reference that a model's name and a version, a number or an alias, make."""
+    if not version:
+        return name
+    return f"{name}/{version}" if version.isascii() and version.isdigit() else f"{name}@{version}"
