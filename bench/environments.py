@@ -42,10 +42,16 @@ class NotInstalled(Exception):
 
 def ensure(peer: str) -> None:
     """Make a peer's environment, or make it anew where its requirements have changed."""
-    make(CACHE / peer, HERE / "peers" / peer / "requirements.txt", interpreter(peer))
+    # As pip does it: how long a server takes to start is measured.
+    make(CACHE / peer, requirements_of(peer), interpreter(peer), "--compile-bytecode")
 
 
-def make(place: Path, requirements: Path, chosen: str = sys.executable) -> None:
+def requirements_of(peer: str) -> Path:
+    """Return the pinned packages of a peer."""
+    return HERE / "peers" / peer / "requirements.txt"
+
+
+def make(place: Path, requirements: Path, chosen: str = sys.executable, *options: str) -> None:
     """Make an environment of pinned packages; of many processes that want it at once, one makes it."""
     digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
     stamp = place / "requirements.sha256"
@@ -54,7 +60,7 @@ def make(place: Path, requirements: Path, chosen: str = sys.executable) -> None:
             return
         print(f"Installing {place.name} ...", file=sys.stderr, flush=True)
         uv("venv", "-q", "--clear", "--python", chosen, place)
-        uv("pip", "install", "-q", "--compile-bytecode", "-p", place, "-r", requirements)
+        uv("pip", "install", "-q", *options, "-p", place, "-r", requirements)
         stamp.write_text(digest)
 
 

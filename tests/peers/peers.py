@@ -31,11 +31,9 @@ def python(peer: str) -> Path:
 
     The packages are those of ``requirements.txt`` in `tests/peers/NAME`, or in `bench/peers/NAME`.
     """
-    requirements = HERE / peer / "requirements.txt"
-    if not requirements.exists():
-        environments.ensure(peer)
-        return environments.python(peer)
-    environments.make(CACHE / peer, requirements)
+    own = HERE / peer / "requirements.txt"
+    requirements = own if own.exists() else environments.requirements_of(peer)
+    environments.make(CACHE / peer, requirements, environments.interpreter(peer))
     return CACHE / peer / "bin" / "python"
 
 
