@@ -43,7 +43,7 @@ from prism_core.errors import (
 )
 from prism_core.filling import LARGE_BYTES
 from prism_core.fitting.counting import check_values, check_values_steps
-from prism_core.fitting.faults import Faults, did_you_mean, expected, listed, quote, quote_shape
+from prism_core.fitting.faults import Faults, check_names, did_you_mean, expected, listed, quote, quote_shape
 from prism_core.fitting.fit import fit, fit_only, placer, stays
 from prism_core.fitting.jsonable import jsonable
 from prism_core.fitting.values import MISFITS, array_of, has_shape, leaf, nested
@@ -212,6 +212,7 @@ __all__ = [
     "UnsupportedInput",
     "Usage",
     "array_of",
+    "check_names",
     "check_values",
     "check_values_steps",
     "datatype_of",

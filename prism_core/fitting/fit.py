@@ -28,6 +28,7 @@ def fit(
     signature: Signature,
     outputs: tuple[str, ...] = (),
     parameters: Mapping[str, Any] | None = None,
+    reply: Any = None,
 ) -> Batch:
     """Arrange ``arrays`` as the model expects them.
 
@@ -39,19 +40,47 @@ def fit(
         If a name, rank, length, type or value does not fit; every one of them is listed.
     """
     faults = Faults()
-    check_names(arrays, [spec.name for spec in signature.inputs], faults)
-    faults.check()
-    tensors = {}
-    for spec in signature.inputs:
-        shaped = to_rank(arrays[spec.name], spec, signature.batch_axis)
-        check_shape(shaped, spec)
-        place = placer(spec, signature)
-        tensors[spec.name] = cast(shaped, spec, faults, place)
-        if signature.columnar and not spec.nullable and shaped.dtype.kind == "f":
-            # In a column NaN means "missing"; in any other tensor it is a value like all others.
-            _note(np.isnan(shaped), shaped, spec, faults, place)
-    faults.check()
-    return finish(tensors, signature, outputs, parameters)
+    specs = signature.inputs
+    if len(arrays) != len(specs) or not all(spec.name in arrays for spec in specs):
+        check_names(arrays, [spec.name for spec in specs], faults)
+        faults.check()
+    shaped = [_as_spec(arrays[spec.name], spec, signature.batch_axis) for spec in specs]
+    _check_shapes(shaped, specs)
+    tensors = {
+        spec.name: _cast(array, spec, signature, faults) for spec, array in zip(specs, shaped, strict=True)
+    }
+    if faults.count:
+        faults.check()
+    return finish(tensors, signature, outputs, parameters, reply)
+
+
+def _as_spec(array: Array, spec: TensorSpec, batch_axis: bool) -> Array:
+    return array if array.ndim == len(spec.shape) else to_rank(array, spec, batch_axis)
+
+
+def _check_shapes(arrays: Sequence[Array], specs: Sequence[TensorSpec]) -> None:
+    wrong = []
+    for array, spec in zip(arrays, specs, strict=True):
+        if not has_shape(array, spec.shape):
+            wrong.append(misshapen(array, spec))
+    if len(wrong) > 1:
+        details = {"errors": [error.details for error in wrong[:REPORTED]], "count": len(wrong)}
+        message = f"{wrong[0].message[:-1]} ({len(wrong)} faults in all)."
+        raise InvalidInput(message, hint=wrong[0].hint, details=details)
+    if wrong:
+        raise wrong[0]
+
+
+def _cast(array: Array, spec: TensorSpec, signature: Signature, faults: Faults) -> Array:
+    columnar_floats = signature.columnar and not spec.nullable and array.dtype.kind == "f"
+    if array.dtype == spec.dtype and array.dtype.kind != "O" and not columnar_floats:
+        return _lying_well(array)
+    place = placer(spec, signature)
+    done = cast(array, spec, faults, place)
+    if columnar_floats:
+        # In a column NaN means "missing"; in any other tensor it is a value like all others.
+        _note(np.isnan(array), array, spec, faults, place)
+    return done
 
 
 def fit_only(array: Array, signature: Signature, what: str) -> Batch:
@@ -93,6 +122,7 @@ def finish(
     signature: Signature,
     outputs: tuple[str, ...] = (),
     parameters: Mapping[str, Any] | None = None,
+    reply: Any = None,
 ) -> Batch:
     """Make the batch of tensors that fit one by one; they must agree on the number of rows.
 
@@ -110,7 +140,7 @@ def finish(
             )
         if 0 in rows.values():
             raise InvalidInput("The request holds no rows.", hint="Send at least one row.")
-    return Batch(tensors, outputs, parameters or {})
+    return Batch(tensors, outputs, parameters or {}, reply)
 
 
 def stays(dtypes: Sequence[np.dtype[Any]], signature: Signature) -> bool:
@@ -134,11 +164,16 @@ def to_rank(array: Array, spec: TensorSpec, batch_axis: bool) -> Array:
 def check_shape(array: Array, spec: TensorSpec) -> None:
     """Raise `InvalidInput` with both sides if the array's shape is not the tensor's."""
     if not has_shape(array, spec.shape):
-        raise InvalidInput(
-            f"Input {spec.name!r} has shape {array.shape}, the model expects {spec.shape}.",
-            hint="-1 stands for any length. GET /model/NAME shows the full signature.",
-            details={"input": spec.name, "expected": list(spec.shape), "got": list(array.shape)},
-        )
+        raise misshapen(array, spec)
+
+
+def misshapen(array: Array, spec: TensorSpec) -> InvalidInput:
+    """Return the error, with both sides, of an array whose shape is not the tensor's."""
+    return InvalidInput(
+        f"Input {spec.name!r} has shape {array.shape}, the model expects {spec.shape}.",
+        hint="-1 stands for any length. GET /model/NAME shows the full signature.",
+        details={"input": spec.name, "expected": list(spec.shape), "got": list(array.shape)},
+    )
 
 
 def placer(spec: TensorSpec, signature: Signature) -> Place:
@@ -168,10 +203,8 @@ def cast(array: Array, spec: TensorSpec, faults: Faults, place: Place) -> Array:
     """
     if spec.dtype.kind == "O":
         return _strings(array, spec, faults, place)
-    if array.dtype == spec.dtype and array.flags.aligned:
-        # A view of a small body lies wherever the bytes before it end, and vector units add in another
-        # order there: the last bit of an answer would depend on the length of a request's head.
-        return array if array.flags.owndata or array.nbytes >= LARGE_BYTES else array.copy(order="K")
+    if array.dtype == spec.dtype:
+        return _lying_well(array)
     pair = array.dtype.kind + spec.dtype.kind
     if pair == "bb":
         return array.astype(spec.dtype)
@@ -183,6 +216,18 @@ def cast(array: Array, spec: TensorSpec, faults: Faults, place: Place) -> Array:
         done = array.astype(spec.dtype)
     _note(_changed(array, done), array, spec, faults, place)
     return done
+
+
+def _lying_well(array: Array) -> Array:
+    """Return an array where vector units may take it up.
+
+    A view of a small body lies wherever the bytes before it end, and vector units add in another
+    order there: the last bit of an answer would depend on the length of a request's head.
+    """
+    whole: Any = array if array.base is None else array.base  # in the end a memoryview, perhaps
+    if isinstance(whole, np.ndarray) and whole.flags.owndata:
+        return array
+    return array if array.flags.aligned and array.nbytes >= LARGE_BYTES else array.copy(order="K")
 
 
 def _changed(array: Array, done: Array) -> Array:

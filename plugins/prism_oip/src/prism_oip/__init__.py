@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from prism_core.plugin import Dialect, Frontend, hookimpl
+from prism_core.plugin import Dialect, Frontend, Normalizer, hookimpl
 
 __version__ = "0.1.0"
 
@@ -18,6 +18,16 @@ def prism_dialects() -> Iterator[Dialect]:
     from prism_oip.rest.dialect import DIALECT
 
     yield DIALECT
+
+
+@hookimpl
+def prism_normalizers() -> Iterator[Normalizer]:
+    """Offer the media types in which a runtime gets their bodies."""
+    from prism_oip.media import REST
+    from prism_oip.reading import rest as reading
+    from prism_oip.writing import rest as writing
+
+    yield Normalizer(REST, reading.normalize, writing.encode)
 
 
 @hookimpl

@@ -1,0 +1,196 @@
+"""``application/vnd.prism.oip`` on its way in: JSON, perhaps with raw tensors behind it, or one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import UNSET
+
+from prism_core.plugin import (
+    Batch,
+    Faults,
+    Limits,
+    MalformedBody,
+    Request,
+    Signature,
+    check_names,
+    check_values,
+    fit,
+    quote,
+)
+from prism_oip import parameters
+from prism_oip.reading import document, raw, raw_only, values
+from prism_oip.reading.document import Document, Output, Tensor
+from prism_oip.reply import PLAIN, Reply
+
+Array = np.ndarray[Any, Any]
+
+
+def normalize(body: memoryview, signature: Signature, request: Request) -> Batch:
+    """Return the batch that ``body`` means; numbers that have the model's types already are not copied.
+
+    Raises
+    ------
+    MalformedBody
+        If it is no request of the protocol, or says something of itself that is not so.
+    InvalidInput
+        If it does not fit the signature.
+    PayloadTooLarge
+        If it holds more values than the server takes.
+    """
+    header_bytes = _header_bytes(request, len(body))
+    if not header_bytes:
+        return _raw_only(body, signature, request)
+    head = body[:header_bytes]
+    check_values(head, request.limits, escapes=True)
+    return batch_of(document.read(head, request.limits), body[header_bytes:], signature, request)
+
+
+def _header_bytes(request: Request, size: int) -> int:
+    """Return how many bytes of JSON the body begins with."""
+    written = request.parameters.get("header")
+    if written is None:
+        return size or 1  # nothing at all is no raw tensor either
+    if not (written.isascii() and written.isdecimal() and len(written) < 20 and int(written) <= size):
+        raise MalformedBody(
+            f"Inference-Header-Content-Length is {quote(written)}, the body has {size} bytes.",
+            hint="It is the length of the JSON at the body's beginning, before any tensors, unpacked.",
+        )
+    return int(written)
+
+
+def _raw_only(body: memoryview, signature: Signature, request: Request) -> Batch:
+    spec = raw_only.spec_of(signature)
+    faults = Faults()
+    shape = raw_only.shape_of(spec, len(body), batch_axis=signature.batch_axis)
+    if spec.datatype == raw.BYTES:
+        tensor = raw.one_text(spec.name, shape, body, faults)
+    else:
+        tensor = raw.read(spec.name, spec.datatype, shape, body, faults, request.limits)
+    faults.check()
+    return fit({spec.name: tensor}, signature, reply=Reply(raw=True, packing=_packing(request)))
+
+
+def batch_of(said: Document, behind: memoryview, signature: Signature, request: Request) -> Batch:
+    """Return the batch of a decoded request; ``behind`` are its raw tensors."""
+    asked = parameters.of_model(said.parameters) if said.parameters else {}
+    outputs, reply = _asked(said, _packing(request))
+    faults = Faults()
+    arrays = _arrays(said.inputs, behind, signature, faults, request.limits)
+    if faults.count:
+        check_names([tensor.name for tensor in said.inputs], [spec.name for spec in signature.inputs], faults)
+        faults.check()
+    return fit(arrays, signature, outputs, asked, reply)
+
+
+def _arrays(
+    tensors: list[Tensor], behind: memoryview, signature: Signature, faults: Faults, limits: Limits
+) -> dict[str, Array]:
+    """Return the tensors by name; what is wrong with any of them is told of all."""
+    arrays: dict[str, Array] = {}
+    wrong: list[MalformedBody] = []
+    at = 0
+    for tensor in tensors:
+        try:
+            if tensor.name in arrays:
+                raise MalformedBody(f"Input {quote(tensor.name)} occurs twice.")
+            size = _raw_bytes(tensor)
+            if size is None:
+                array = values.read(tensor, signature, faults, limits)
+            else:
+                at += size
+                array = _raw(tensor, behind, at - size, at, faults, limits)
+            arrays[tensor.name] = _NONE if array is None else array
+        except MalformedBody as error:
+            wrong.append(error)
+    if not wrong and at != len(behind):
+        wrong.append(_too_long(len(behind), at))
+    _raise(wrong)
+    return arrays
+
+
+# Stands for a tensor whose faults are noted: nobody looks at it.
+_NONE: Array = np.empty(0)
+
+
+def _raw_bytes(tensor: Tensor) -> int | None:
+    """Return the size of a raw tensor, None for one whose values are JSON."""
+    size = None
+    if tensor.parameters:
+        parameters.check(tensor.parameters, f"Input {quote(tensor.name)}")
+        size = tensor.parameters.get("binary_data_size")
+        if size is not None and (type(size) is not int or size < 0):
+            raise MalformedBody(
+                f'"binary_data_size" of input {quote(tensor.name)} is {quote(size)}, not a number of bytes.'
+            )
+    if (size is None) is (tensor.data is UNSET):
+        both = "both" if size is not None else "neither"
+        raise MalformedBody(
+            f'Input {quote(tensor.name)} has {both} of "data" and the parameter "binary_data_size".',
+            hint='Values stand in "data", or raw behind the JSON.',
+        )
+    return size
+
+
+def _raw(tensor: Tensor, behind: memoryview, start: int, end: int, faults: Faults, limits: Limits) -> Array:
+    if end > len(behind):
+        raise MalformedBody(
+            f"Input {quote(tensor.name)} is to have {quote(end - start)} raw bytes; "
+            f"{max(0, len(behind) - start)} are left behind the JSON.",
+            hint="Inference-Header-Content-Length is the length of the JSON, after which they begin.",
+        )
+    return raw.read(tensor.name, tensor.datatype, tensor.shape, behind[start:end], faults, limits)
+
+
+def _too_long(size: int, used: int) -> MalformedBody:
+    return MalformedBody(
+        f"The body has {size} bytes behind its JSON, its raw tensors take {used}.",
+        hint='Each raw tensor has its size as the parameter "binary_data_size".',
+    )
+
+
+def _raise(wrong: list[MalformedBody]) -> None:
+    """Raise what is wrong, all of it in one."""
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise MalformedBody(
+            f"{wrong[0].message[:-1]} ({len(wrong)} faults in all).",
+            hint=wrong[0].hint,
+            details={"errors": [error.message for error in wrong[:100]], "count": len(wrong)},
+        )
+
+
+def _asked(said: Document, packing: str) -> tuple[tuple[str, ...], Reply]:
+    """Return the outputs that are asked for, and how the answer is to be."""
+    whole = _flag(said.parameters, "binary_data_output", "The request")
+    if not said.outputs:
+        plain = not whole and said.id is None and not packing
+        return (), PLAIN if plain else Reply(said.id, bool(whole), packing=packing)
+    names = tuple(output.name for output in said.outputs)
+    if len(set(names)) < len(names):
+        raise MalformedBody(f"An output is asked for twice, of {len(names)}.")
+    own = {output.name: _own(output) for output in said.outputs}
+    chosen: Mapping[str, bool] = {name: one for name, one in own.items() if one is not None}
+    return names, Reply(said.id, bool(whole), chosen, packing)
+
+
+def _own(output: Output) -> bool | None:
+    if not output.parameters:
+        return None
+    whose = f"Output {quote(output.name)}"
+    parameters.check(output.parameters, whose)
+    return _flag(output.parameters, "binary_data", whose)
+
+
+def _flag(said: Mapping[str, Any] | None, name: str, whose: str) -> bool | None:
+    value = said.get(name) if said else None
+    if value is not None and not isinstance(value, bool):
+        raise MalformedBody(f"{whose} has {name!r} {quote(value)}; it is true or false.")
+    return value
+
+
+def _packing(request: Request) -> str:
+    return request.parameters.get("answer", "")

@@ -1,0 +1,1 @@
+"""Answers: a model's outputs -> bytes as clients expect them. Runs in the runtime."""
