@@ -80,7 +80,8 @@ class Entrance:
         model = asked(scope["path"])
         if model is None:
             return None
-        verb = "read" if scope["method"] in ("GET", "HEAD") else "predict"
+        # To ask what there is, is to read, with whatever method a protocol does it.
+        verb = "read" if scope["method"] in ("GET", "HEAD") or not model else "predict"
         client = scope.get("client")
         return self._door.enter(model, verb, told_of(scope["headers"]), client[0] if client else "")
 

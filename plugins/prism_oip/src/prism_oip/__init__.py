@@ -33,6 +33,9 @@ def prism_normalizers() -> Iterator[Normalizer]:
 @hookimpl
 def prism_frontends() -> Iterator[Frontend]:
     """Offer what speaks the rest of the protocol."""
+    from prism_oip.rest.frontends import OWNERS, PUBLIC
     from prism_oip.rpc.frontend import FRONTEND
 
+    yield PUBLIC
+    yield OWNERS
     yield FRONTEND

@@ -9,13 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping
 
-from prism_core.plugin import NAME, Dialect, MalformedBody, ModelFailed
+from prism_core.plugin import Dialect, MalformedBody, ModelFailed
 from prism_oip.media import ENCODINGS, PREFIX, REST
 from prism_oip.problems import problem
 from prism_oip.rest.packing import PACKED, answer_of, encoding_of
+from prism_oip.rest.paths import MODEL
 
-# A version is a number or an alias; what has an alias already has no version behind it.
-ROUTES = rf"/v2/models/(?P<model>{NAME}(?:@{NAME}(?!/versions/))?)(?:/versions/(?P<version>{NAME}))?/infer"
+ROUTES = f"{MODEL}/infer"
 HEADER = "inference-header-content-length"
 # More digits than any body's length has; Python would read thousands.
 _DIGITS = 18
