@@ -1,12 +1,27 @@
-"""Real servers that speak gRPC, and clients that know nothing of PRISM."""
+"""Real servers that speak gRPC, clients that know nothing of PRISM, and a host whose models are functions."""
 
 from __future__ import annotations
 
-import grpc
-import pytest
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
+import attrs
+import grpc
+import joblib
+import numpy as np
+import pytest
+from sklearn.linear_model import LinearRegression
+
+from prism_core.errors import InternalError, PrismError
+from prism_core.plugin import NOBODY, Caller, Served, Surroundings
 from prism_core.testing.server import ServerProcess
 from prism_oip.rpc import oip_pb2 as pb
+from prism_oip.rpc.config import GrpcConfig
+
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # of the clients in this process
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -26,18 +41,133 @@ class Client:
             setattr(self, method.name, stub)
 
 
-def target_of(server):
-    """Return where a server speaks gRPC, as clients are told it."""
-    return server.facts["grpc"].partition("://")[2]
+@pytest.fixture(scope="session")
+def new_client():
+    """Return what makes stubs over a channel."""
+    return Client
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory):
+def models(tmp_path_factory):
+    """Return a directory with ``line.pkl`` (y = 2 a + 3 b) and ``other.pkl`` (ten times that)."""
+    directory = tmp_path_factory.mktemp("models")
+    x = np.array([[0.0, 0], [1, 0], [0, 1], [2, 5]])
+    joblib.dump(LinearRegression().fit(x, x @ [2, 3]), directory / "line.pkl")
+    joblib.dump(LinearRegression().fit(x, x @ [20, 30]), directory / "other.pkl")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, models):
+    """A server that anybody may ask, with both models."""
     with ServerProcess(tmp_path_factory.mktemp("grpc") / "data", "--grpc-port", "0") as server:
+        server.upload(models / "line.pkl")
+        server.upload(models / "other.pkl")
         yield server
 
 
+@pytest.fixture(scope="session")
+def target():
+    """Return what tells where a server speaks gRPC, as clients are told it."""
+    return lambda server: server.facts["grpc"].partition("://")[2]
+
+
 @pytest.fixture
-def client(server):
-    with grpc.insecure_channel(target_of(server)) as channel:
+def client(server, target):
+    with grpc.insecure_channel(target(server)) as channel:
         yield Client(channel)
+
+
+# --- a host in this process ---------------------------------------------------------------------
+
+
+@attrs.frozen
+class Let:
+    """Who was let in."""
+
+    caller: Caller = NOBODY
+    lines: bytes = b""
+
+
+@attrs.frozen
+class Answer:
+    body: bytes
+    media_type: str = "application/vnd.prism.oip.grpc"
+    model: str = "toy"
+    version: int = 1
+    rows: int = 1
+    cache: str = "miss"
+    batch_rows: int = 1
+    queue_us: int = 0
+    compute_us: int = 0
+
+
+@attrs.define
+class ToyHost:
+    """A host with one model, a coroutine function of the request's message; everybody may ask it.
+
+    ``noted`` are the statuses of what was answered, ``doors`` what the door was asked.
+    """
+
+    model: Callable[[pb.ModelInferRequest], Awaitable[pb.ModelInferResponse]]
+    surroundings: Surroundings = attrs.field(factory=lambda: Surroundings("127.0.0.1", 8000))
+    version: str = "1.2.3"
+    noted: list[int] = attrs.field(factory=list)
+    doors: list[tuple[Any, ...]] = attrs.field(factory=list)
+    asked: list[dict[str, Any]] = attrs.field(factory=list)
+    refusal: PrismError | None = None
+    lines: bytes = b""
+    ready: bool = True
+    changed: asyncio.Event = attrs.field(factory=asyncio.Event)
+
+    def settled(self):
+        return self.ready
+
+    def enter(self, model, verb, headers, client, body_bytes=0):
+        self.doors.append((model, verb, dict(headers), client, body_bytes))
+        if self.refusal:
+            raise self.refusal
+        return Let(lines=self.lines)
+
+    def failed(self, admitted, error):
+        return error if isinstance(error, PrismError) else InternalError(repr(error))
+
+    async def predict(self, reference, body, **told):
+        self.asked.append({"reference": reference, **told})
+        answer = await self.model(pb.ModelInferRequest.FromString(bytes(body)))
+        return Answer(memoryview(answer.SerializeToString()))
+
+    def find(self, reference):
+        return Served("toy", 1, "READY" if self.ready else "STARTING")
+
+    def note(self, method, path, client, status, size, seconds, **more):
+        self.noted.append(status)
+        self.changed.set()
+
+    async def until_noted(self, count):
+        """Wait until so many requests have had their line."""
+        while len(self.noted) < count:
+            self.changed.clear()
+            await self.changed.wait()
+
+
+@pytest.fixture(scope="session")
+def toy_host():
+    return ToyHost
+
+
+@pytest.fixture(scope="session")
+def speaking():
+    """Return what speaks gRPC for a host: a context manager of the open face and an asyncio client."""
+
+    @asynccontextmanager
+    async def speaking(host):
+        from prism_oip.rpc.face import serving
+
+        async with (
+            serving(GrpcConfig(0), host) as face,
+            grpc.aio.insecure_channel(face.url.partition("://")[2]) as channel,
+        ):
+            yield face, Client(channel)
+
+    return speaking

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn
 
 import grpc
 
-from prism_core.plugin import Admitted, Host, Predicted, PrismError
+from prism_core.plugin import Admitted, DeadlineExceeded, Host, Predicted, PrismError
 from prism_oip.problems import code_of, told
 from prism_oip.rpc.peers import address_of
 
@@ -19,6 +20,8 @@ SERVICE = "inference.GRPCInferenceService"
 OK, LEFT = 200, 499
 # A client takes 8 KB of metadata, and what is not ASCII is three bytes a byte there.
 MAX_MESSAGE = 2000
+# The longest that a deadline is taken for; over HTTP it may not be longer either.
+MAX_TIMEOUT_S = 86_400.0
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -28,7 +31,7 @@ _numbers = itertools.count(1)
 
 
 class Call:
-    """An RPC that is being answered.
+    """A request that is being answered.
 
     Parameters
     ----------
@@ -43,13 +46,13 @@ class Call:
         The x-request-id that came, or a new one.
     """
 
-    __slots__ = ("_admitted", "_begun", "_context", "_host", "client", "headers", "path", "request")
+    __slots__ = ("_admitted", "_begun", "_context", "client", "headers", "host", "path", "request")
 
     def __init__(self, host: Host, context: Any, path: str) -> None:
         self._begun = time.monotonic()
-        self._host = host
         self._context = context
         self._admitted: Admitted | None = None
+        self.host = host
         self.path = path
         self.client = address_of(context.peer())
         self.headers = headers_of(context.invocation_metadata())
@@ -58,12 +61,29 @@ class Call:
 
     def enter(self, model: str, verb: str, body_bytes: int = 0) -> Admitted:
         """Ask the door to let it in; it raises to refuse."""
-        self._admitted = admitted = self._host.enter(model, verb, self.headers, self.client, body_bytes)
+        self._admitted = admitted = self.host.enter(model, verb, self.headers, self.client, body_bytes)
         return admitted
 
+    def timeout_s(self) -> float:
+        """Return the time that is left for it, 0.0 where its client sets no limit.
+
+        Raises
+        ------
+        DeadlineExceeded
+            If none is left.
+        """
+        remaining: float | None = self._context.time_remaining()
+        if remaining is None:
+            return 0.0
+        if remaining <= 0.0:
+            raise DeadlineExceeded("The deadline had passed before the request was read.")
+        return min(remaining, MAX_TIMEOUT_S)
+
     def told(self, error: Exception) -> PrismError:
-        """Return what the sender is told of ``error``."""
-        return self._host.failed(self._admitted, error)
+        """Return what the sender is told of ``error``, and take note of it."""
+        problem = self.host.failed(self._admitted, error)
+        self.note(problem.status)
+        return problem
 
     def answered(self, size: int, predicted: Predicted | None = None) -> None:
         """Take note of an answer."""
@@ -74,7 +94,6 @@ class Call:
     async def refuse(self, error: Exception) -> NoReturn:
         """End it with the status of ``error``."""
         problem = self.told(error)
-        self.note(problem.status)
         lines = self._admitted.lines if self._admitted is not None else b""
         trailing = (*pairs_of(lines), *after(problem), ("x-request-id", self.request))
         await self._context.abort(CODES[code_of(problem.status)], message_of(problem), trailing)
@@ -82,7 +101,7 @@ class Call:
 
     def note(self, status: int, size: int = 0, predicted: Predicted | None = None) -> None:
         """Write its line of the access log."""
-        self._host.note(
+        self.host.note(
             "POST",
             self.path,
             self.client,
@@ -93,6 +112,28 @@ class Call:
             admitted=self._admitted,
             predicted=predicted,
         )
+
+
+# What answers one: the message, and the prediction that it is of.
+Work = Callable[[Call, bytes], Awaitable[tuple[bytes, Predicted | None]]]
+
+
+def unary(host: Host, path: str, work: Work) -> grpc.RpcMethodHandler[Any, Any]:
+    """Return the handler of a method with one request and one answer."""
+
+    async def handle(body: bytes, context: Any) -> bytes:
+        call = Call(host, context, path)
+        try:
+            answer, predicted = await work(call, body)
+        except asyncio.CancelledError:
+            call.note(LEFT)
+            raise
+        except Exception as error:
+            await call.refuse(error)
+        call.answered(len(answer), predicted)
+        return answer
+
+    return grpc.unary_unary_rpc_method_handler(handle)
 
 
 def headers_of(metadata: Any) -> Mapping[str, str]:

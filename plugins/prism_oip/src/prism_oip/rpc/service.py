@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 
 from prism_core.plugin import Host
-from prism_oip.rpc import oip_pb2 as pb
-from prism_oip.rpc.calls import SERVICE, Call
+from prism_oip.rpc.calls import SERVICE, unary
+from prism_oip.rpc.inference import infer
+from prism_oip.rpc.streaming import streaming
+from prism_oip.rpc.telling import METHODS, work_of
+
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # no generic class when it runs
 
 
 class Paths(grpc.GenericRpcHandler):
     """Finds a method's handler; grpc answers UNIMPLEMENTED where there is none."""
 
-    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
         self._handlers = handlers
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Return the handler of a call."""
         return self._handlers.get(handler_call_details.method)
 
 
-def handlers(host: Host) -> tuple[Paths, ...]:
-    """Return what a server is given."""
-    path = f"/{SERVICE}/ServerLive"
+def inference(host: Host, stopping: asyncio.Event) -> dict[str, Handler]:
+    """Return the handlers of the inference service, by path; its streams end once ``stopping`` is set."""
+    works = {method.name: work_of(method) for method in METHODS} | {"ModelInfer": infer}
+    found = {path_of(name): unary(host, path_of(name), work) for name, work in works.items()}
+    stream = path_of("ModelStreamInfer")
+    return found | {stream: streaming(host, stream, stopping)}
 
-    async def live(body: bytes, context: Any) -> bytes:
-        call = Call(host, context, path)
-        answer = pb.ServerLiveResponse(live=True).SerializeToString()
-        call.answered(len(answer))
-        return answer
 
-    return (Paths({path: grpc.unary_unary_rpc_method_handler(live)}),)
+def path_of(method: str) -> str:
+    """Return the path of a method, as a request of HTTP/2 has it."""
+    return f"/{SERVICE}/{method}"

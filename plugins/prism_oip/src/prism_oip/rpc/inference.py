@@ -1,0 +1,31 @@
+"""Predictions: the serialized request goes to the runtime, and its serialized answer back.
+
+Nothing here looks at a tensor: `scan` finds whom a request is for.
+"""
+
+from __future__ import annotations
+
+from prism_core.plugin import Predicted
+from prism_oip.media import GRPC
+from prism_oip.rpc.calls import Call, reference_of
+from prism_oip.rpc.scan import scan
+
+
+async def infer(call: Call, body: bytes) -> tuple[bytes, Predicted]:
+    """Answer a ``ModelInferRequest``."""
+    name, version, _ = scan(body)
+    return await predicted(call, reference_of(name, version), body)
+
+
+async def predicted(call: Call, reference: str, body: bytes) -> tuple[bytes, Predicted]:
+    """Return the answer of a model, or of an alias or a version of it; whoever is cancelled asks no more."""
+    call.enter(reference, "predict", len(body))
+    answer = await call.host.predict(
+        reference,
+        body,
+        media_type=GRPC,
+        accept=GRPC,
+        timeout_s=call.timeout_s(),
+        request=call.request,
+    )
+    return bytes(answer.body), answer
