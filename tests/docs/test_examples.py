@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from prism_core.cli.app import COMMANDS, app
+from prism_core.cli.app import app
 from prism_core.settings_file import load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +61,7 @@ def test_a_command_line_has_a_command_and_its_options(line):
     _, name, *arguments = shlex.split(line.rstrip("& "))
     command = app.get_command(click.Context(app), name)
 
-    assert name in COMMANDS
+    assert command is not None  # a plugin's, too
     if isinstance(command, click.Group):
         command = command.commands[arguments.pop(0)]
     known = {flag for option in command.params for flag in (*option.opts, *option.secondary_opts)}

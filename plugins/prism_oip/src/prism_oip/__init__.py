@@ -6,8 +6,9 @@ The plugin itself: it describes, and imports nothing that it does not describe w
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from prism_core.plugin import Dialect, Frontend, Normalizer, hookimpl
+from prism_core.plugin import Command, Dialect, Frontend, Normalizer, hookimpl
 
 __version__ = "0.1.0"
 
@@ -39,3 +40,15 @@ def prism_frontends() -> Iterator[Frontend]:
     yield PUBLIC
     yield OWNERS
     yield FRONTEND
+
+
+@hookimpl
+def prism_commands() -> Iterator[Command]:
+    """Offer ``prism conformance``."""
+    yield Command("conformance", build=_conformance, help="Check any server for the Open Inference Protocol.")
+
+
+def _conformance() -> Any:
+    from prism_oip.conformance.command import conformance
+
+    return conformance

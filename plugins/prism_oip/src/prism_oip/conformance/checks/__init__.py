@@ -1,0 +1,1 @@
+"""The checks: a module for each group, in each a function for each clause."""

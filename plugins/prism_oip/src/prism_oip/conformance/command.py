@@ -1,0 +1,169 @@
+"""``prism conformance URL``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import rich_click as click
+from click.exceptions import Exit
+
+from prism_core.plugin import CommandLine
+from prism_oip.conformance.check import Check
+from prism_oip.conformance.discovery import advertised, described, given, known_models, prepared
+from prism_oip.conformance.exchange import Unmet
+from prism_oip.conformance.report import as_json, as_junit, conformant, lines
+from prism_oip.conformance.report import described as listed
+from prism_oip.conformance.rest import RestSession, open_rest
+from prism_oip.conformance.running import Outcome, drive, run
+from prism_oip.conformance.subject import Model, Subject
+from prism_oip.conformance.table import GROUPS, chosen
+from prism_oip.conformance.tensors import Tensor
+
+
+@attrs.frozen
+class Wish:
+    """What a user asks for."""
+
+    url: str
+    models: tuple[str, ...] = ()
+    inputs: tuple[Tensor, ...] = ()
+    extensions: tuple[str, ...] = ()
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    timeout_s: float = 10.0
+    ca: str = ""
+    write: bool = False
+
+
+@click.command("conformance")
+@click.argument("url", required=False)
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Ask this model; repeat for more.")
+@click.option(
+    "--input", "request", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="A request in JSON that the model takes; else requests are made from its metadata.",
+)  # fmt: skip
+@click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Send this header, too.")
+@click.option("--key", help="Send this key, as Authorization: Bearer.")
+@click.option(
+    "--only", "groups", multiple=True, type=click.Choice(GROUPS), help="Check this group; repeat for more."
+)
+@click.option(
+    "--extension", "extensions", multiple=True, metavar="NAME", help="Count this extension as advertised."
+)
+@click.option("--write", "--admin", "write", is_flag=True, help="Also load and unload the models.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    metavar="S",
+    help="Wait so long for each answer.",
+)
+@click.option(
+    "--ca",
+    type=click.Path(exists=True, dir_okay=False),
+    metavar="FILE",
+    help="Trust this certificate.",
+)
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the report there as JUnit's XML.",
+)
+@click.option("--list", "listing", is_flag=True, help="List what is checked, and ask nothing.")
+@click.pass_obj
+def conformance(
+    cli: CommandLine,
+    /,
+    url: str | None,
+    groups: tuple[str, ...],
+    junit: Path | None,
+    listing: bool,
+    **said: Any,
+) -> None:
+    """Ask a server of the Open Inference Protocol V2, any, what of the protocol holds there.
+
+    URL is where it serves /v2, such as http://127.0.0.1:8000. Exits with 0 if all that the protocol
+    requires, and all that the server advertises, holds; with 1 if something does not.
+    """
+    checks = chosen(groups)
+    if listing:
+        _list(cli, checks)
+        return
+    if not url:
+        raise click.UsageError("Say which server: prism conformance http://HOST:PORT")
+    wish = _wish(url, **said)
+    with cli.progress(f"Asking {wish.url}") as tell:
+        outcomes = asyncio.run(asked(wish, checks, tell))
+    if junit:
+        junit.write_bytes(as_junit(outcomes))
+    if cli.json:
+        cli.write_json(as_json(wish.url, outcomes))
+    else:
+        click.echo("\n".join(lines(outcomes)))
+    if not conformant(outcomes):
+        raise Exit(1)
+
+
+def _wish(
+    url: str, *, request: Path | None, headers: Sequence[str], key: str | None, ca: str | None, **rest: Any
+) -> Wish:
+    return Wish(_base(url), inputs=_inputs(request), headers=_lines(headers, key), ca=ca or "", **rest)
+
+
+async def asked(wish: Wish, checks: Sequence[Check], tell: Callable[[str], None]) -> list[Outcome]:
+    """Look at a server and try checks on it."""
+    async with open_rest(wish.url, wish.timeout_s, wish.headers, wish.ca) as session:
+        subjects = await found(wish, session)
+        return await run(checks, subjects, session.ask, tell)
+
+
+async def found(wish: Wish, session: RestSession) -> list[Subject]:
+    """Find what there is to ask: a subject for each model, one without a model where there is none."""
+    extensions = await drive(advertised(), session.ask, [])
+    names = wish.models or await drive(known_models(), session.ask, [])
+    common = Subject(extensions | set(wish.extensions), names, write=wish.write)
+    subjects: list[Subject] = []
+    for name in names:
+        model: Model = await drive(described(name), session.ask, [])
+        subject = attrs.evolve(common, model=model)
+        subjects.append(await drive(prepared(subject, wish.inputs), session.ask, []))
+    return subjects or [attrs.evolve(common, reason="no model is known: name one with --model NAME")]
+
+
+def _base(url: str) -> str:
+    base = url if "://" in url else f"http://{url}"
+    if not base.startswith(("http://", "https://")):
+        raise click.UsageError(f"{url} is no URL of HTTP.")
+    return base.rstrip("/").removesuffix("/v2")
+
+
+def _inputs(path: Path | None) -> tuple[Tensor, ...]:
+    try:
+        return given(path.read_bytes()) if path else ()
+    except Unmet as unmet:
+        raise click.UsageError(f"{path} is no request: {unmet.expected}, not {unmet.found}") from None
+
+
+def _lines(headers: Sequence[str], key: str | None) -> dict[str, str]:
+    told = {"Authorization": f"Bearer {key}"} if key else {}
+    for line in headers:
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise click.UsageError(f"{line!r} is no header; write it as 'NAME: VALUE'.")
+        told[name.strip()] = value.strip()
+    return told
+
+
+def _list(cli: CommandLine, checks: Sequence[Check]) -> None:
+    if cli.json:
+        cli.write_json([listed(one) for one in checks])
+    else:
+        cli.write_table(
+            ("Check", "Level", "What holds"), [(one.name, one.level, one.sentence) for one in checks]
+        )

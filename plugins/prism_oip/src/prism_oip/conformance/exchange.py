@@ -1,0 +1,82 @@
+"""What was sent and what came, as values: nothing here has a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any, TypeAlias, TypeVar
+
+import attrs
+
+Result = TypeVar("Result")
+
+
+@attrs.frozen
+class Request:
+    """A request of HTTP; ``path`` is relative to the server's URL, without a leading slash."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes = b""
+
+
+@attrs.frozen
+class Answer:
+    """What came back: a response, header names in lower case; or ``fault``, why there is none."""
+
+    status: int = 0
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    body: bytes = b""
+    fault: str = ""
+
+
+@attrs.frozen
+class Call:
+    """A call of gRPC: a method of ``inference.GRPCInferenceService`` or, with slashes, of any service.
+
+    ``messages`` are several where the method takes a stream.
+    """
+
+    method: str
+    messages: tuple[Any, ...]
+    answers: Any
+
+
+@attrs.frozen
+class Reply:
+    """What came back of a call: messages and a status code's name; or ``fault``, why there is none."""
+
+    code: str = ""
+    details: str = ""
+    messages: tuple[Any, ...] = ()
+    fault: str = ""
+
+
+@attrs.frozen
+class Exchange:
+    """One request and what it was answered."""
+
+    sent: Request | Call
+    came: Answer | Reply
+
+
+# A check, as the one who asks sees it: it yields requests, is sent their answers, and raises `Unmet`.
+RestSteps: TypeAlias = Generator[Request, Answer, Result]
+RpcSteps: TypeAlias = Generator[Call, Reply, Result]
+
+
+class Unmet(Exception):
+    """An answer is not what the protocol promises."""
+
+    def __init__(self, expected: str, found: str = "") -> None:
+        super().__init__(expected)
+        self.expected = expected
+        self.found = found
+
+
+class Untried(Exception):
+    """A check has nothing to ask here; its text says why."""
+
+
+class NotOffered(Exception):
+    """The server does not offer what the check is about; its text says how that is known."""
