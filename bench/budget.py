@@ -158,7 +158,9 @@ async def gateway_steps(session: Session, body: bytes) -> dict[str, float]:
             lambda: wire.encode(wire.Call(1, "application/json", "", 30000.0, "", ""), len(body))
         ),
         "frame of the reply": measure(lambda: list(receiver.feed(frame))),
-        "head and body of the answer": measure(lambda: connection._written(prediction)),
+        "head and body of the answer": measure(
+            lambda: connection._written(prediction, b"content-type: application/json\r\n")
+        ),
         "record, and count it for the metrics": measure(lambda: calls.add([record]))
         + measure(lambda: CallRecord("logistic", 1, 200, "ok", 1, 32, 0.001, 0.0001, 0.002, "bypass")),
         "all of the gateway, without the cache": gateway.round_trip(connection, data, answer),

@@ -7,6 +7,7 @@ that hooks yield; `Host` is what a frontend is given of the server.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -33,6 +34,11 @@ def reference_to(model: str, version: str = "") -> str:
     return f"{model}/{int(version)}" if number else f"{model}@{version}"
 
 
+def _is_pattern(dialect: Dialect, attribute: Any, routes: str) -> None:
+    if "model" not in re.compile(routes).groupindex:
+        raise ValueError(f"The routes of dialect {dialect.name!r} have no group 'model': {routes}")
+
+
 @attrs.frozen
 class Dialect:
     """A protocol's own routes for predictions, over HTTP.
@@ -53,41 +59,29 @@ class Dialect:
         The media type in which the runtime answers.
     read
         ``read(headers)`` -> the media type, with parameters, in which the runtime gets the body. Called
-        once for each distinct head, whose result is remembered; header names are in lower case. A
-        `RequestError` refuses.
+        once for each distinct head on the short way, whose result is remembered; header names are in
+        lower case. A `RequestError` refuses.
     write
         ``write(body)`` -> header lines, each with its line end, one of them ``content-type``, and what
         is sent as the body. Called for each answer, so it is quick and copies nothing large.
     problem
         ``problem(error)`` -> media type and body of an error; its status and headers are the core's.
+        One with status 500 has been logged: its ``details`` have the ``error_id``.
     encodings
         The Content-Encodings that the runtime unpacks; any other is refused before.
+    headers
+        Header names of its own, lower case, that scripts of other origins may send and see, where CORS
+        lets them ask at all.
     """
 
     name: str
-    routes: str
+    routes: str = attrs.field(validator=_is_pattern)
     accept: str
     read: Callable[[Mapping[str, str]], str]
     write: Callable[[bytes | memoryview], tuple[bytes, bytes | memoryview]]
     problem: Callable[[PrismError], tuple[str, bytes]]
     encodings: frozenset[str] = frozenset()
-
-
-def checked_problem(
-    problem: Callable[[PrismError], tuple[str, bytes]], error: PrismError
-) -> tuple[bytes, bytes]:
-    """Return media type and body of an error in a plugin's words, as they may be sent.
-
-    Raises
-    ------
-    Exception
-        Whatever the plugin raises; `TypeError` and `ValueError` for what is no answer.
-    """
-    media_type, body = problem(error)
-    told = media_type.encode("latin-1")
-    if not told.strip() or b"\r" in told or b"\n" in told or not isinstance(body, bytes):
-        raise ValueError(f"{problem!r} returned no media type and body: {(media_type, body)!r:.200}")
-    return told, body
+    headers: tuple[str, ...] = ()
 
 
 def _of_all(path: str) -> str:

@@ -10,11 +10,12 @@ from prism_core.rest.access import AccessLog
 from prism_core.rest.admin import TokenGuard, admin_routes
 from prism_core.rest.asgi import HeadAsGet, litestar_app
 from prism_core.rest.cors import Pages, cors_of
-from prism_core.rest.entrance import Entrance
+from prism_core.rest.entrance import Entrance, asks_of
 from prism_core.rest.linked import Linked, link_way
 from prism_core.rest.mounted import Mounted, mounts_of
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.public import public_routes
+from prism_core.rest.routing import Routes
 
 
 def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
@@ -23,7 +24,8 @@ def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
     mounts = mounts_of(gateway, "public")
     mounted = Mounted(mounts, routes)
     others = Entrance(mounted, gateway.door, mounts) if gateway.door else mounted
-    cors = cors_of(gateway.settings)
+    dialects = Routes(gateway.plugins.dialects.values())
+    cors = cors_of(gateway.settings, asks_of(dialects, mounts), dialects.headers)
     return PredictFront(
         gateway.service,
         Linked(gateway, gateway.link_door, Pages(others, cors) if cors else others),
@@ -32,6 +34,7 @@ def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
         access=access,
         cors=cors,
         links=link_way(gateway.service, gateway.link_door),
+        routes=dialects,
     )
 
 

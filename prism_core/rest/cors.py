@@ -14,9 +14,10 @@ import attrs
 
 from prism_core.errors import ConfigError, Forbidden
 from prism_core.gateway.callers.origins import ANY, WRITTEN, is_origin
-from prism_core.rest.entrance import asked_of
+from prism_core.rest.entrance import Asks, asked_of
 from prism_core.rest.errors import Headers, problem_response
 from prism_core.settings import Settings
+from prism_core.specs import model_of
 
 METHODS = b"GET, HEAD, POST, OPTIONS"
 # What a page may send, beside what every page may.
@@ -42,9 +43,13 @@ class Cors(ABC):
     ----------
     hint
         What to tell a page of another origin.
+    sent, seen
+        Header names that its script may send, and see, beside what every script may.
     """
 
     hint: str
+    sent: bytes = SENT
+    seen: bytes = SEEN
 
     @abstractmethod
     def origins(self, path: str) -> frozenset[str]:
@@ -63,7 +68,7 @@ class Cors(ABC):
         if not allowed:
             return [_VARY]
         named = (b"access-control-allow-origin", allowed.encode("latin-1"))
-        return [named, (b"access-control-expose-headers", SEEN), _VARY]
+        return [named, (b"access-control-expose-headers", self.seen), _VARY]
 
     def lines(self, path: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
         """Return the same as header lines, b"" for a request of no page."""
@@ -85,7 +90,7 @@ class Cors(ABC):
             [
                 told[0],
                 (b"access-control-allow-methods", METHODS),
-                (b"access-control-allow-headers", SENT),
+                (b"access-control-allow-headers", self.sent),
                 (b"access-control-max-age", b"%d" % MAX_AGE_S),
                 _VARY,
             ],
@@ -95,20 +100,23 @@ class Cors(ABC):
 
 @attrs.frozen
 class ModelCors(Cors):
-    """The origins that the settings allow. Made by `cors_of`."""
+    """The origins that the settings allow; ``asks`` knows which model a path is about. Made by `cors_of`."""
 
     default: frozenset[str]
     models: Mapping[str, frozenset[str]]
+    asks: Asks = asked_of
+    sent: bytes = SENT
+    seen: bytes = SEEN
     hint = "The owner's setting is `cors`."
 
     def origins(self, path: str) -> frozenset[str]:
         """Return the origins of the model that ``path`` is about."""
-        model = (asked_of(path) or "").partition("@")[0]
+        model = model_of(self.asks(path) or "")
         return self.models.get(model, self.default)
 
 
-def cors_of(settings: Settings) -> Cors | None:
-    """Return what the settings allow, None where that is nothing.
+def cors_of(settings: Settings, asks: Asks = asked_of, headers: Iterable[str] = ()) -> Cors | None:
+    """Return what the settings allow, None where that is nothing; ``headers`` may be sent and seen too.
 
     Raises
     ------
@@ -121,7 +129,9 @@ def cors_of(settings: Settings) -> Cors | None:
             _check(key, origin)
     if not settings.cors and not any(models.values()):
         return None
-    return ModelCors(frozenset(settings.cors), {name: frozenset(origins) for name, origins in models.items()})
+    named = {name: frozenset(origins) for name, origins in models.items()}
+    sent, seen = (b", ".join([known, *(name.encode() for name in headers)]) for known in (SENT, SEEN))
+    return ModelCors(frozenset(settings.cors), named, asks, sent, seen)
 
 
 def _check(key: str, origin: str) -> None:

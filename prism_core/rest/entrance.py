@@ -14,6 +14,7 @@ from typing import Any
 from prism_core.gateway.callers.door import ENTRY, Door, Entry, pairs_of, told_of
 from prism_core.rest.mounted import Mounts, frontend_at
 from prism_core.rest.pages.refusing import refusal
+from prism_core.rest.routing import Routes
 from prism_core.rest.speaking import refusal_in
 
 # Where a scope holds the refusal of a request that the door has not let in, so that it is not asked again.
@@ -23,6 +24,8 @@ REFUSED = "prism.refused"
 OPEN = frozenset({"/v1/health", "/health/live", "/health/ready"})
 # They show what the caller may see, so any caller may ask.
 LISTS = frozenset({"/v1/models", "/v1/models/status", "/openapi.json"})
+# The model that a path is about, "" for a list, "*" for all, None where anybody may ask.
+Asks = Callable[[str], str | None]
 _PRIVATE = b"cache-control: private\r\n"
 _OF_A_MODEL = re.compile(r"/(?:model|v1/models)/([^/]+)(?:/.*)?")
 
@@ -36,6 +39,24 @@ def asked_of(path: str) -> str | None:
         return ""
     found = _OF_A_MODEL.fullmatch(path)
     return found[1].removesuffix(":predict") if found else "*"
+
+
+def asks_of(routes: Routes, mounts: Mounts = MappingProxyType({})) -> Asks:
+    """Return what knows the model of any path, also of those that plugins have brought, for CORS."""
+
+    def asks(path: str) -> str | None:
+        route = routes.find(path)
+        if route is not None:
+            return route.reference
+        frontend = frontend_at(mounts, path)
+        if frontend is None:
+            return asked_of(path)
+        try:
+            return frontend.asks(path)
+        except Exception:  # the door will ask too, and say so
+            return "*"
+
+    return asks
 
 
 class Entrance:
@@ -75,7 +96,7 @@ class Entrance:
         lines = entry.lines + _PRIVATE if self._door.identity is not None else entry.lines
         await self._app(scope, receive, _with_lines(send, lines) if lines else send)
 
-    def _entered(self, scope: Any, asked: Callable[[str], str | None]) -> Entry | None:
+    def _entered(self, scope: Any, asked: Asks) -> Entry | None:
         """Ask the door to let a request in, which raises to refuse; None where anybody may ask."""
         model = asked(scope["path"])
         if model is None:

@@ -27,10 +27,12 @@ from prism_core.plugins import PluginSet, load_plugins
 from prism_core.rest.accepting import Listening, accepting
 from prism_core.rest.access import open_access
 from prism_core.rest.cors import cors_of
+from prism_core.rest.entrance import asks_of
 from prism_core.rest.handing import HandOn
 from prism_core.rest.linked import link_way
 from prism_core.rest.predict import PredictFront
 from prism_core.rest.room import Room, connections
+from prism_core.rest.routing import Routes
 from prism_core.rest.serve import calm_collector, loop_factory
 from prism_core.rest.tls.watching import certificates
 
@@ -78,14 +80,16 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         door, link_door = await stack.enter_async_context(doors)
         access = await stack.enter_async_context(open_access(settings, door))
         limits = settings.limits
+        routes = Routes(plugins.dialects.values())
         front = PredictFront(
             follower.service,
             others,
             max_body_bytes=limits.max_body,
             door=door,
             access=access,
-            cors=cors_of(settings),
+            cors=cors_of(settings, asks_of(routes), routes.headers),
             links=link_way(follower.service, link_door, follows=True),
+            routes=routes,
         )
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, follower.draining.set)
         if await follower.welcome():

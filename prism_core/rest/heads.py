@@ -11,7 +11,6 @@ from urllib.parse import unquote
 import attrs
 import httptools
 
-from prism_core.errors import PrismError
 from prism_core.gateway.asking import Asking, Head, OnAnswer
 from prism_core.gateway.callers.door import Door, told_of
 from prism_core.gateway.callers.link import MARK
@@ -20,6 +19,7 @@ from prism_core.rest.cors import Cors
 from prism_core.rest.errors import Headers
 from prism_core.rest.predict import PredictFront, PredictHead, Way, head_of
 from prism_core.rest.requests import HEADER, without_id
+from prism_core.serving import Dialect
 
 Ask = Callable[[str, Head, bytes | memoryview, float, OnAnswer, str], Asking | None]
 
@@ -37,6 +37,7 @@ class PlainHead:
     """
 
     asked: PredictHead
+    dialect: Dialect | None
     headers: Mapping[str, str]
     path: str
     door: Door | None
@@ -50,6 +51,7 @@ class LinkHead:
     """The same where what answers tell pages of other origins is not the settings' but the link's own."""
 
     asked: PredictHead
+    dialect: Dialect | None
     headers: Mapping[str, str]
     path: str
     door: Door | None
@@ -79,13 +81,13 @@ class Heads:
     known
         What has been found so far.
     refusal
-        The last refusal and its bytes: a crowded lane refuses all with the same one.
+        The last refusal, whose words they are, and its bytes: a crowded lane refuses all with the same one.
     """
 
     def __init__(self, front: PredictFront, max_headers: int) -> None:
         self.front = front
         self._max_headers = max_headers
-        self.refusal: tuple[Exception | None, bytes, bytes] = (None, b"", b"")
+        self.refusal: tuple[Exception | None, Dialect | None, bytes, bytes] = (None, None, b"", b"")
         self.known: dict[bytes, PlainHead | LinkHead] = {}
 
     def find(self, head: bytes) -> tuple[PlainHead | LinkHead | None, str]:
@@ -103,23 +105,23 @@ class Heads:
         try:
             found = _Parsed(head)
             plain = found.plain and len(found.headers) <= self._max_headers
-            route = self.front.route(found.path) if plain else None
-            way = self.front.way(route[0]) if route else None
+            route = self.front.routes.find(found.path) if plain else None
+            way = self.front.way(route.reference) if route else None
             asked = head_of(route, found.headers, found.query) if route and way else None
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade, UnicodeDecodeError, PrismError):
+        except Exception:  # of the parser, of the head, of a dialect's function
             return None  # it is told what is wrong each time it comes
-        if asked is None or way is None or asked.length > self.front.max_body_bytes:
+        if route is None or asked is None or way is None or asked.length > self.front.max_body_bytes:
             return None
         if len(self.known) >= REMEMBERED:
             self.known.clear()
-        known = self.known[head] = _known(way, asked, found)
+        known = self.known[head] = _known(way, route.dialect, asked, found)
         return known
 
 
-def _known(way: Way, asked: PredictHead, found: _Parsed) -> PlainHead | LinkHead:
+def _known(way: Way, dialect: Dialect | None, asked: PredictHead, found: _Parsed) -> PlainHead | LinkHead:
     headers = told_of(found.headers) if way.door is not None else {}
     service, cors = way.service, way.cors
-    known = (asked, headers, found.path, way.door, service, service.ask)
+    known = (asked, dialect, headers, found.path, way.door, service, service.ask)
     if cors is not None and asked.reference.startswith(MARK):
         return LinkHead(*known, cors, [pair for pair in found.headers if pair[0] == b"origin"])
     return PlainHead(*known, cors.lines(found.path, found.headers) if cors is not None else b"")

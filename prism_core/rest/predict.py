@@ -1,21 +1,21 @@
 """The predict routes, as a thin ASGI application in front of everything else.
 
 Litestar's routing costs a third of the throughput even for a raw mount (measured; see
-docs/explanation/architecture.md), so the five routes of a prediction are matched here and
-every other request is handed on. No middleware, no dependency injection, no parsing of
+docs/explanation/architecture.md), so the routes of a prediction are matched here, those of
+dialects too, and every other request is handed on. No middleware, no dependency injection, no parsing of
 bodies.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import attrs
 
-from prism_core.errors import MalformedBody, PayloadTooLarge, UnsupportedInput
+from prism_core.dialects import check_encoding, media_type_of, written
+from prism_core.errors import MalformedBody, MethodNotAllowed, PayloadTooLarge
 from prism_core.gateway.callers.door import ENTRY, Door, Entry, discreet, pairs_of, told_of
 from prism_core.gateway.callers.link import MARK, caller_id
 from prism_core.gateway.lane import Head, Prediction
@@ -23,8 +23,11 @@ from prism_core.gateway.service import PredictService
 from prism_core.rest.access import PREDICTION, VALUES, AccessLog
 from prism_core.rest.cors import Cors, is_preflight, telling
 from prism_core.rest.entrance import REFUSED
-from prism_core.rest.errors import Headers, problem_response
+from prism_core.rest.errors import Headers
 from prism_core.rest.requests import REQUEST
+from prism_core.rest.routing import Route, Routes
+from prism_core.rest.speaking import refusal_in
+from prism_core.serving import Dialect
 
 # Only a request that is still unanswered after this long is watched for a client that
 # hangs up: watching costs a task, and most answers are quicker.
@@ -32,28 +35,6 @@ WATCH_AFTER_S = 0.05
 
 # Where the routes of links are, and how their callers' ids begin.
 LINKS, OF_LINKS = "/s/", caller_id("")
-
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
-_ROUTES = re.compile(
-    rf"/model/(?P<model>{_NAME})(?:(?P<alias>@{_NAME})|/versions/(?P<version>[0-9]{{1,18}}))?/predict"
-    rf"|/v1/models/(?P<v1>{_NAME}(?:@{_NAME})?)(?P<verb>/predict|:predict)"
-    r"|/s/(?P<slug>[a-z0-9]{1,32})/predict"
-)
-
-
-def reference_of(path: str) -> tuple[str, str] | None:
-    """Return the reference and the response style of a predict route, or None for any other path."""
-    found = _ROUTES.fullmatch(path)
-    if found is None:
-        return None
-    model, alias, version, v1, verb, slug = found.groups()
-    if slug:
-        return MARK + slug, ""
-    if v1:
-        return v1, "v1" if verb == ":predict" else ""
-    if version:
-        return f"{model}/{int(version)}", ""
-    return model + (alias or ""), ""
 
 
 @attrs.frozen(slots=True)
@@ -66,7 +47,7 @@ class PredictHead:
     length: int
 
 
-def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHead:
+def head_of(route: Route, headers: Headers, query: bytes) -> PredictHead:
     """Read the head of a predict request; header names are lower case.
 
     Raises
@@ -74,9 +55,11 @@ def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHe
     MalformedBody
         If ``X-Prism-Timeout`` or ``X-Scale-Up-Timeout`` is not a time.
     UnsupportedInput
-        If the body is compressed.
+        If the body is compressed, but for what a dialect's runtime unpacks.
+    Exception
+        Whatever a dialect raises.
     """
-    reference, style = route
+    dialect = route.dialect
     media_type = accept = ""
     length, timeout_s, hold_s, no_store = 0, 0.0, 0.0, False
     for name, value in headers:
@@ -84,8 +67,8 @@ def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHe
             media_type = value.decode("latin-1")
         elif name == b"content-length":
             length = int(value)
-        elif name == b"content-encoding":
-            check_encoding(value)
+        elif name == b"content-encoding" and dialect is None:
+            check_encoding(value.decode("latin-1"))
         elif name == b"accept":
             accept = value.decode("latin-1")
         elif name == b"cache-control":
@@ -94,25 +77,13 @@ def head_of(route: tuple[str, str], headers: Headers, query: bytes) -> PredictHe
             timeout_s = _seconds("X-Prism-Timeout", value)
         elif name == b"x-scale-up-timeout":
             hold_s = _seconds("X-Scale-Up-Timeout", value)
-    if media_type.startswith("application/x-www-form-urlencoded"):
+    told = query.decode("latin-1")
+    if dialect is not None:
+        media_type, accept, told = media_type_of(dialect, told_of(headers)), dialect.accept, ""
+    elif media_type.startswith("application/x-www-form-urlencoded"):
         media_type = ""  # what curl -d sends unasked
-    head = Head(media_type, accept, query.decode("latin-1"), style, cached=not no_store, hold_s=hold_s)
-    return PredictHead(reference, head, timeout_s, length)
-
-
-def check_encoding(value: bytes) -> None:
-    """Refuse a body that is packed: a thousandth of a limit could unpack to all of it.
-
-    Raises
-    ------
-    UnsupportedInput
-        If ``Content-Encoding`` is anything but ``identity``.
-    """
-    if value.strip().lower() not in (b"", b"identity"):
-        raise UnsupportedInput(
-            f"Bodies in Content-Encoding {value.decode('latin-1')[:40]!r} are not read.",
-            hint="Send the body as it is, without compression.",
-        )
+    head = Head(media_type, accept, told, route.style, cached=not no_store, hold_s=hold_s)
+    return PredictHead(route.reference, head, timeout_s, length)
 
 
 @attrs.frozen(eq=False)
@@ -138,7 +109,10 @@ class Way:
 
 
 class PredictFront:
-    """Answers ``POST`` on the predict routes; hands every other scope to ``others``.
+    """Answers on the predict routes; hands every other scope to ``others``.
+
+    To its own routes predictions are posted, anything else that is done to them is another's. Those of
+    a dialect are the dialect's whatever is done to them.
 
     Parameters
     ----------
@@ -156,6 +130,8 @@ class PredictFront:
         Which pages may read answers; None: no pages of other origins.
     links
         How links predict; None: there are no routes of links here.
+    routes
+        The routes, with those of dialects.
     """
 
     def __init__(
@@ -168,6 +144,7 @@ class PredictFront:
         access: AccessLog | None = None,
         cors: Cors | None = None,
         links: Way | None = None,
+        routes: Routes | None = None,
     ) -> None:
         # A door that asks nothing is none.
         self._models = Way(service, door or None, cors) if service is not None else None
@@ -175,7 +152,7 @@ class PredictFront:
         self.access = access
         self.max_body_bytes = max_body_bytes
         self._others = others
-        self._known: dict[str, tuple[str, str]] = {}
+        self.routes = routes or Routes()
 
     def way(self, reference: str) -> Way | None:
         """Return how predictions of ``reference`` are had here; None: they are not."""
@@ -186,20 +163,25 @@ class PredictFront:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            route = self.route(scope["path"])
-            way = self.way(route[0]) if route is not None else None
-            if route is not None and way is not None:
-                if way.cors is not None:
-                    send = telling(way.cors, scope, send, kept=False)
-                await self._predict(way, route, scope, receive, send)
-                return
-        elif scope["type"] == "http" and (cors := self._cors(scope)) is not None:
-            status, headers, content = cors.preflight(scope["path"], scope["headers"])
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": content})
-            return
-        await self._others(scope, receive, send)
+        if scope["type"] != "http":
+            await self._others(scope, receive, send)
+        elif (cors := self._cors(scope)) is not None:
+            await _send(send, *cors.preflight(scope["path"], scope["headers"]))
+        elif (asked := self._asked(scope)) is not None:
+            way, route = asked
+            if way.cors is not None:
+                send = telling(way.cors, scope, send, kept=False)
+            await self._predict(way, route, scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
+
+    def _asked(self, scope: Any) -> tuple[Way, Route] | None:
+        """Return the route of a request that is answered here, and how that has its predictions."""
+        route = self.routes.find(scope["path"])
+        if route is None or (route.dialect is None and scope["method"] != "POST"):
+            return None
+        way = self.way(route.reference)
+        return (way, route) if way is not None else None
 
     def _cors(self, scope: Any) -> Cors | None:
         """Return who answers a page that asks whether it may, None where no page asks, or nobody knows."""
@@ -208,15 +190,6 @@ class PredictFront:
         way = self._links if scope["path"].startswith(LINKS) else self._models
         return way.cors if way is not None else None
 
-    def route(self, path: str) -> tuple[str, str] | None:
-        """Return the reference and the response style of a predict route, remembered."""
-        route = self._known.get(path)
-        if route is None and (route := reference_of(path)) is not None:
-            if len(self._known) >= 1024:  # a hostile client can make up paths
-                self._known.clear()
-            self._known[path] = route
-        return route
-
     def failed(self, entry: Entry, error: Exception) -> Exception:
         """Tell the door that a call it let in has no answer; return what the caller is told."""
         way = self._links if entry.call.caller.id.startswith(OF_LINKS) else self._models
@@ -224,7 +197,7 @@ class PredictFront:
             way.door.failed(entry, error)
         return discreet(error, entry.call.caller)
 
-    async def _predict(self, way: Way, route: tuple[str, str], scope: Any, receive: Any, send: Any) -> None:
+    async def _predict(self, way: Way, route: Route, scope: Any, receive: Any, send: Any) -> None:
         entry = None
         try:
             asked = head_of(route, scope["headers"], scope["query_string"])
@@ -234,6 +207,7 @@ class PredictFront:
                 entry = scope[ENTRY] = entered(
                     way.door, asked, told_of(scope["headers"]), scope.get("client")
                 )
+            check_method(scope["method"])
             lane = way.service.lane(asked.reference)
             body = await self._body(asked.length, receive)
             if body is None:
@@ -242,20 +216,21 @@ class PredictFront:
                 scope[VALUES] = self.access.values_of(way.service.meant(asked.reference), body)
             predicting = lane.predict(asked.head, body, asked.timeout_s, scope.get(REQUEST, ""))
             prediction = await self._answer(predicting, receive)
+            if prediction is None:
+                return
+            lines = lines_of(route.dialect, prediction)
         except Exception as error:
             told = self.failed(entry, error) if entry is not None else error
-            status, headers, content = problem_response(told)
+            say = route.dialect.problem if route.dialect else None
+            status, headers, content = refusal_in(say, told)
             headers += pairs_of(entry.lines) if entry else ()
             if isinstance(error, PayloadTooLarge):  # what is left of the body is not worth reading
                 headers.append((b"connection", b"close"))
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": content})
+            await _send(send, status, headers, content)
             return
-        if prediction is not None:
-            scope[PREDICTION] = prediction
-            headers = headers_of(prediction) + (pairs_of(entry.lines) if entry else [])
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
-            await send({"type": "http.response.body", "body": bytes(prediction.body)})
+        scope[PREDICTION] = prediction
+        headers = headers_of(prediction, lines) + (pairs_of(entry.lines) if entry else [])
+        await _send(send, 200, headers, bytes(prediction.body))
 
     async def _body(self, length: int, receive: Any) -> bytes | None:
         """Return the whole body, or None if the client went away before it was sent."""
@@ -333,10 +308,37 @@ class Watch:
         self._task.cancel()
 
 
-def headers_of(prediction: Prediction) -> list[tuple[bytes, bytes]]:
-    """Return the response headers of an answer."""
+def check_method(method: str) -> None:
+    """Refuse what is no POST, as routes of dialects do by themselves."""
+    if method != "POST":
+        raise MethodNotAllowed(
+            "This route does not take this method.", hint="Use POST.", details={"allow": "POST"}
+        )
+
+
+def lines_of(dialect: Dialect | None, prediction: Prediction) -> bytes:
+    """Return the header lines that say what an answer's body is; a dialect may cut that body.
+
+    Raises
+    ------
+    Exception
+        Whatever a dialect raises.
+    """
+    if dialect is None:
+        return b"content-type: %b\r\n" % prediction.media_type.encode()
+    lines, prediction.body = written(dialect, prediction.body)
+    return lines
+
+
+async def _send(send: Any, status: int, headers: Headers, body: bytes) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def headers_of(prediction: Prediction, lines: bytes = b"") -> Headers:
+    """Return the response headers of an answer, whose ``lines`` say what it is."""
     return [
-        (b"content-type", prediction.media_type.encode()),
+        *pairs_of(lines),
         (b"content-length", b"%d" % len(prediction.body)),
         (
             b"server-timing",

@@ -24,7 +24,7 @@ from prism_core.rest.describe import KEY, describe, metadata, signature_of, stat
 from prism_core.rest.openapi import Described, document
 from prism_core.rest.pages.place import Place
 from prism_core.rest.pages.serving import answered, is_wanted, shown
-from prism_core.rest.predict import reference_of
+from prism_core.rest.routing import route_of
 
 Answer = Response[bytes]
 AnyRequest = Request[Any, Any, Any]
@@ -117,7 +117,7 @@ def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     async def no_such_model(request: AnyRequest) -> Answer:
         reference, version = (request.path_params.get(key, "") for key in ("model", "version"))
         path = request.scope["path"]
-        if reference_of(path):  # only a needless slash can have led here
+        if route_of(path):  # only a needless slash can have led here
             raise RouteNotFound("There is no such route.", hint=f"Write it as {path}.")
         if not path.endswith("predict"):
             raise MethodNotAllowed(

@@ -23,11 +23,13 @@ from prism_core.gateway.callers.door import Entry
 from prism_core.rest.access import LEFT, Line
 from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.entrance import REFUSED
-from prism_core.rest.errors import as_prism_error, problem_response
+from prism_core.rest.errors import as_prism_error
 from prism_core.rest.heads import Heads, LinkHead, PlainHead
 from prism_core.rest.patience import Due, Owed
-from prism_core.rest.predict import entered
+from prism_core.rest.predict import entered, lines_of
 from prism_core.rest.requests import made_id
+from prism_core.rest.speaking import refusal_in
+from prism_core.serving import Dialect
 from prism_core.settings import LimitSettings
 
 # Beyond this a request is not a small one, and parsing its head does not matter.
@@ -35,9 +37,9 @@ MAX_HEAD_BYTES = 2048
 _END = b"\r\n\r\n"
 
 
-def _rendered(error: Exception) -> tuple[bytes, bytes]:
+def _rendered(error: Exception, dialect: Dialect | None) -> tuple[bytes, bytes]:
     """Return the status line of a problem, and what follows the lines that every answer has."""
-    status, headers, content = problem_response(error)
+    status, headers, content = refusal_in(dialect.problem if dialect else None, error)
     lines = b"".join(b"%b: %b\r\n" % header for header in headers)
     return STATUS_LINE[status], b"%b\r\n%b" % (lines, content)
 
@@ -56,6 +58,7 @@ class PredictProtocol(BoundedProtocol):
         self._turned_away: Exception | None = None  # of the request that uvicorn's parser is about to get
         self._busy = False  # a prediction is on its way, or its answer is not yet taken
         self._lines = b""  # of the newest request's answer, for pages of other origins
+        self._dialect: Dialect | None = None  # in which it was asked
         self._held = b""  # the beginning of a request
         self._backlog = b""  # what came behind the request that is on its way
         self._filling: Filling | None = None  # a large body arrives
@@ -142,6 +145,7 @@ class PredictProtocol(BoundedProtocol):
         self._busy = True
         asked = known.asked
         self._lines = known.lines
+        self._dialect = known.dialect
         self._request = self._given or made_id()
         if self._front.access is not None:
             self._line = self._front.access.begun(
@@ -174,8 +178,10 @@ class PredictProtocol(BoundedProtocol):
             self._note(None, b"")
             self._settle()
             return
-        if type(outcome) is Prediction:
-            answer = self._written(outcome)
+        if self._dialect is not None:
+            outcome, answer = self._spoken(self._dialect, outcome)
+        elif type(outcome) is Prediction:
+            answer = self._written(outcome, b"content-type: %b\r\n" % outcome.media_type.encode())
         else:
             answer = self._problem(cast(Exception, outcome))
         transport.write(answer)
@@ -186,7 +192,8 @@ class PredictProtocol(BoundedProtocol):
         if self._last:
             transport.close()
         self._used_at = self.loop.time()
-        self._settle()
+        if self._settled is not None:
+            self._settle()
         if not self.flow.write_paused:
             self._go_on()
 
@@ -217,44 +224,58 @@ class PredictProtocol(BoundedProtocol):
         if not self.transport.is_closing():
             self.data_received(data)
 
-    def _written(self, prediction: Prediction) -> bytes:
+    def _spoken(
+        self, dialect: Dialect, outcome: Prediction | Exception
+    ) -> tuple[Prediction | Exception, bytes]:
+        """Return an outcome as its dialect has it, and its bytes as `_written` has them."""
+        if isinstance(outcome, Exception):
+            return outcome, self._problem(outcome)
+        try:
+            return outcome, self._written(outcome, lines_of(dialect, outcome))
+        except Exception as error:
+            return error, self._problem(error)
+
+    def _written(self, prediction: Prediction, lines: bytes) -> bytes:
         """Return head and body of an answer, a large body apart; the same headers as `predict.headers_of`."""
         body = prediction.body
         return (
-            b"HTTP/1.1 200 OK\r\n%bx-request-id: %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n"
+            b"HTTP/1.1 200 OK\r\n%bx-request-id: %b\r\n%bcontent-length: %d\r\n"
             b"server-timing: queue;dur=%.3f, compute;dur=%.3f\r\n"
             b"x-prism-model-version: %d\r\nx-prism-cache: %b\r\nx-prism-batch: %d\r\n\r\n%b"
             % (
                 self._common(),
                 self._request.encode(),
-                prediction.media_type.encode(),
+                lines,
                 len(body),
                 prediction.queue_us / 1000,
                 prediction.compute_us / 1000,
                 prediction.version,
                 prediction.cache.encode(),
                 prediction.batch_rows,
-                cast(bytes, body) if len(body) < LARGE_BYTES else b"",  # a memoryview will do
+                body if len(body) < LARGE_BYTES else b"",  # type: ignore[str-format]  # a memoryview will do
             )
         )
 
     def _problem(self, error: Exception) -> bytes:
         if self._entry is not None:
             error = self._front.failed(self._entry, error)
-        refusal, status, rest = self._heads.refusal
-        if refusal is not error:
+        refusal, dialect, status, rest = self._heads.refusal
+        if refusal is not error or dialect is not self._dialect:
             with structlog.contextvars.bound_contextvars(request_id=self._request):
-                status, rest = _rendered(error)
+                status, rest = _rendered(error, self._dialect)
             if type(error) is Overloaded:
-                self._heads.refusal = (error, status, rest)
+                self._heads.refusal = (error, self._dialect, status, rest)
         return b"%b%bx-request-id: %b\r\n%b" % (status, self._common(), self._request.encode(), rest)
 
     def _common(self) -> bytes:
         """Return the lines that uvicorn adds to every answer, and the door to this one."""
         headers = self.server_state.default_headers  # replaced whole once a second, for its Date
-        if self._dated[0] is not headers:
-            self._dated = (headers, b"".join(b"%b: %b\r\n" % header for header in headers))
-        lines = self._dated[1] + b"connection: close\r\n" if self._last else self._dated[1]
+        dated, lines = self._dated
+        if dated is not headers:
+            lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+            self._dated = (headers, lines)
+        if self._last:
+            lines += b"connection: close\r\n"
         if self._entry is not None:
             lines += self._entry.lines
         if self._lines:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from prism_core.dialects import said
 from prism_core.errors import PrismError
 from prism_core.gateway.faults import identified
 from prism_core.rest.errors import Headers, as_prism_error, headers_of, problem_response
-from prism_core.serving import checked_problem
 
 Say = Callable[[PrismError], tuple[str, bytes]]
 
@@ -22,7 +22,7 @@ def refusal_in(say: Say | None, error: Exception) -> tuple[int, Headers, bytes]:
         return problem_response(error)
     told = identified(as_prism_error(error), error)
     try:
-        media_type, body = checked_problem(say, told)
+        media_type, body = said(say, told)
     except Exception as fault:
         return problem_response(fault)
     typed = [(b"content-type", media_type), (b"content-length", b"%d" % len(body))]

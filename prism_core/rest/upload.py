@@ -16,12 +16,12 @@ import attrs
 import msgspec
 import structlog
 
+from prism_core.dialects import check_encoding
 from prism_core.errors import ArtifactTooLarge, InvalidParameter, PayloadTooLarge, UnsupportedInput
 from prism_core.gateway.deploy import Progress
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.views import UploadRequest, VersionInfo
 from prism_core.rest.errors import problem
-from prism_core.rest.predict import check_encoding
 from prism_core.rest.streams import disconnected, finish, start
 
 log = structlog.get_logger(__name__)
@@ -126,7 +126,7 @@ class Upload:
 
     def _check_head(self, scope: Any) -> None:
         headers = dict(scope["headers"])
-        check_encoding(headers.get(b"content-encoding", b""))
+        check_encoding(headers.get(b"content-encoding", b"").decode("latin-1"))
         if headers.get(b"content-type", b"").lower().startswith(b"multipart/"):
             raise UnsupportedInput(
                 "An upload is the artifact's bytes, not a form.",

@@ -19,8 +19,8 @@ from prism_core.manifest import Batching
 from prism_core.rest.admin import admin_routes
 from prism_core.rest.linked import link_routes
 from prism_core.rest.openapi import document
-from prism_core.rest.predict import reference_of
 from prism_core.rest.public import PREDICT_PATHS, public_routes
+from prism_core.rest.routing import route_of
 from prism_core.settings import Settings
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -95,7 +95,7 @@ def test_every_route(reference):
 def test_the_predict_routes_are_matched(route):
     path = route.removeprefix("POST ").format(model="churn", alias="champion", version="3", slug="tk5mfw9n2x")
 
-    assert reference_of(path)
+    assert route_of(path)
 
 
 def test_openapi_tells_the_same_routes(reference):

@@ -8,7 +8,8 @@ from prism_core.errors import PrismError
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.service import PredictService
 from prism_core.rest.heads import Heads
-from prism_core.rest.predict import PredictFront, Way, head_of, reference_of
+from prism_core.rest.predict import PredictFront, Way, head_of
+from prism_core.rest.routing import Route, route_of
 from prism_core.rest.upload import upload_request
 from prism_core.runtime.heads import media_type_of, parse, timeout_of
 from prism_core.runtime.session import accepted, parse_media_type
@@ -63,8 +64,8 @@ def test_a_path_is_a_reference_or_none():
     paths = [b"/model/churn@champion/predict", b"/model/a/versions/3/predict", b"/v1/models/a:predict"]
 
     def route(data):
-        found = reference_of(data.decode("utf-8", "replace"))
-        assert found is None or "/" not in found[0].rpartition("/")[0]
+        found = route_of(data.decode("utf-8", "replace"))
+        assert found is None or "/" not in found.reference.rpartition("/")[0]
 
     fuzz(route, paths, cases=2000, allowed=())
 
@@ -81,7 +82,7 @@ def test_what_headers_say_is_taken_or_refused():
 
     def read(data):
         name, _, value = data.partition(b":")
-        asked = head_of(("churn", ""), [(name, value.strip())], value)
+        asked = head_of(Route("churn"), [(name, value.strip())], value)
         accepted(asked.head.accept)
         assert (
             parse_media_type(asked.head.media_type)[0] == parse_media_type(asked.head.media_type)[0].lower()

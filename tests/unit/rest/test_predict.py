@@ -10,7 +10,8 @@ import pytest
 from prism_core.errors import Forbidden, InvalidInput, ModelNotFound, Overloaded
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.lane import Head, Prediction
-from prism_core.rest.predict import PredictFront, reference_of
+from prism_core.rest.predict import PredictFront
+from prism_core.rest.routing import Route, route_of
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,7 @@ from prism_core.rest.predict import PredictFront, reference_of
     ],
 )
 def test_routes(path, route):
-    assert reference_of(path) == route
+    assert route_of(path) == (Route(*route) if route else None)
 
 
 class FakeService:

@@ -24,6 +24,7 @@ from prism_core.rest.cors import ModelCors
 from prism_core.rest.heads import REMEMBERED
 from prism_core.rest.linked import link_way
 from prism_core.rest.predict import PredictFront
+from prism_core.rest.routing import Routes
 from prism_core.settings import LimitSettings
 from prism_core.specs import Caller
 
@@ -93,7 +94,9 @@ CORS = ModelCors(frozenset({"https://app.example"}), {})
 class Connection:
     """One client of a server whose replica answers at once, unless it is told to hold."""
 
-    def __init__(self, scene, door=None, max_body_bytes=1 << 20, short=True, access=None, links=None):
+    def __init__(
+        self, scene, door=None, max_body_bytes=1 << 20, short=True, access=None, links=None, dialects=()
+    ):
         self.scene, self.service = scene, Service(scene.lane)
         front = PredictFront(
             self.service,
@@ -103,6 +106,7 @@ class Connection:
             access=access,
             cors=CORS,
             links=link_way(self.service, links) if links is not None else None,
+            routes=Routes(dialects),
         )
         self.server = _server(front)
         self.server.server_state.default_headers = [(b"date", b"today")]
@@ -296,15 +300,15 @@ def some_of(kinds):
     return st.lists(st.sampled_from(sorted(kinds)), min_size=1, max_size=8)
 
 
-async def check_alike(scene_of, requests, cuts, door=None, links=None):
+async def check_alike(scene_of, requests, cuts, door=None, **facts):
     """The oracle is a connection of its own for each request, which knows no short way."""
     stream = b"".join(requests)
     places = sorted({0, len(stream), *(int(cut * len(stream)) for cut in cuts)})
     pieces = [stream[a:b] for a, b in pairwise(places)]
     expected = []
     for one in requests:
-        expected += await Connection(scene_of(deterministic=False), door, short=False, links=links).send(one)
-    connection = Connection(scene_of(deterministic=False), door, links=links)
+        expected += await Connection(scene_of(deterministic=False), door, short=False, **facts).send(one)
+    connection = Connection(scene_of(deterministic=False), door, **facts)
     assert await connection.send(*pieces) == expected
     return expected
 
