@@ -22,6 +22,7 @@ from prism_core.rest.openapi import document
 from prism_core.rest.public import PREDICT_PATHS, public_routes
 from prism_core.rest.routing import route_of
 from prism_core.settings import Settings
+from prism_oip.rest import paths as oip_paths
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -111,6 +112,12 @@ def test_openapi_tells_the_same_routes(reference):
         "GET /metrics",  # of the admin listener
         *(route for route in reference("rest") if "/s/{slug}" in route),  # for those who have one
     }
+
+
+def test_every_route_of_the_inference_protocol(reference):
+    told = {heading for heading in reference("oip") if " /v2" in heading}
+
+    assert told == {f"{methods[0]} {path}" for path, methods in oip_paths.ROUTES.values()}
 
 
 def test_every_command(reference):

@@ -14,24 +14,34 @@ import attrs
 from prism_core.plugin import NAME, reference_to
 
 _READ = ("GET", "HEAD")
+_POST = ("POST",)
 # A version is a number or an alias; what has an alias already has no version behind it.
 MODEL = rf"/v2/models/(?P<model>{NAME}(?:@{NAME}(?!/versions/))?)(?:/versions/(?P<version>{NAME}))?"
+_MODEL = "/v2/models/{model}[/versions/{version}]"
 
 # In this order: a model called `stats` is reached by an alias or a version.
-_ROUTES = (
-    ("server", re.compile(r"/v2/?"), _READ),
-    ("live", re.compile(r"/v2/health/live"), _READ),
-    ("ready", re.compile(r"/v2/health/ready"), _READ),
-    ("index", re.compile(r"/v2/repository/index"), ("POST",)),
-    ("load", re.compile(rf"/v2/repository/models/(?P<model>{NAME})/load"), ("POST",)),
-    ("unload", re.compile(rf"/v2/repository/models/(?P<model>{NAME})/unload"), ("POST",)),
-    ("statistics", re.compile(r"/v2/models/stats"), _READ),
-    ("model", re.compile(MODEL), _READ),
-    ("model_ready", re.compile(f"{MODEL}/ready"), _READ),
-    ("model_config", re.compile(f"{MODEL}/config"), _READ),
-    ("model_statistics", re.compile(f"{MODEL}/stats"), _READ),
-    ("infer", re.compile(f"{MODEL}/infer"), ("POST",)),
-)
+ROUTES = {
+    "server": ("/v2", _READ),
+    "live": ("/v2/health/live", _READ),
+    "ready": ("/v2/health/ready", _READ),
+    "index": ("/v2/repository/index", _POST),
+    "load": ("/v2/repository/models/{model}/load", _POST),
+    "unload": ("/v2/repository/models/{model}/unload", _POST),
+    "statistics": ("/v2/models/stats", _READ),
+    "model": (_MODEL, _READ),
+    "model_ready": (f"{_MODEL}/ready", _READ),
+    "model_config": (f"{_MODEL}/config", _READ),
+    "model_statistics": (f"{_MODEL}/stats", _READ),
+    "infer": (f"{_MODEL}/infer", _POST),
+}
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    named = path.replace(_MODEL, MODEL).replace("{model}", rf"(?P<model>{NAME})")
+    return re.compile(named if path != "/v2" else "/v2/?")
+
+
+_PATTERNS = {name: _pattern(path) for name, (path, _) in ROUTES.items()}
 # Monitors ask these, and they name no model.
 _OPEN = frozenset({"live", "ready"})
 
@@ -68,10 +78,10 @@ class Route:
 
 def route_of(path: str) -> Route | None:
     """Return what a path leads to, None for nothing that the protocol knows."""
-    for name, pattern, methods in _ROUTES:
+    for name, pattern in _PATTERNS.items():
         if found := pattern.fullmatch(path):
             named: Mapping[str, str | None] = found.groupdict()
-            return Route(name, methods, named.get("model") or "", named.get("version") or "")
+            return Route(name, ROUTES[name][1], named.get("model") or "", named.get("version") or "")
     return None
 
 
