@@ -130,6 +130,7 @@ FAULTS: dict[str, Fault] = {
     "infer.version": at("infer", body(model_version="1")),
     "infer.id": at("infer", body(id=None)),
     "infer.signature": WIDE,
+    "infer.all-outputs": outputs(lambda told: told[:1]),
     "infer.output": EXTRA,
     "infer.empty-parameters": when(b'"parameters": {}', never),
     "infer.parameters": when(b"kit_parameter", never),

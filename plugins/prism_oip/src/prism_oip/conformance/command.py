@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from prism_oip.conformance.exchange import Unmet
 from prism_oip.conformance.report import as_json, as_junit, conformant, lines
 from prism_oip.conformance.report import described as listed
 from prism_oip.conformance.rest import RestSession, open_rest
-from prism_oip.conformance.running import Outcome, drive, run
+from prism_oip.conformance.running import Ask, Outcome, drive, run
 from prism_oip.conformance.subject import Model, Subject
 from prism_oip.conformance.table import GROUPS, chosen
 from prism_oip.conformance.tensors import Tensor
@@ -35,6 +36,7 @@ class Wish:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     timeout_s: float = 10.0
     ca: str = ""
+    grpc: str = ""
     write: bool = False
 
 
@@ -45,6 +47,9 @@ class Wish:
     "--input", "request", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="A request in JSON that the model takes; else requests are made from its metadata.",
 )  # fmt: skip
+@click.option(
+    "--grpc", metavar="HOST:PORT", help="Ask by gRPC, too, there; grpcs://HOST:PORT where it is encrypted."
+)
 @click.option("--header", "headers", multiple=True, metavar="'NAME: VALUE'", help="Send this header, too.")
 @click.option("--key", help="Send this key, as Authorization: Bearer.")
 @click.option(
@@ -111,28 +116,55 @@ def conformance(
 
 
 def _wish(
-    url: str, *, request: Path | None, headers: Sequence[str], key: str | None, ca: str | None, **rest: Any
+    url: str,
+    *,
+    request: Path | None,
+    headers: Sequence[str],
+    key: str | None,
+    ca: str | None,
+    grpc: str | None,
+    **rest: Any,
 ) -> Wish:
-    return Wish(_base(url), inputs=_inputs(request), headers=_lines(headers, key), ca=ca or "", **rest)
+    return Wish(
+        _base(url),
+        inputs=_inputs(request),
+        headers=_lines(headers, key),
+        ca=ca or "",
+        grpc=grpc or "",
+        **rest,
+    )
 
 
 async def asked(wish: Wish, checks: Sequence[Check], tell: Callable[[str], None]) -> list[Outcome]:
     """Look at a server and try checks on it."""
-    async with open_rest(wish.url, wish.timeout_s, wish.headers, wish.ca) as session:
-        subjects = await found(wish, session)
-        return await run(checks, subjects, session.ask, tell)
+    async with AsyncExitStack() as opened:
+        ask = (await opened.enter_async_context(_by_rest(wish))).ask
+        call = (await opened.enter_async_context(_by_grpc(wish))).ask if wish.grpc else None
+        return await run(checks, await found(wish, ask), ask, call, tell)
 
 
-async def found(wish: Wish, session: RestSession) -> list[Subject]:
+def _by_rest(wish: Wish) -> AbstractAsyncContextManager[RestSession]:
+    return open_rest(wish.url, wish.timeout_s, wish.headers, wish.ca)
+
+
+def _by_grpc(wish: Wish) -> AbstractAsyncContextManager[Any]:
+    try:
+        from prism_oip.conformance.rpc import open_rpc
+    except ImportError as error:
+        raise click.UsageError(f"gRPC needs more packages: pip install 'prism-oip[grpc]' ({error})") from None
+    return open_rpc(wish.grpc, wish.timeout_s, wish.headers, wish.ca)
+
+
+async def found(wish: Wish, ask: Ask) -> list[Subject]:
     """Find what there is to ask: a subject for each model, one without a model where there is none."""
-    extensions = await drive(advertised(), session.ask, [])
-    names = wish.models or await drive(known_models(), session.ask, [])
+    extensions = await drive(advertised(), ask, [])
+    names = wish.models or await drive(known_models(), ask, [])
     common = Subject(extensions | set(wish.extensions), names, write=wish.write)
     subjects: list[Subject] = []
     for name in names:
-        model: Model = await drive(described(name), session.ask, [])
+        model: Model = await drive(described(name), ask, [])
         subject = attrs.evolve(common, model=model)
-        subjects.append(await drive(prepared(subject, wish.inputs), session.ask, []))
+        subjects.append(await drive(prepared(subject, wish.inputs), ask, []))
     return subjects or [attrs.evolve(common, reason="no model is known: name one with --model NAME")]
 
 

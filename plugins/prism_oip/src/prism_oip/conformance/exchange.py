@@ -32,19 +32,26 @@ class Answer:
 
 @attrs.frozen
 class Call:
-    """A call of gRPC: a method of ``inference.GRPCInferenceService`` or, with slashes, of any service.
+    """A call of gRPC.
 
-    ``messages`` are several where the method takes a stream.
+    Parameters
+    ----------
+    method
+        A method of ``inference.GRPCInferenceService``, or of another service with its name before it.
+    messages
+        What is sent, several where the method takes a stream: fields by their names, or a message's bytes.
     """
 
     method: str
-    messages: tuple[Any, ...]
-    answers: Any
+    messages: tuple[Mapping[str, Any] | bytes, ...] = ({},)
 
 
 @attrs.frozen
 class Reply:
-    """What came back of a call: messages and a status code's name; or ``fault``, why there is none."""
+    """What came back of a call: messages and a status code's name; or ``fault``, why there is nothing.
+
+    Messages are protobuf's; nothing but their fields is asked for here.
+    """
 
     code: str = ""
     details: str = ""

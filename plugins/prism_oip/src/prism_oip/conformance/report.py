@@ -93,7 +93,7 @@ def came(exchange: Exchange) -> str:
     if answer.fault:
         return answer.fault
     if isinstance(answer, Reply):
-        text = answer.details or " ".join(str(one) for one in answer.messages)
+        text = answer.details or " ".join(" ".join(str(one).split()) for one in answer.messages)
         return f"{answer.code} {excerpt(text.encode())}"
     return f"{answer.status} {_media(answer)}{excerpt(answer.body)}".rstrip()
 
@@ -105,7 +105,7 @@ def _media(answer: Answer) -> str:
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body so that it can be shown: one line, no control characters."""
     text = body[:MAX_SHOWN].decode("utf-8", "backslashreplace")
-    shown = "".join(one if one.isprintable() else repr(one)[1:-1] for one in " ".join(text.split(" ")))
+    shown = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
     return shown + (f" ... ({len(body)} bytes)" if len(body) > MAX_SHOWN else "")
 
 

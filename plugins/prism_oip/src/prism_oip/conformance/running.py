@@ -15,6 +15,7 @@ HOLDS, FAILS, NOT_OFFERED, UNTRIED = "holds", "fails", "not offered", "untried"
 
 # After so many requests without any answer, and one more, nothing is asked any more.
 PATIENCE = 3
+ALIVE = get("v2/health/live")
 
 Ask = Callable[[Any], Awaitable[Any]]
 
@@ -38,10 +39,14 @@ class Outcome:
 
 
 class Patience:
-    """Asks a server, and gives it up when it does not answer to anything any more."""
+    """Asks a server, and gives it up when it does not answer to anything any more.
 
-    def __init__(self, ask: Ask) -> None:
+    ``alive`` is what any server that lives answers.
+    """
+
+    def __init__(self, ask: Ask, alive: Request | Call = ALIVE) -> None:
         self._ask = ask
+        self._alive = alive
         self._silent = 0
         self.lost = ""
 
@@ -49,8 +54,8 @@ class Patience:
         """Send a request; return what came."""
         answer: Answer | Reply = await self._ask(request)
         self._silent = self._silent + 1 if answer.fault else 0
-        if self._silent >= PATIENCE and isinstance(request, Request):
-            alive: Answer = await self._ask(get("v2/health/live"))
+        if self._silent >= PATIENCE:
+            alive: Answer | Reply = await self._ask(self._alive)
             self._silent = 0
             if alive.fault:
                 self.lost = f"the server answers no more: {alive.fault}"
@@ -69,9 +74,11 @@ async def drive(steps: Any, ask: Ask, seen: list[Exchange]) -> Any:
         return end.value
 
 
-async def judged(check: Check, subject: Subject, patience: Patience) -> Outcome:
+async def judged(check: Check, subject: Subject, patience: Patience | None) -> Outcome:
     """Try one check."""
     model = subject.model.name if check.of_model else ""
+    if patience is None:
+        return Outcome(check, model, UNTRIED, "it asks by gRPC: --grpc HOST:PORT says where")
     if check.extension and check.extension not in subject.extensions:
         return Outcome(check, model, NOT_OFFERED, f"{check.extension} is not advertised")
     if check.writes and not subject.write:
@@ -93,15 +100,23 @@ async def judged(check: Check, subject: Subject, patience: Patience) -> Outcome:
 
 
 async def run(
-    checks: Iterable[Check], subjects: Sequence[Subject], ask: Ask, tell: Callable[[str], None]
+    checks: Iterable[Check],
+    subjects: Sequence[Subject],
+    ask: Ask,
+    call: Ask | None,
+    tell: Callable[[str], None],
 ) -> list[Outcome]:
-    """Try checks in their order: those of the server once, those of a model with each model."""
-    patience = Patience(ask)
+    """Try checks in their order: those of the server once, those of a model with each model.
+
+    ``ask`` is asked by REST, ``call`` by gRPC, where that is wanted.
+    """
+    rest = Patience(ask)
+    rpc = Patience(call, Call("ServerLive")) if call else None
     outcomes: list[Outcome] = []
     for check in checks:
         for subject in subjects if check.of_model else subjects[:1]:
             tell(f"{check.name} {subject.model.name if check.of_model else ''}".rstrip())
-            outcomes.append(await judged(check, subject, patience))
+            outcomes.append(await judged(check, subject, rpc if check.rpc else rest))
     return outcomes
 
 

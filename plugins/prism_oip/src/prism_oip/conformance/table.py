@@ -11,11 +11,12 @@ from prism_oip.conformance.checks import (
     model,
     packing,
     repository,
+    rpc,
     server,
     statistics,
 )
 
-MODULES = (server, model, infer, errors, binary, packing, statistics, configuration, repository)
+MODULES = (server, model, infer, errors, binary, packing, statistics, configuration, repository, rpc)
 TABLE: tuple[Check, ...] = tuple(
     one for module in MODULES for one in vars(module).values() if isinstance(one, Check)
 )

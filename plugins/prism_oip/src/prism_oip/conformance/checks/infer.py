@@ -75,15 +75,27 @@ def id(subject: Subject) -> RestSteps[None]:
 
 @check(REQUIRED, "Model Metadata, outputs")
 def signature(subject: Subject) -> RestSteps[None]:
-    """The outputs are those of the metadata: their names, datatypes and shapes, and none is missing."""
+    """The outputs are those of the metadata: their names, datatypes and shapes."""
     _in_json(subject)
-    if not subject.model.outputs:
-        raise Untried("the model's metadata tells no outputs")
+    _outputs_told(subject)
     got = inferred((yield infer(subject, asking(subject.asked()))))
     fitting(got.outputs, subject.model.outputs)
+
+
+@check(REQUIRED, "$inference_request, outputs: if not specified, all")
+def all_outputs(subject: Subject) -> RestSteps[None]:
+    """A request that names no outputs gets all that the metadata tells."""
+    _in_json(subject)
+    _outputs_told(subject)
+    got = inferred((yield infer(subject, asking(subject.asked()))))
     missing = {spec.name for spec in subject.model.outputs} - set(got.names)
     if missing:
         raise Unmet("all outputs of the metadata where none is named", f"not {', '.join(sorted(missing))}")
+
+
+def _outputs_told(subject: Subject) -> None:
+    if not subject.model.outputs:
+        raise Untried("the model's metadata tells no outputs")
 
 
 @check(REQUIRED, "$inference_request, outputs")
