@@ -24,11 +24,19 @@ def prism_dialects() -> Iterator[Dialect]:
 @hookimpl
 def prism_normalizers() -> Iterator[Normalizer]:
     """Offer the media types in which a runtime gets their bodies."""
-    from prism_oip.media import REST
-    from prism_oip.reading import rest as reading
-    from prism_oip.writing import rest as writing
+    from prism_oip.media import GRPC, REST
+    from prism_oip.reading import grpc as grpc_reading
+    from prism_oip.reading import rest as rest_reading
+    from prism_oip.writing import grpc as grpc_writing
+    from prism_oip.writing import rest as rest_writing
 
-    yield Normalizer(REST, reading.normalize, writing.encode)
+    yield Normalizer(REST, rest_reading.normalize, rest_writing.encode)
+    yield Normalizer(
+        GRPC,
+        grpc_reading.normalize,
+        grpc_writing.encode,
+        normalize_steps=grpc_reading.normalize_steps,
+    )
 
 
 @hookimpl

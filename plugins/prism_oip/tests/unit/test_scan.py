@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from prism_core.plugin import MalformedBody
 from prism_oip.rpc.oip_pb2 import ModelInferRequest
-from prism_oip.rpc.scan import MAX_NAME_BYTES, scan
-from prism_oip.wire import MAX_FIELDS
+from prism_oip.rpc.scan import MAX_FIELDS, MAX_NAME_BYTES, scan
 
 # A field of each wire type that no request has, and one whose tag takes five bytes.
 UNKNOWN = [b"\x78\x01", b"\x79" + bytes(8), b"\x7a\x03abc", b"\x7d" + bytes(4), b"\xfa\xff\xff\xff\x0f\x01x"]

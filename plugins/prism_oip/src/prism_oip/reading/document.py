@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from prism_core.plugin import Limits, MalformedBody
+from prism_oip.reading.asked import Output
 
 HINT = 'It holds "inputs": [{"name": ..., "shape": [...], "datatype": ..., "data": [...]}].'
 
@@ -19,13 +20,6 @@ class Tensor(msgspec.Struct, frozen=True):
     shape: list[int]
     datatype: str
     data: msgspec.Raw | UnsetType = UNSET
-    parameters: dict[str, Any] | None = None
-
-
-class Output(msgspec.Struct, frozen=True):
-    """An output that is asked for."""
-
-    name: str
     parameters: dict[str, Any] | None = None
 
 

@@ -75,7 +75,7 @@ def one_text(name: str, shape: tuple[int, ...], data: memoryview, faults: Faults
     if count_of(name, shape) != 1:
         raise InvalidInput(f"A raw body is one element of BYTES, the input {quote(name)} takes {shape}.")
     found = np.empty(1, dtype=object)
-    found[0] = _text(name, 0, data, faults)
+    found[0] = text(name, 0, data, faults)
     return found.reshape(shape)
 
 
@@ -105,13 +105,14 @@ def _texts(name: str, shape: Sequence[int], count: int, data: memoryview, faults
         at = start + LENGTH.unpack_from(data, at)[0] if start <= len(data) else start
         if at > len(data):
             raise MalformedBody(f"Input {quote(name)} ends in the middle of element {index}.")
-        found[index] = _text(name, index, data[start:at], faults)
+        found[index] = text(name, index, data[start:at], faults)
     if at != len(data):
         raise MalformedBody(f"Input {quote(name)} has bytes behind its last element.")
     return found.reshape(tuple(shape))
 
 
-def _text(name: str, index: int, data: memoryview, faults: Faults) -> str:
+def text(name: str, index: int, data: bytes | memoryview, faults: Faults) -> str:
+    """Return the element ``index`` of an input; one that is no text is noted in ``faults``."""
     try:
         return str(data, "utf-8")
     except UnicodeDecodeError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,14 @@ from prism_core.plugin import (
     MalformedBody,
     Request,
     Signature,
-    check_names,
     check_values,
     fit,
     quote,
 )
 from prism_oip import parameters
-from prism_oip.reading import document, raw, raw_only, values
-from prism_oip.reading.document import Document, Output, Tensor
+from prism_oip.reading import document, raw, raw_only, refusing, values
+from prism_oip.reading.asked import asked
+from prism_oip.reading.document import Document, Tensor
 from prism_oip.reply import PLAIN, Reply
 
 Array = np.ndarray[Any, Any]
@@ -75,14 +74,12 @@ def _raw_only(body: memoryview, signature: Signature, request: Request) -> Batch
 
 def batch_of(said: Document, behind: memoryview, signature: Signature, request: Request) -> Batch:
     """Return the batch of a decoded request; ``behind`` are its raw tensors."""
-    asked = parameters.of_model(said.parameters) if said.parameters else {}
+    own = parameters.of_model(said.parameters) if said.parameters else {}
     outputs, reply = _asked(said, _packing(request))
     faults = Faults()
     arrays = _arrays(said.inputs, behind, signature, faults, request.limits)
-    if faults.count:
-        check_names([tensor.name for tensor in said.inputs], [spec.name for spec in signature.inputs], faults)
-        faults.check()
-    return fit(arrays, signature, outputs, asked, reply)
+    refusing.check_values(faults, [tensor.name for tensor in said.inputs], signature)
+    return fit(arrays, signature, outputs, own, reply)
 
 
 def _arrays(
@@ -95,7 +92,7 @@ def _arrays(
     for tensor in tensors:
         try:
             if tensor.name in arrays:
-                raise MalformedBody(f"Input {quote(tensor.name)} occurs twice.")
+                raise refusing.twice(tensor.name)
             size = _raw_bytes(tensor)
             if size is None:
                 array = values.read(tensor, signature, faults, limits)
@@ -107,7 +104,7 @@ def _arrays(
             wrong.append(error)
     if not wrong and at != len(behind):
         wrong.append(_too_long(len(behind), at))
-    _raise(wrong)
+    refusing.raise_all(wrong)
     return arrays
 
 
@@ -151,45 +148,11 @@ def _too_long(size: int, used: int) -> MalformedBody:
     )
 
 
-def _raise(wrong: list[MalformedBody]) -> None:
-    """Raise what is wrong, all of it in one."""
-    if len(wrong) == 1:
-        raise wrong[0]
-    if wrong:
-        raise MalformedBody(
-            f"{wrong[0].message[:-1]} ({len(wrong)} faults in all).",
-            hint=wrong[0].hint,
-            details={"errors": [error.message for error in wrong[:100]], "count": len(wrong)},
-        )
-
-
 def _asked(said: Document, packing: str) -> tuple[tuple[str, ...], Reply]:
     """Return the outputs that are asked for, and how the answer is to be."""
-    whole = _flag(said.parameters, "binary_data_output", "The request")
-    if not said.outputs:
-        plain = not whole and said.id is None and not packing
-        return (), PLAIN if plain else Reply(said.id, bool(whole), packing=packing)
-    names = tuple(output.name for output in said.outputs)
-    if len(set(names)) < len(names):
-        raise MalformedBody(f"An output is asked for twice, of {len(names)}.")
-    own = {output.name: _own(output) for output in said.outputs}
-    chosen: Mapping[str, bool] = {name: one for name, one in own.items() if one is not None}
-    return names, Reply(said.id, bool(whole), chosen, packing)
-
-
-def _own(output: Output) -> bool | None:
-    if not output.parameters:
-        return None
-    whose = f"Output {quote(output.name)}"
-    parameters.check(output.parameters, whose)
-    return _flag(output.parameters, "binary_data", whose)
-
-
-def _flag(said: Mapping[str, Any] | None, name: str, whose: str) -> bool | None:
-    value = said.get(name) if said else None
-    if value is not None and not isinstance(value, bool):
-        raise MalformedBody(f"{whose} has {name!r} {quote(value)}; it is true or false.")
-    return value
+    outputs, raw, raw_of = asked(said.outputs, said.parameters)
+    plain = not outputs and not raw and said.id is None and not packing
+    return outputs, PLAIN if plain else Reply(said.id, bool(raw), raw_of, packing)
 
 
 def _packing(request: Request) -> str:

@@ -7,11 +7,13 @@ time does not depend on the size of the tensors.
 from __future__ import annotations
 
 from prism_core.plugin import MalformedBody
-from prism_oip.wire import BYTES, MAX_FIELDS, check_skipped, cut, field, malformed, tag, text
+from prism_oip.wire import BYTES, check_skipped, cut, field, malformed, tag_of, text
 
-MODEL_NAME, MODEL_VERSION, ID = tag(1, BYTES), tag(2, BYTES), tag(3, BYTES)
+MODEL_NAME, MODEL_VERSION, ID = tag_of(1, BYTES), tag_of(2, BYTES), tag_of(3, BYTES)
 # Fields 1 to 7 are known, and all have a length.
 KNOWN = frozenset(range(1, 8))
+# Thousands of inputs, and 30 ms of the gateway at most for one who means harm.
+MAX_FIELDS = 1 << 14
 # No model or alias is called anything as long; it would only be sent back in an error.
 MAX_NAME_BYTES = 512
 
