@@ -29,10 +29,18 @@ class Dialects:
     ----------
     dialects
         Where two know a path, it is the first one's.
+
+    Attributes
+    ----------
+    headers, extensions
+        Those of all of them.
     """
 
     def __init__(self, dialects: Iterable[Dialect] = ()) -> None:
-        self._routes = [(re.compile(dialect.routes), dialect) for dialect in dialects]
+        known = tuple(dialects)
+        self._routes = [(re.compile(dialect.routes), dialect) for dialect in known]
+        self.headers = sorted({name for dialect in known for name in dialect.headers})
+        self.extensions = sorted({name for dialect in known for name in dialect.extensions})
 
     def find(self, path: str) -> Spoken | None:
         """Return what is asked for at ``path``, None where no dialect has a route there."""

@@ -72,6 +72,8 @@ class Dialect:
     headers
         Header names of its own, lower case, that scripts of other origins may send and see, where CORS
         lets them ask at all.
+    extensions
+        What ``GET /v2`` of a replica that is asked by HTTP itself says that it has, with this dialect.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Dialect:
     problem: Callable[[PrismError], tuple[str, bytes]]
     encodings: frozenset[str] = frozenset()
     headers: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
 
 
 def _of_all(path: str) -> str:

@@ -39,9 +39,8 @@ class Routes:
     """
 
     def __init__(self, dialects: Iterable[Dialect] = ()) -> None:
-        known = tuple(dialects)
-        self._dialects = Dialects(known)
-        self.headers = sorted({name for dialect in known for name in dialect.headers})
+        self._dialects = Dialects(dialects)
+        self.headers = self._dialects.headers
         self._known: dict[str, Route] = {}
 
     def find(self, path: str) -> Route | None:

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import msgspec
 
-from prism_core.errors import HeadTooLarge, MalformedBody, MalformedRequest, UnsupportedInput
+from prism_core.dialects import check_encoding
+from prism_core.errors import HeadTooLarge, MalformedBody, MalformedRequest
 
 MAX_HEADERS = 100
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -77,7 +78,7 @@ def _length(headers: dict[str, str]) -> int:
     return int(told)
 
 
-def media_type_of(head: RequestHead) -> str:
+def body_type(head: RequestHead) -> str:
     """Return what the body is.
 
     Raises
@@ -85,12 +86,7 @@ def media_type_of(head: RequestHead) -> str:
     UnsupportedInput
         If it is packed.
     """
-    packed = head.headers.get("content-encoding", "").lower()
-    if packed not in ("", "identity"):
-        raise UnsupportedInput(
-            f"Bodies in Content-Encoding {packed[:40]!r} are not read.",
-            hint="Send the body as it is, without compression.",
-        )
+    check_encoding(head.headers.get("content-encoding", ""))
     told = head.headers.get("content-type", "")
     return "" if told.startswith("application/x-www-form-urlencoded") else told  # `curl -d` says that unasked
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from prism_core import wire
+from prism_core.dialects import Spoken, said, written
 from prism_core.errors import (
     HeadTooLarge,
+    InternalError,
     MethodNotAllowed,
     Overloaded,
     PayloadTooLarge,
@@ -24,9 +27,10 @@ from prism_core.errors import (
     RequestTooSlow,
     Unauthorized,
 )
+from prism_core.filling import write_all
 from prism_core.runtime.asking import Asking, Told
-from prism_core.runtime.heads import RequestHead, media_type_of, parse, timeout_of
-from prism_core.runtime.routes import Page, route
+from prism_core.runtime.heads import RequestHead, parse, timeout_of
+from prism_core.runtime.routes import Page, Prediction, route
 
 if TYPE_CHECKING:  # server imports this module
     from prism_core.runtime.server import Service
@@ -73,6 +77,7 @@ class HttpConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._data = bytearray()
         self._head: RequestHead | None = None
+        self._spoken: Spoken | None = None  # of the newest request, whose path it is
         self._asking: Asking | None = None
         self._answering = False
         self._paused = False
@@ -137,11 +142,13 @@ class HttpConnection(asyncio.Protocol):
                 self._wait(self._bounds.head_s)
             return False
         self._begun = False
+        self._spoken = None
         try:
             head = parse(bytes(memoryview(self._data)[:end]))
         except PrismError as error:
             self._refuse(error)
             return False
+        self._spoken = self._service.dialects.find(head.path)
         if head.length > self._bounds.max_body_bytes:
             self._refuse(
                 PayloadTooLarge(
@@ -159,22 +166,24 @@ class HttpConnection(asyncio.Protocol):
 
     def _answer(self, head: RequestHead, body: bytes) -> None:
         try:
-            asked = route(self._service, head)
+            asked = route(self._service, head, self._spoken)
             if isinstance(asked, Page):
-                self._send(head, asked.status, "application/json", msgspec.json.encode(asked.value))
+                lines = _lines({"content-type": "application/json"})
+                self._send(head, asked.status, lines, msgspec.json.encode(asked.value))
                 return
-            self._predict(head, asked.style, body)
+            self._predict(head, asked, body)
         except PrismError as error:
             self._problem(head, error)
+        except Exception as error:
+            self._problem(head, self._fault(error))
 
-    def _predict(self, head: RequestHead, style: str, body: bytes) -> None:
+    def _predict(self, head: RequestHead, asked: Prediction, body: bytes) -> None:
         service = self._service
         if service.engine is None:
             assert service.failure is not None
             raise service.failure
         timeout_s = timeout_of(head, service.engine.session.manifest.timeout_s)
-        accept = head.headers.get("accept", "")
-        call = wire.Call(0, media_type_of(head), accept, timeout_s * 1000, head.query, style)
+        call = wire.Call(0, asked.media_type, asked.accept, timeout_s * 1000, asked.query, asked.style)
         self._asking = Asking(service, call, lambda outcome: self._answered(head, outcome))
         self._asking.begin(memoryview(body))
 
@@ -191,7 +200,23 @@ class HttpConnection(asyncio.Protocol):
             "x-prism-model-version": str(engine.session.manifest.version),
             "x-prism-batch": str(answered.batch_rows),
         }
-        self._send(head, 200, outcome.media_type, outcome.body, more)
+        try:
+            lines, body = self._told(outcome)
+        except Exception as error:
+            self._problem(head, error if isinstance(error, PrismError) else self._fault(error))
+            return
+        self._send(head, 200, lines + _lines(more), body)
+
+    def _told(self, told: Told) -> tuple[bytes, bytes | bytearray | memoryview]:
+        """Return the lines that say what an answer's body is, and the body; raises what a dialect does."""
+        if self._spoken is not None:
+            return written(self._spoken.dialect, memoryview(told.body))
+        return _lines({"content-type": told.media_type}), told.body
+
+    def _fault(self, error: Exception) -> PrismError:
+        """Return what a client is told of a dialect's fault, which the log has."""
+        engine = self._service.engine
+        return engine.session.internal("A dialect", error) if engine else InternalError("A dialect failed.")
 
     # --- answers -----------------------------------------------------------------------------
 
@@ -201,31 +226,34 @@ class HttpConnection(asyncio.Protocol):
         self._problem(None, error)
 
     def _problem(self, head: RequestHead | None, error: PrismError) -> None:
-        self._send(head, error.status, PROBLEM, problem(error), headers_of(error))
+        try:
+            media_type, body = said(self._spoken.dialect.problem if self._spoken else _own_words, error)
+        except Exception as fault:
+            error = self._fault(fault)
+            media_type, body = PROBLEM.encode(), problem(error)
+        lines = b"content-type: %b\r\n" % media_type + _lines(headers_of(error))
+        self._send(head, error.status, lines, body)
 
     def _send(
         self,
         head: RequestHead | None,
         status: int,
-        media_type: str,
-        body: bytes | bytearray,
-        more: dict[str, str] | None = None,
+        lines: bytes,
+        body: bytes | bytearray | memoryview,
     ) -> None:
-        """Send an answer; the connection ends with it where the client wants that, or the service ends."""
+        """Send an answer; the connection ends with it where the client wants that, or the service ends.
+
+        ``lines`` are its header lines, but for those of the connection.
+        """
         if self._transport.is_closing():
             return
         keeps = head is not None and head.keeps and not self._service.draining.is_set()
-        headers = {
-            "content-type": media_type,
-            "content-length": str(len(body)),
-            "connection": "keep-alive" if keeps else "close",
-            **(more or {}),
-        }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n{lines}\r\n"
+        ends = {"content-length": str(len(body)), "connection": "keep-alive" if keeps else "close"}
+        start = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode() + lines + _lines(ends) + b"\r\n"
         self._wait(self._bounds.idle_s)  # before it is written: the transport may say that it is full
-        content = b"" if head is not None and head.method == "HEAD" else body
-        self._transport.write(start.encode("latin-1") + content)
+        if head is not None and head.method == "HEAD":
+            body = b""
+        write_all(self._transport, [start, body] if body else [start])
         self._answering = False
         if head is None:
             self._linger()
@@ -261,6 +289,14 @@ class HttpConnection(asyncio.Protocol):
             self._refuse(RequestTooSlow("The request did not come in time.", hint="Send it in one piece."))
         else:
             self._transport.close()
+
+
+def _lines(headers: Mapping[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode("latin-1")
+
+
+def _own_words(error: PrismError) -> tuple[str, bytes]:
+    return PROBLEM, problem(error)
 
 
 def problem(error: PrismError) -> bytes:

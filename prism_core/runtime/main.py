@@ -18,7 +18,7 @@ from prism_core.protocols import OPTIMIZE, ReplicaSpec
 from prism_core.runtime.engine import Engine
 from prism_core.runtime.http import Bounds
 from prism_core.runtime.loading import load
-from prism_core.runtime.rehearsal import rehearse
+from prism_core.runtime.rehearsal import plugins_of, rehearse
 from prism_core.runtime.server import Service, Stranger, serve
 
 __all__ = ["rehearse", "run"]
@@ -87,6 +87,7 @@ async def _serve(spec: ReplicaSpec, listener: socket.socket, alone: Alone | None
         framework=framework,
         sandbox=spec.sandbox,
         bounds=alone.bounds if alone else Bounds(),
+        dialects=plugins_of(spec.plugins).dialects.values(),
     )
     _end_with(service, signal.SIGTERM, *((signal.SIGINT,) if alone else ()))
     gc.collect()

@@ -1,7 +1,8 @@
 """The routes of a replica that is asked by HTTP: predictions, and health by the Open Inference Protocol.
 
 ``/v2`` is that protocol's: liveness, readiness and metadata. ``/v1`` is KServe's, ``/model`` is as on a
-PRISM server. Functions of a request's head: no socket and no body.
+PRISM server. Predictions are asked for in the dialects of plugins, too. Functions of a request's head: no
+socket and no body.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from prism_core import __version__
+from prism_core.dialects import Spoken, media_type_of
 from prism_core.errors import MethodNotAllowed, ModelNotFound, PrismError, RouteNotFound, Unauthorized
 from prism_core.manifest import Manifest
-from prism_core.runtime.heads import RequestHead
+from prism_core.runtime.heads import RequestHead, body_type
+from prism_core.serving import reference_to
 from prism_core.types import TensorSpec
 
 if TYPE_CHECKING:  # it imports what imports this module
@@ -43,13 +46,24 @@ class Page:
 
 @attrs.frozen
 class Prediction:
-    """A request to predict; ``style`` as in `prism_core.specs.Answer`, "" for PRISM's own."""
+    """A request to predict.
 
-    style: str
+    Parameters
+    ----------
+    media_type, accept, query
+        What the body is and how the answer may be, as for `prism_core.runtime.session.Session.read`.
+    style
+        As in `prism_core.specs.Answer`, "" for PRISM's own.
+    """
+
+    media_type: str
+    accept: str
+    query: str = ""
+    style: str = ""
 
 
-def route(service: Service, head: RequestHead) -> Page | Prediction:
-    """Return what is asked for.
+def route(service: Service, head: RequestHead, spoken: Spoken | None = None) -> Page | Prediction:
+    """Return what is asked for; ``spoken`` is whose path it is, None for the replica's own.
 
     Raises
     ------
@@ -57,15 +71,23 @@ def route(service: Service, head: RequestHead) -> Page | Prediction:
         If the service has a token and the request another.
     RouteNotFound, MethodNotAllowed, ModelNotFound
         If there is nothing there to ask.
+    UnsupportedInput
+        If the body is packed.
     PrismError
         That of a model which did not load.
+    Exception
+        Whatever a dialect raises.
     """
     path = head.path
     if path not in OPEN:
         _check_token(service, head)
+    if spoken is not None:
+        _check_method(head, "POST")
+        _check_model(_manifest(service), spoken.model, spoken.version)
+        return Prediction(media_type_of(spoken.dialect, head.headers), spoken.dialect.accept)
     if (style := _predicts(service, path)) is not None:
         _check_method(head, "POST")
-        return Prediction(style)
+        return Prediction(body_type(head), head.headers.get("accept", ""), head.query, style)
     page = _page(service, path)
     _check_method(head, "GET", "HEAD")
     return page
@@ -109,7 +131,7 @@ def _page(service: Service, path: str) -> Page:
     if path == "/v2/health/ready":
         return Page({"ready": ready}, status)
     if path == "/v2":
-        return Page({"name": "prism", "version": __version__, "extensions": []})
+        return Page({"name": "prism", "version": __version__, "extensions": service.dialects.extensions})
     if path == "/health":
         manifest = _manifest(service)
         facts = {"model": manifest.model, "version": manifest.version}
@@ -152,7 +174,8 @@ def _manifest(service: Service) -> Manifest:
 
 
 def _check_model(manifest: Manifest, name: str, version: str | None) -> None:
-    if name != manifest.model or (version or str(manifest.version)) != str(manifest.version):
+    own = manifest.model
+    if reference_to(name, version or "") not in (own, f"{own}/{manifest.version}"):
         asked = f"{name}/{version}" if version else name
         raise ModelNotFound(
             f"{asked[:80]!r} is not served here.", hint=f"This is {manifest.model}/{manifest.version}."

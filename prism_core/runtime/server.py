@@ -8,12 +8,13 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import msgspec
 
 from prism_core import wire
+from prism_core.dialects import Dialects
 from prism_core.errors import PrismError, Unauthorized
 from prism_core.filling import LARGE_BYTES, Filling, write_all
 from prism_core.runtime.batching import Waiting
@@ -21,6 +22,7 @@ from prism_core.runtime.engine import Answered, Engine
 from prism_core.runtime.http import Bounds, HttpConnection, full
 from prism_core.runtime.large import LargeCall, LargeRequests, Written
 from prism_core.runtime.turns import Job
+from prism_core.serving import Dialect
 
 # What the last answers have to leave in, where draining took all of its time.
 LAST_BYTES_S = 0.5
@@ -43,6 +45,8 @@ class Service:
         What READY reports beside the signature.
     bounds
         On those who speak HTTP.
+    dialects
+        In what they may ask for predictions, beside PRISM's own routes.
     """
 
     def __init__(
@@ -56,8 +60,10 @@ class Service:
         framework: str = "",
         sandbox: str = "",
         bounds: Bounds = Bounds(),
+        dialects: Iterable[Dialect] = (),
     ) -> None:
         self.engine = engine
+        self.dialects = Dialects(dialects)
         self.bounds = bounds
         self.large = LargeRequests(engine) if engine else None
         self.failure = failure

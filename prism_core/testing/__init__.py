@@ -27,6 +27,7 @@ import pytest
 # Before they are imported: a failing contract shows both sides of its comparison.
 pytest.register_assert_rewrite(
     "prism_core.testing.caches",
+    "prism_core.testing.dialects",
     "prism_core.testing.isolation",
     "prism_core.testing.links",
     "prism_core.testing.loaders",
@@ -37,6 +38,7 @@ pytest.register_assert_rewrite(
 )
 
 from prism_core.testing.caches import CacheContract  # noqa: E402 - after the line above, see there
+from prism_core.testing.dialects import DialectContract  # noqa: E402
 from prism_core.testing.fakes import Clock, Doubler, Picky, Short, Slow  # noqa: E402
 from prism_core.testing.isolation import IsolationContract  # noqa: E402
 from prism_core.testing.links import LinkContract, TunnelContract  # noqa: E402
@@ -49,6 +51,7 @@ from prism_core.testing.walls import WallContract  # noqa: E402
 __all__ = [
     "CacheContract",
     "Clock",
+    "DialectContract",
     "Doubler",
     "IsolationContract",
     "LinkContract",

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prism_core.errors import HeadTooLarge, MalformedBody, MalformedRequest, UnsupportedInput
-from prism_core.runtime.heads import MAX_HEADERS, media_type_of, parse, timeout_of
+from prism_core.runtime.heads import MAX_HEADERS, body_type, parse, timeout_of
 
 HOST = b"\r\nHost: prism"
 POST = b"POST /predict HTTP/1.1" + HOST
@@ -106,7 +106,7 @@ def test_a_timeout_that_is_none(told):
 
 
 def test_what_a_body_is():
-    assert media_type_of(head_with(b"Content-Type: text/csv; header=false")) == "text/csv; header=false"
-    assert media_type_of(head_with(b"Content-Type: application/x-www-form-urlencoded")) == ""
+    assert body_type(head_with(b"Content-Type: text/csv; header=false")) == "text/csv; header=false"
+    assert body_type(head_with(b"Content-Type: application/x-www-form-urlencoded")) == ""
     with pytest.raises(UnsupportedInput):
-        media_type_of(head_with(b"Content-Encoding: gzip"))
+        body_type(head_with(b"Content-Encoding: gzip"))
