@@ -92,5 +92,13 @@ def write(body: bytes | memoryview) -> tuple[bytes, memoryview]:
 
 
 DIALECT = Dialect(
-    "oip", ROUTES, accept=REST, read=read, write=write, problem=problem, encodings=frozenset(PACKED)
+    "oip",
+    ROUTES,
+    accept=REST,
+    read=read,
+    write=write,
+    problem=problem,
+    encodings=frozenset(PACKED),
+    headers=("content-encoding", HEADER),
+    extensions=("binary_tensor_data", "parameters"),
 )
