@@ -151,6 +151,17 @@ async def test_a_face_knows_what_its_paths_ask(gateway, keeper, path, status, bo
     assert body is None or answer.text == body
 
 
+async def test_a_list_is_read_whatever_the_method(gateway, keeper):
+    """The inference protocol posts for its index; to post to a model is to predict."""
+    keeper.caller = Caller("key:2", frozenset({"read"}))
+    gateway.frontends = [(Frontend("oip", open=None, path="/v2", asks=asks, problem=say), told)]
+    async with client_of(public_app(gateway)) as client:
+        answers = [await client.post(path) for path in ("/v2/list", "/v2/churn")]
+
+    assert [answer.status_code for answer in answers] == [200, 403]
+    assert [call.verb for call in keeper.calls] == ["read"]
+
+
 async def test_the_admin_listener_refuses_in_the_words_of_a_face(gateway, client_of_admin):
     gateway.frontends = [(Frontend("oip", open=None, path="/v2", listener="admin", problem=say), told)]
     async with client_of_admin() as stranger:
