@@ -26,6 +26,9 @@ RPC = (*OWNERS, "parameters")
 _STATES = {"READY": "READY", "STORED": "LOADING", "STARTING": "LOADING", "DRAINING": "UNLOADING"}
 _UNAVAILABLE = "UNAVAILABLE"
 
+# The parameter of an output that comes only where a request names it.
+ON_REQUEST = "on_request"
+
 _NOT_MEASURED = {"count": 0, "ns": 0}
 
 
@@ -40,6 +43,9 @@ def server(version: str, extensions: Sequence[str]) -> dict[str, Any]:
 def metadata(found: Served, versions: Iterable[int]) -> dict[str, Any]:
     """Return a version's metadata; ``versions`` are those of its model that may be asked.
 
+    An output that is computed only where a request names it says so in its parameters: a request that
+    names none gets all others.
+
     Raises
     ------
     ServingError
@@ -51,7 +57,10 @@ def metadata(found: Served, versions: Iterable[int]) -> dict[str, Any]:
         "versions": [str(number) for number in sorted(versions)],
         "platform": found.loader,
         "inputs": [_tensor(spec) for spec in signature.inputs],
-        "outputs": [_tensor(spec) for spec in signature.outputs],
+        "outputs": [
+            _tensor(spec) | ({} if spec.name in signature.computed else {"parameters": {ON_REQUEST: True}})
+            for spec in signature.outputs
+        ],
     }
 
 

@@ -55,6 +55,14 @@ def test_metadata_of_a_matrix():
     assert as_message(value, pb.ModelMetadataResponse()).inputs[0].shape == [-1, 4]
 
 
+def test_an_output_that_is_not_computed_unasked_says_so():
+    signature = attrs.evolve(IRIS.signature, default_outputs=("label",))
+
+    outputs = told.metadata(attrs.evolve(IRIS, signature=signature), (3,))["outputs"]
+
+    assert [one.get("parameters") for one in outputs] == [None, {"on_request": True}]
+
+
 def test_a_model_of_columns_has_a_tensor_for_each():
     value = told.metadata(attrs.evolve(IRIS, signature=COLUMNS), (3,))
 

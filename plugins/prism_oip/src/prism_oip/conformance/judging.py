@@ -98,7 +98,8 @@ def spec_of(told: Any) -> Spec:
     shape = [of_kind(size, int, f"a size of {name!r}") for size in field(entry, "shape", list)]
     if any(size < -1 for size in shape):
         raise Unmet(f"sizes of {name!r} that are -1, 0 or more", str(shape))
-    return Spec(name, datatype, tuple(shape))
+    parameters = of_kind(entry.get("parameters", {}), dict, f"the parameters of {name!r}")
+    return Spec(name, datatype, tuple(shape), parameters.get("on_request") is True)
 
 
 @attrs.frozen(eq=False)

@@ -74,7 +74,8 @@ def spec_of(told: Any) -> Spec:
     """Judge a tensor in metadata."""
     if not told.name or told.datatype not in DATATYPES:
         raise Unmet("a tensor with a name and a datatype of the protocol", f"{told.name!r} {told.datatype!r}")
-    return Spec(told.name, told.datatype, tuple(told.shape))
+    on_request = "on_request" in told.parameters and told.parameters["on_request"].bool_param
+    return Spec(told.name, told.datatype, tuple(told.shape), on_request)
 
 
 def inferred(message: Any) -> Inferred:

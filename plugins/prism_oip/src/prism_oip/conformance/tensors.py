@@ -30,11 +30,15 @@ NOT_IN_JSON = frozenset({"FP16", "BF16"})
 
 @attrs.frozen
 class Spec:
-    """A tensor as a model's metadata tells it; -1 is any size."""
+    """A tensor as a model's metadata tells it; -1 is any size.
+
+    ``on_request``: its parameters say that it comes only where a request names it.
+    """
 
     name: str
     datatype: str
     shape: tuple[int, ...]
+    on_request: bool = False
 
 
 @attrs.frozen(eq=False)

@@ -93,7 +93,15 @@ async def _model_ready(call: Call, request: Any, caller: Caller) -> Message:
 async def _metadata(call: Call, request: Any, caller: Caller) -> Message:
     found = call.host.find(_of_model(request))
     served = [one.version for one in call.host.served(caller) if one.model == found.model and one.ready]
-    return filled(pb.ModelMetadataResponse(), told.metadata(found, served))
+    values = told.metadata(found, served)
+    outputs = [_with_messages(one) for one in values["outputs"]]
+    return filled(pb.ModelMetadataResponse(), values | {"outputs": outputs})
+
+
+def _with_messages(tensor: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is told of a tensor, its parameters, which are all bool, as messages."""
+    parameters = {name: {"bool_param": value} for name, value in tensor.get("parameters", {}).items()}
+    return {**tensor, "parameters": parameters}
 
 
 async def _config(call: Call, request: Any, caller: Caller) -> Message:

@@ -84,11 +84,12 @@ def signature(subject: Subject) -> RestSteps[None]:
 
 @check(REQUIRED, "$inference_request, outputs: if not specified, all")
 def all_outputs(subject: Subject) -> RestSteps[None]:
-    """A request that names no outputs gets all that the metadata tells."""
+    """A request that names no outputs gets all of the metadata but those marked ``on_request`` there."""
     _in_json(subject)
     _outputs_told(subject)
     got = inferred((yield infer(subject, asking(subject.asked()))))
-    missing = {spec.name for spec in subject.model.outputs} - set(got.names)
+    usual = {spec.name for spec in subject.model.outputs if not spec.on_request}
+    missing = usual - set(got.names)
     if missing:
         raise Unmet("all outputs of the metadata where none is named", f"not {', '.join(sorted(missing))}")
 
