@@ -46,7 +46,7 @@ from prism_core.errors import (
 from prism_core.filling import LARGE_BYTES
 from prism_core.fitting.counting import check_values, check_values_steps
 from prism_core.fitting.faults import Faults, check_names, did_you_mean, expected, listed, quote, quote_shape
-from prism_core.fitting.fit import fit, fit_only, placer, stays
+from prism_core.fitting.fit import fit, fit_only, placer, stays, to_rank
 from prism_core.fitting.jsonable import jsonable
 from prism_core.fitting.values import MISFITS, array_of, has_shape, leaf, nested
 from prism_core.hookspecs import hookimpl
@@ -239,5 +239,6 @@ __all__ = [
     "reference_to",
     "size_of",
     "stays",
+    "to_rank",
     "told_ranges",
 ]

@@ -41,39 +41,37 @@ def fit(
     """
     faults = Faults()
     specs = signature.inputs
-    if len(arrays) != len(specs) or not all(spec.name in arrays for spec in specs):
+    if len(arrays) != len(specs) or any([spec.name not in arrays for spec in specs]):
         check_names(arrays, [spec.name for spec in specs], faults)
         faults.check()
-    shaped = [_as_spec(arrays[spec.name], spec, signature.batch_axis) for spec in specs]
-    _check_shapes(shaped, specs)
-    tensors = {
-        spec.name: _cast(array, spec, signature, faults) for spec, array in zip(specs, shaped, strict=True)
-    }
+    tensors, misshaped = {}, []
+    for spec in specs:
+        array = arrays[spec.name]
+        if array.ndim != len(spec.shape):
+            array = to_rank(array, spec, signature.batch_axis)
+        if has_shape(array, spec.shape):
+            tensors[spec.name] = _cast(array, spec, signature, faults)
+        else:
+            misshaped.append(misshapen(array, spec))
+    if misshaped:
+        _raise(misshaped)
     if faults.count:
         faults.check()
     return finish(tensors, signature, outputs, parameters, reply)
 
 
-def _as_spec(array: Array, spec: TensorSpec, batch_axis: bool) -> Array:
-    return array if array.ndim == len(spec.shape) else to_rank(array, spec, batch_axis)
-
-
-def _check_shapes(arrays: Sequence[Array], specs: Sequence[TensorSpec]) -> None:
-    wrong = []
-    for array, spec in zip(arrays, specs, strict=True):
-        if not has_shape(array, spec.shape):
-            wrong.append(misshapen(array, spec))
+def _raise(wrong: list[InvalidInput]) -> None:
     if len(wrong) > 1:
         details = {"errors": [error.details for error in wrong[:REPORTED]], "count": len(wrong)}
         message = f"{wrong[0].message[:-1]} ({len(wrong)} faults in all)."
         raise InvalidInput(message, hint=wrong[0].hint, details=details)
-    if wrong:
-        raise wrong[0]
+    raise wrong[0]
 
 
 def _cast(array: Array, spec: TensorSpec, signature: Signature, faults: Faults) -> Array:
-    columnar_floats = signature.columnar and not spec.nullable and array.dtype.kind == "f"
-    if array.dtype == spec.dtype and array.dtype.kind != "O" and not columnar_floats:
+    dtype = array.dtype
+    columnar_floats = signature.columnar and dtype.kind == "f" and not spec.nullable
+    if dtype == spec.dtype and dtype.kind != "O" and not columnar_floats:
         return _lying_well(array)
     place = placer(spec, signature)
     done = cast(array, spec, faults, place)
@@ -132,13 +130,13 @@ def finish(
         If they do not, or if there are no rows.
     """
     if signature.batch_axis:
-        rows = {name: len(tensor) for name, tensor in tensors.items() if tensor.ndim}
-        if len(set(rows.values())) > 1:
-            shown = listed(f"{name} {count}" for name, count in rows.items())
+        lengths = {len(tensor) for tensor in tensors.values() if tensor.ndim}
+        if len(lengths) > 1:
+            shown = listed(f"{name} {len(tensor)}" for name, tensor in tensors.items() if tensor.ndim)
             raise InvalidInput(
                 f"The inputs have different numbers of rows: {shown}.", hint="Send as many of each."
             )
-        if 0 in rows.values():
+        if 0 in lengths:
             raise InvalidInput("The request holds no rows.", hint="Send at least one row.")
     return Batch(tensors, outputs, parameters or {}, reply)
 
@@ -283,6 +281,8 @@ def _strings(array: Array, spec: TensorSpec, faults: Faults, place: Place) -> Ar
         array = _text(array, spec)
     if array.dtype.kind != "O":
         faults.add(*place((0,)), expected(spec), f"an array of {array.dtype}")
+        return array
+    if set(map(type, array.flat)) <= ({str, type(None)} if spec.nullable else {str}):
         return array
     for at, value in np.ndenumerate(array):
         if not isinstance(value, str) and not (value is None and spec.nullable):

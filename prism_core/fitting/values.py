@@ -128,9 +128,13 @@ def array_of(value: Any, spec: TensorSpec, shape: tuple[int, ...], faults: Fault
 
 def has_shape(array: np.ndarray[Any, Any], shape: tuple[int, ...]) -> bool:
     """Whether ``array`` has ``shape``, where -1 stands for any length."""
-    if array.ndim != len(shape):
+    found = array.shape
+    if len(found) != len(shape):
         return False
-    return all(want in (-1, got) for want, got in zip(shape, array.shape, strict=True))
+    for want, got in zip(shape, found):  # noqa: B905, SIM110 - a third of the time of `all`, for each request
+        if want not in (got, -1):
+            return False
+    return True
 
 
 class _Walk:

@@ -19,7 +19,7 @@ from prism_core.plugin import (
     quote,
 )
 from prism_oip import parameters
-from prism_oip.reading import document, raw, raw_only, refusing, values
+from prism_oip.reading import document, quick, raw, raw_only, refusing, values
 from prism_oip.reading.asked import asked
 from prism_oip.reading.document import Document, Tensor
 from prism_oip.reply import PLAIN, Reply
@@ -44,6 +44,10 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         return _raw_only(body, signature, request)
     head = body[:header_bytes]
     check_values(head, request.limits, escapes=True)
+    if header_bytes == len(body) and (found := quick.read(head, signature)) is not None:
+        said, arrays = found
+        outputs, reply = _asked(said, _packing(request))
+        return Batch(arrays, outputs, _of_model(said), reply)
     return batch_of(document.read(head, request.limits), body[header_bytes:], signature, request)
 
 
@@ -74,12 +78,16 @@ def _raw_only(body: memoryview, signature: Signature, request: Request) -> Batch
 
 def batch_of(said: Document, behind: memoryview, signature: Signature, request: Request) -> Batch:
     """Return the batch of a decoded request; ``behind`` are its raw tensors."""
-    own = parameters.of_model(said.parameters) if said.parameters else {}
+    own = _of_model(said)
     outputs, reply = _asked(said, _packing(request))
     faults = Faults()
     arrays = _arrays(said.inputs, behind, signature, faults, request.limits)
     refusing.check_values(faults, [tensor.name for tensor in said.inputs], signature)
     return fit(arrays, signature, outputs, own, reply)
+
+
+def _of_model(said: Document) -> dict[str, Any]:
+    return parameters.of_model(said.parameters) if said.parameters else {}
 
 
 def _arrays(

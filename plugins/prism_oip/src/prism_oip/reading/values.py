@@ -48,29 +48,28 @@ def read(tensor: Tensor, signature: Signature, faults: Faults, limits: Limits) -
     MalformedBody
         If datatype, shape and values do not belong together.
     """
-    count = count_of(tensor.name, tensor.shape)
-    dtype = NUMPY_TYPES.get(tensor.datatype)
-    if dtype is None:
+    if tensor.datatype not in NUMPY_TYPES:
         raise _no_type(tensor)
     spec = signature.input(tensor.name)
     nullable = spec is not None and spec.nullable
-    data = tensor.data
-    assert isinstance(data, msgspec.Raw)
-    array = quick(data, tensor.datatype, nullable, tuple(tensor.shape), count)
+    shape = tuple(tensor.shape)
+    array = quick(tensor.data, tensor.datatype, nullable, shape)
     if array is not None:
         return array
-    said = TensorSpec(tensor.name, tensor.datatype, tuple(tensor.shape), nullable)
-    return _carefully(data, said, spec or said, signature, faults, limits)
+    count_of(tensor.name, shape)
+    said = TensorSpec(tensor.name, tensor.datatype, shape, nullable)
+    return _carefully(tensor.data, said, spec or said, signature, faults, limits)
 
 
-def quick(data: Any, datatype: str, nullable: bool, shape: tuple[int, ...], count: int) -> Array | None:
+def quick(data: Any, datatype: str, nullable: bool, shape: tuple[int, ...]) -> Array | None:
     """Return the array of good values, None for whatever needs a closer look."""
     try:
         if _NESTED.match(data):
             array = np.array(decoder(datatype, nullable, len(shape))(data), NUMPY_TYPES[datatype])
             return array if array.shape == shape else None
         array = np.array(decoder(datatype, nullable, 1)(data), NUMPY_TYPES[datatype])
-        return array.reshape(shape) if array.size == count else None
+        fills = math.prod(shape) == array.size and min(shape, default=0) >= 0 and len(shape) <= MAX_AXES
+        return array.reshape(shape) if fills else None
     except MISFITS:
         return None
 
@@ -90,7 +89,7 @@ def _no_type(tensor: Tensor) -> MalformedBody:
 
 
 def _carefully(
-    data: msgspec.Raw,
+    data: Any,
     said: TensorSpec,
     spec: TensorSpec,
     signature: Signature,
@@ -107,7 +106,7 @@ def _carefully(
     return None if array is None else _shaped(array, said)
 
 
-def _decoded(data: msgspec.Raw, name: str, limits: Limits) -> Any:
+def _decoded(data: Any, name: str, limits: Limits) -> Any:
     try:
         value = msgspec.json.decode(data)
     except msgspec.ValidationError as error:  # untyped, only a number beyond all doubles
