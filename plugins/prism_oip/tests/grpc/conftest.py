@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -171,3 +172,17 @@ def speaking():
             yield face, Client(channel)
 
     return speaking
+
+
+@pytest.fixture(scope="session")
+def until():
+    """Return what asks until there is an answer, and returns it."""
+
+    def until(question, seconds=20.0):
+        ends = time.monotonic() + seconds
+        while not (answer := question()):
+            assert time.monotonic() < ends, question
+            time.sleep(0.02)
+        return answer
+
+    return until

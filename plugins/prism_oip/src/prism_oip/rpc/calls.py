@@ -162,10 +162,3 @@ def after(error: PrismError) -> list[tuple[str, str]]:
 def message_of(error: PrismError) -> str:
     """Return the status message of an error; half characters, which it may quote, have no form there."""
     return told(error).encode("utf-8", "replace").decode()[:MAX_MESSAGE]
-
-
-def reference_of(name: str, version: str) -> str:
-    """Return the reference that a model's name and a version, a number or an alias, make."""
-    if not version:
-        return name
-    return f"{name}/{version}" if version.isascii() and version.isdigit() else f"{name}@{version}"

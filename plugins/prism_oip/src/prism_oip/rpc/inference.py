@@ -5,16 +5,16 @@ Nothing here looks at a tensor: `scan` finds whom a request is for.
 
 from __future__ import annotations
 
-from prism_core.plugin import Predicted
+from prism_core.plugin import Predicted, reference_to
 from prism_oip.media import GRPC
-from prism_oip.rpc.calls import Call, reference_of
+from prism_oip.rpc.calls import Call
 from prism_oip.rpc.scan import scan
 
 
 async def infer(call: Call, body: bytes) -> tuple[bytes, Predicted]:
     """Answer a ``ModelInferRequest``."""
     name, version, _ = scan(body)
-    return await predicted(call, reference_of(name, version), body)
+    return await predicted(call, reference_to(name, version), body)
 
 
 async def predicted(call: Call, reference: str, body: bytes) -> tuple[bytes, Predicted]:

@@ -13,9 +13,9 @@ from typing import Any
 import attrs
 import grpc
 
-from prism_core.plugin import Host, Overloaded
+from prism_core.plugin import Host, Overloaded, reference_to
 from prism_oip.rpc import oip_pb2 as pb
-from prism_oip.rpc.calls import LEFT, OK, Call, message_of, reference_of
+from prism_oip.rpc.calls import LEFT, OK, Call, message_of
 from prism_oip.rpc.inference import predicted
 from prism_oip.rpc.scan import scan
 
@@ -110,7 +110,7 @@ class Stream:
         call, request = Call(self._host, self._context, self._path), ""
         try:
             name, version, request = scan(body)
-            answer, found = await predicted(call, reference_of(name, version), body)
+            answer, found = await predicted(call, reference_to(name, version), body)
         except asyncio.CancelledError:
             call.note(LEFT)
             raise

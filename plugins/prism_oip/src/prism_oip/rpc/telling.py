@@ -12,16 +12,15 @@ import attrs
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError, Message
 
-from prism_core.plugin import Caller, Forbidden, InvalidInput, MalformedBody, ModelNotFound
+from prism_core.plugin import Caller, Forbidden, MalformedBody, ModelNotFound, reference_to
 from prism_oip import told
+from prism_oip.rest.bodies import check_load, check_unload
 from prism_oip.rpc import oip_pb2 as pb
-from prism_oip.rpc.calls import Call, Work, reference_of
+from prism_oip.rpc.calls import Call, Work
 
 # Who may ask: a caller who may see the model, or anybody (None).
 Asks = Callable[[Any], str | None]
 Filled = TypeVar("Filled", bound=Message)
-# Of loading and unloading: what is asked for there is done anyway.
-_HARMLESS = frozenset({"unload_dependents"})
 
 
 @attrs.frozen
@@ -79,7 +78,7 @@ async def _server(call: Call, request: Any, caller: Caller) -> Message:
 
 
 def _of_model(request: Any) -> str:
-    return reference_of(request.name, request.version)
+    return reference_to(request.name, request.version)
 
 
 async def _model_ready(call: Call, request: Any, caller: Caller) -> Message:
@@ -133,31 +132,32 @@ async def _index(call: Call, request: Any, caller: Caller) -> Message:
 
 
 async def _load(call: Call, request: Any, caller: Caller) -> Message:
-    model = _owned(call, request)
+    model = _owned(call, request, check_load)
     await call.host.start(model)
     return pb.RepositoryModelLoadResponse(model_name=model, isLoaded=True)
 
 
 async def _unload(call: Call, request: Any, caller: Caller) -> Message:
-    model = _owned(call, request)
+    model = _owned(call, request, check_unload)
     await call.host.stop(model)
     return pb.RepositoryModelUnloadResponse(model_name=model, isUnloaded=True)
 
 
-def _owned(call: Call, request: Any) -> str:
+def _owned(call: Call, request: Any, check: Callable[[Mapping[str, Any]], None]) -> str:
     """Return the model that the owner wants changed."""
     if not call.host.is_owner(call.headers, call.client):
         raise Forbidden(
             "Only the owner loads and unloads, from this machine.",
             hint="Send the metadata `authorization: Bearer TOKEN` with the text of admin-token.",
         )
-    if unknown := sorted(request.parameters.keys() - _HARMLESS):
-        raise InvalidInput(
-            f"A model is loaded as it was uploaded; the parameter {unknown[0]!r} would change that.",
-            hint="Upload a new version with `prism upload`.",
-        )
+    check({name: _value(one) for name, one in request.parameters.items()})
     # KServe has no repository_name, and its model_name is where that is here.
     return str(request.model_name or request.repository_name)
+
+
+def _value(parameter: Any) -> Any:
+    kind = parameter.WhichOneof("parameter_choice")
+    return getattr(parameter, kind) if kind else None
 
 
 def _everything(request: Any) -> str:
@@ -171,7 +171,7 @@ def _of_some(request: Any) -> str:
 METHODS = (
     Method("ServerLive", pb.ServerLiveRequest, _live),
     Method("ServerReady", pb.ServerReadyRequest, _ready),
-    Method("ServerMetadata", pb.ServerMetadataRequest, _server),
+    Method("ServerMetadata", pb.ServerMetadataRequest, _server, _everything),
     Method("ModelReady", pb.ModelReadyRequest, _model_ready, _of_model),
     Method("ModelMetadata", pb.ModelMetadataRequest, _metadata, _of_model),
     Method("ModelConfig", pb.ModelConfigRequest, _config, _of_model),
