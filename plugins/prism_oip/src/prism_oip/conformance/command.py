@@ -3,41 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import attrs
 import rich_click as click
 from click.exceptions import Exit
 
 from prism_core.plugin import CommandLine
 from prism_oip.conformance.check import Check
-from prism_oip.conformance.discovery import advertised, described, given, known_models, prepared
+from prism_oip.conformance.discovery import given
 from prism_oip.conformance.exchange import Unmet
-from prism_oip.conformance.report import as_json, as_junit, conformant, lines
-from prism_oip.conformance.report import described as listed
-from prism_oip.conformance.rest import RestSession, open_rest
-from prism_oip.conformance.running import Ask, Outcome, drive, run
-from prism_oip.conformance.subject import Model, Subject
+from prism_oip.conformance.inspection import Wish, inspected
+from prism_oip.conformance.report import as_json, as_junit, conformant, described, lines
+from prism_oip.conformance.running import Outcome
 from prism_oip.conformance.table import GROUPS, chosen
 from prism_oip.conformance.tensors import Tensor
-
-
-@attrs.frozen
-class Wish:
-    """What a user asks for."""
-
-    url: str
-    models: tuple[str, ...] = ()
-    inputs: tuple[Tensor, ...] = ()
-    extensions: tuple[str, ...] = ()
-    headers: Mapping[str, str] = attrs.field(factory=dict)
-    timeout_s: float = 10.0
-    ca: str = ""
-    grpc: str = ""
-    write: bool = False
 
 
 @click.command("conformance")
@@ -58,7 +39,9 @@ class Wish:
 @click.option(
     "--extension", "extensions", multiple=True, metavar="NAME", help="Count this extension as advertised."
 )
-@click.option("--write", "--admin", "write", is_flag=True, help="Also load and unload the models.")
+@click.option("--write", is_flag=True, help="Also load and unload the models.")
+@click.option("--admin", metavar="URL", help="Where models are loaded and unloaded, if elsewhere.")
+@click.option("--admin-key", metavar="KEY", help="Send this key there, in place of --key.")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -104,7 +87,7 @@ def conformance(
         raise click.UsageError("Say which server: prism conformance http://HOST:PORT")
     wish = _wish(url, **said)
     with cli.progress(f"Asking {wish.url}") as tell:
-        outcomes = asyncio.run(asked(wish, checks, tell))
+        outcomes = _inspected(wish, checks, tell)
     if junit:
         junit.write_bytes(as_junit(outcomes))
     if cli.json:
@@ -115,57 +98,32 @@ def conformance(
         raise Exit(1)
 
 
+def _inspected(wish: Wish, checks: Sequence[Check], tell: Callable[[str], None]) -> list[Outcome]:
+    try:
+        return asyncio.run(inspected(wish, checks, tell))
+    except ImportError as error:
+        hint = "gRPC needs more packages: pip install 'prism-oip[grpc]'"
+        raise click.UsageError(f"{hint} ({error})") from None
+
+
 def _wish(
     url: str,
     *,
     request: Path | None,
     headers: Sequence[str],
     key: str | None,
-    ca: str | None,
-    grpc: str | None,
+    admin: str | None,
+    admin_key: str | None,
     **rest: Any,
 ) -> Wish:
     return Wish(
         _base(url),
         inputs=_inputs(request),
         headers=_lines(headers, key),
-        ca=ca or "",
-        grpc=grpc or "",
+        admin=_base(admin) if admin else None,
+        admin_headers=_lines(headers, admin_key or key),
         **rest,
     )
-
-
-async def asked(wish: Wish, checks: Sequence[Check], tell: Callable[[str], None]) -> list[Outcome]:
-    """Look at a server and try checks on it."""
-    async with AsyncExitStack() as opened:
-        ask = (await opened.enter_async_context(_by_rest(wish))).ask
-        call = (await opened.enter_async_context(_by_grpc(wish))).ask if wish.grpc else None
-        return await run(checks, await found(wish, ask), ask, call, tell)
-
-
-def _by_rest(wish: Wish) -> AbstractAsyncContextManager[RestSession]:
-    return open_rest(wish.url, wish.timeout_s, wish.headers, wish.ca)
-
-
-def _by_grpc(wish: Wish) -> AbstractAsyncContextManager[Any]:
-    try:
-        from prism_oip.conformance.rpc import open_rpc
-    except ImportError as error:
-        raise click.UsageError(f"gRPC needs more packages: pip install 'prism-oip[grpc]' ({error})") from None
-    return open_rpc(wish.grpc, wish.timeout_s, wish.headers, wish.ca)
-
-
-async def found(wish: Wish, ask: Ask) -> list[Subject]:
-    """Find what there is to ask: a subject for each model, one without a model where there is none."""
-    extensions = await drive(advertised(), ask, [])
-    names = wish.models or await drive(known_models(), ask, [])
-    common = Subject(extensions | set(wish.extensions), names, write=wish.write)
-    subjects: list[Subject] = []
-    for name in names:
-        model: Model = await drive(described(name), ask, [])
-        subject = attrs.evolve(common, model=model)
-        subjects.append(await drive(prepared(subject, wish.inputs), ask, []))
-    return subjects or [attrs.evolve(common, reason="no model is known: name one with --model NAME")]
 
 
 def _base(url: str) -> str:
@@ -194,7 +152,7 @@ def _lines(headers: Sequence[str], key: str | None) -> dict[str, str]:
 
 def _list(cli: CommandLine, checks: Sequence[Check]) -> None:
     if cli.json:
-        cli.write_json([listed(one) for one in checks])
+        cli.write_json([described(one) for one in checks])
     else:
         cli.write_table(
             ("Check", "Level", "What holds"), [(one.name, one.level, one.sentence) for one in checks]

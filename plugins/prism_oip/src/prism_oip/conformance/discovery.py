@@ -37,10 +37,10 @@ MAX_MODELS = 8
 BY_HAND = "give one that it takes with --input FILE"
 
 
-def advertised() -> RestSteps[frozenset[str]]:
+def advertised(*, managing: bool = False) -> RestSteps[frozenset[str]]:
     """Ask which extensions the server has; none where it does not tell."""
     try:
-        told = object_of((yield get("v2")))
+        told = object_of((yield attrs.evolve(get("v2"), managing=managing)))
         return frozenset(one for one in told.get("extensions") or () if isinstance(one, str))
     except (Unmet, TypeError):
         return frozenset()

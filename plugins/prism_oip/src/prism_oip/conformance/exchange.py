@@ -12,12 +12,16 @@ Result = TypeVar("Result")
 
 @attrs.frozen
 class Request:
-    """A request of HTTP; ``path`` is relative to the server's URL, without a leading slash."""
+    """A request of HTTP; ``path`` is relative to the server's URL, without a leading slash.
+
+    ``managing`` is one of the repository, which a server may have at another URL.
+    """
 
     method: str
     path: str
     headers: Mapping[str, str] = attrs.field(factory=dict)
     body: bytes = b""
+    managing: bool = False
 
 
 @attrs.frozen

@@ -28,24 +28,31 @@ def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Give the report for people: groups with their checks, then what fails with its evidence."""
     for group in dict.fromkeys(one.check.group for one in outcomes):
         own = [one for one in outcomes if one.check.group == group]
-        why = {one.reason for one in own}
         yield f"{group}: {_summed(own)}"
-        if len(why) == 1 and why != {""}:
-            yield f"  {MARKS[own[0].state]} {why.pop()}"
-        else:
-            yield from (f"  {_line(one)}" for one in own)
-    for one in outcomes:
-        if one.state == FAILS:
-            yield ""
-            yield from evidence(one)
+        yield from (f"  {_line(one)}" for one in own if one.state in (HOLDS, FAILS))
+        yield from (f"  {line}" for line in _aside([one for one in own if one.reason]))
+    failing = [one for one in outcomes if one.state == FAILS]
+    for name in dict.fromkeys(one.check.name for one in failing):
+        yield ""
+        yield from evidence([one for one in failing if one.check.name == name])
     yield ""
     yield _verdict(outcomes)
 
 
 def _line(one: Outcome) -> str:
-    title = one.check.name + (f" [{one.model}]" if one.model else "")
     level = "" if one.check.level == REQUIRED else f" ({one.check.level})"
-    return f"{MARKS[one.state]} {title}{level}: {one.reason or one.check.sentence}"
+    return f"{MARKS[one.state]} {_titled(one)}{level}: {one.check.sentence}"
+
+
+def _titled(one: Outcome) -> str:
+    return one.check.name + (f" [{one.model}]" if one.model else "")
+
+
+def _aside(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Give what was not asked, by the reasons for that."""
+    for state, reason in dict.fromkeys((one.state, one.reason) for one in outcomes):
+        names = [_titled(one) for one in outcomes if (one.state, one.reason) == (state, reason)]
+        yield f"{MARKS[state]} {reason}: {', '.join(names)}"
 
 
 def _summed(outcomes: Iterable[Outcome]) -> str:
@@ -62,9 +69,11 @@ def _verdict(outcomes: Sequence[Outcome]) -> str:
     return f"Conformant: all that is required or advertised holds. {_summed(outcomes)}."
 
 
-def evidence(one: Outcome) -> Iterator[str]:
-    """Give what was expected of a check, what was found, what was sent and what came."""
-    title = one.check.name + (f" [{one.model}]" if one.model else "")
+def evidence(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    """Give what was promised and found, sent and came, where a check fails, with one model or several."""
+    one = outcomes[0]
+    models = ", ".join(other.model for other in outcomes if other.model)
+    title = one.check.name + (f" [{models}]" if models else "")
     yield f"{title} fails, {one.check.level}: {one.check.clause}"
     yield f"  promised  {one.check.sentence}"
     yield f"  expected  {one.expected}"
@@ -146,7 +155,7 @@ def as_junit(outcomes: Sequence[Outcome]) -> bytes:
         case = ElementTree.SubElement(suite, "testcase", classname=one.check.group, name=_named(one))
         if one.counts:
             failure = ElementTree.SubElement(case, "failure", message=f"{one.expected}; found {one.found}")
-            failure.text = "\n".join(evidence(one))
+            failure.text = "\n".join(evidence([one]))
         elif one.state != HOLDS:
             ElementTree.SubElement(case, "skipped", message=one.reason or f"recommended: {one.expected}")
     text: bytes = ElementTree.tostring(suite, "utf-8", xml_declaration=True)

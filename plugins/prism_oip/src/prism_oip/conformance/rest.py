@@ -58,10 +58,10 @@ def _told(error: Exception) -> str:
 
 @asynccontextmanager
 async def open_rest(
-    url: str, timeout_s: float, headers: Mapping[str, str], ca: str = ""
+    url: str, timeout_s: float, headers: Mapping[str, str], ca: str | None = None
 ) -> AsyncIterator[RestSession]:
     """Open what sends requests; each has a connection of its own, so one that is closed harms no other."""
-    verify = ssl.create_default_context(cafile=ca or None)
+    verify = ssl.create_default_context(cafile=ca)
     async with httpx.AsyncClient(
         headers={"Accept-Encoding": "identity", "User-Agent": "prism-conformance", **headers},
         limits=httpx.Limits(max_keepalive_connections=0),

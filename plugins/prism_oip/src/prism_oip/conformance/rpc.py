@@ -124,7 +124,7 @@ def _without_properties(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def open_rpc(
-    address: str, timeout_s: float, headers: Mapping[str, str], ca: str = ""
+    address: str, timeout_s: float, headers: Mapping[str, str], ca: str | None = None
 ) -> AsyncIterator[RpcSession]:
     """Open a channel to HOST:PORT, ``grpc://HOST:PORT`` or, encrypted, ``grpcs://HOST:PORT``."""
     scheme, _, place = address.rpartition("://")
