@@ -26,7 +26,7 @@ VALUES = {
     "uint64_contents": uint64,
     "fp32_contents": st.floats(width=32),
     "fp64_contents": st.floats(),
-    "bytes_contents": st.text(max_size=8).map(str.encode),
+    "bytes_contents": (st.text(max_size=8) | st.just("long " * 60)).map(str.encode),
 }
 # A tag, and how a number stands behind it that has a field of its own.
 ALONE = {
@@ -41,6 +41,8 @@ ALONE = {
 UNKNOWN = st.sampled_from(
     [b"\x78\x01", b"\x79" + bytes(8), b"\x7a\x03abc", b"\x7d" + bytes(4), b"\xfa\xff\xff\xff\x0f\x01x"]
 )
+# A text, a number and packed ones, whose tags have a byte more than they need.
+LONG_TAGS = st.sampled_from([b"\xc2\x00\x01a", b"\x98\x00\x05", b"\x9a\x00\x02\x07\x08"])
 names = st.text(max_size=12)
 parameter = st.one_of(
     st.builds(InferParameter),
@@ -68,7 +70,7 @@ def contents(draw):
             parts += [bytes((tag,)) + write(value) for value in values]
         else:
             parts.append(InferTensorContents(**{name: values}).SerializeToString())
-        parts.append(draw(st.just(b"") | UNKNOWN))
+        parts.append(draw(st.just(b"") | UNKNOWN | LONG_TAGS))
     return b"".join(parts)
 
 

@@ -4,6 +4,8 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import prism_oip
 from prism_core.plugin import (
@@ -18,6 +20,7 @@ from prism_core.plugin import (
     RequestError,
     Signature,
     TensorSpec,
+    datatype_of,
 )
 from prism_core.testing import NormalizerContract
 from prism_oip.media import GRPC
@@ -398,6 +401,43 @@ def test_an_answer_tells_who_gave_it_and_the_id():
     ]
     assert [len(one) for one in answer.raw_output_contents] == [24, 16]
     assert write({"y": np.ones(1)}).id == ""
+
+
+@st.composite
+def tensors(draw):
+    datatype = draw(st.sampled_from(list(NUMPY_TYPES)))
+    shape = draw(st.lists(st.integers(0, 3), max_size=3).map(tuple))
+    size = int(np.prod(shape, dtype=int))
+    if datatype == "BYTES":
+        texts = draw(st.lists(st.text(max_size=200), min_size=size, max_size=size))
+        return np.array([*texts, None], object)[:-1].reshape(shape)
+    dtype = NUMPY_TYPES[datatype]
+    data = draw(st.binary(min_size=size * dtype.itemsize, max_size=size * dtype.itemsize))
+    flat = np.frombuffer(data, np.uint8) > 99 if dtype.kind == "b" else np.frombuffer(data, dtype)
+    return flat.reshape(shape)
+
+
+@given(st.dictionaries(st.text(max_size=200), tensors(), max_size=3), st.text(max_size=200), st.booleans())
+def test_protobuf_finds_in_an_answer_what_was_written(outputs, id, typed):
+    answer = write(outputs, Reply(id, not typed))
+
+    typed &= all(datatype_of(array.dtype) != "FP16" for array in outputs.values())
+    assert answer.id == id
+    assert [(one.name, one.datatype, tuple(one.shape)) for one in answer.outputs] == [
+        (name, datatype_of(array.dtype), array.shape) for name, array in outputs.items()
+    ]
+    if typed:
+        found = [one.contents.SerializeToString() for one in answer.outputs]
+        assert found == [contents_of(array) for array in outputs.values()]
+    assert list(answer.raw_output_contents) == ([] if typed else [raw(array) for array in outputs.values()])
+
+
+def contents_of(array):
+    """Return typed contents as protobuf writes them; of floats bit by bit, which Python's do not keep."""
+    datatype = datatype_of(array.dtype)
+    if array.dtype.kind == "f":
+        return sized(FIELD_OF[datatype], array.tobytes()) if array.size else b""
+    return add(ModelInferRequest(), "x", datatype, array, typed=True).contents.SerializeToString()
 
 
 def test_where_one_output_has_no_typed_form_all_are_raw():

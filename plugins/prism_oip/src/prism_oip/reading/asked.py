@@ -14,7 +14,7 @@ from prism_oip.parameters import check
 class Output(msgspec.Struct, frozen=True):
     """An output that is asked for."""
 
-    name: str = ""
+    name: str
     parameters: Mapping[str, Any] | None = None
 
 

@@ -51,6 +51,8 @@ RUNS = {
 }
 # Nobody else computes while a pattern is matched.
 RUN_BYTES = 64 * 1024
+# What it costs to take one apart, in fields; few are as short as one number.
+RUN_FIELDS = 16
 
 
 def gather(name: str, pieces: Sequence[Body], faults: Faults, limits: Limits, budget: Budget) -> Contents:
@@ -100,21 +102,45 @@ class Contents:
         at, end = 0, len(body)
         while at < end:
             tag = body[at]
-            if tag in RUNS and (run := RUNS[tag].match(body, at, at + RUN_BYTES)):
-                at = run.end()
-                self._pack(tag >> 3, _without_tags(run[0], tag & 7))
-                continue
-            tag, start, at = field(body, at, end)
             if tag == TEXT:
-                self._add_text(body[start:at])
-            elif (number := tag >> 3) in FIELDS and tag & 7 in (SIZED, FIELDS[number].kind):
-                self._pack(number, body[start:at])
+                at, body = self._add_texts(body, at)
+            elif tag in RUNS and (run := RUNS[tag].match(body, at, at + RUN_BYTES)):
+                at = run.end()
+                self._budget.take(RUN_FIELDS)
+                self._pack(tag >> 3, _without_tags(run[0], tag & 7))
             else:
-                self._budget.take()
-                check_skipped(tag, KNOWN)
+                at = self._add_field(body, at)
+
+    def _add_field(self, body: Body, at: int) -> int:
+        """Read the field at ``at``, packed numbers mostly; return where it ends."""
+        tag, start, stop = field(body, at, len(body))
+        self._budget.take()
+        if (number := tag >> 3) in FIELDS and tag & 7 in (SIZED, FIELDS[number].kind):
+            self._pack(number, body[start:stop])
+        elif tag == TEXT:  # its tag has more bytes than it needs
+            self._texts.append(raw.text(self._name, len(self._texts), body[start:stop], self._faults))
+        else:
+            check_skipped(tag, KNOWN)
+        return stop
+
+    def _add_texts(self, body: Body, at: int) -> tuple[int, bytes]:
+        """Read texts one after the other; return where they end, in bytes, of which slices are quicker."""
+        body, texts = bytes(body), self._texts
+        end, most = len(body), self._limits.max_values
+        while at < end and body[at] == TEXT:
+            if at + 1 < end and (size := body[at + 1]) < 0x80 and at + 2 + size <= end:
+                start, at = at + 2, at + 2 + size
+            else:
+                _, start, at = field(body, at, end)
+            try:
+                texts.append(body[start:at].decode())
+            except UnicodeDecodeError:
+                texts.append(raw.text(self._name, len(texts), body[start:at], self._faults))
+            if len(texts) > most:
+                self._limits.check_values(len(texts))
+        return at, body
 
     def _pack(self, number: int, piece: Body) -> None:
-        self._budget.take()
         kind = FIELDS[number].kind
         if piece[-1] >= 0x80 if kind == VARINT and len(piece) else len(piece) % FIXED.get(kind, 1):
             raise cut()
@@ -125,10 +151,6 @@ class Contents:
             before += piece
         else:
             self._packed[number] = bytearray(before) + piece
-
-    def _add_text(self, data: Body) -> None:
-        self._limits.check_values(len(self._texts) + 1)
-        self._texts.append(raw.text(self._name, len(self._texts), data, self._faults))
 
 
 def _without_tags(run: bytes, kind: int) -> bytes:
