@@ -10,10 +10,8 @@ from __future__ import annotations
 import asyncio
 import collections
 import time
-from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from itertools import accumulate
 from typing import Any
 
 import attrs
@@ -22,7 +20,7 @@ from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from prism_core.gateway.tallies import Tally, statistics_of
+from prism_core.gateway.tallies import Histogram, VersionCalls, statistics_of
 from prism_core.serving import Statistics
 from prism_core.specs import CallRecord
 
@@ -34,68 +32,7 @@ HAND_OVER_S = 1.0
 OBSERVER_S = 10.0
 HELD_RECORDS = 50_000
 
-SECONDS = (
-    0.0001,
-    0.00025,
-    0.0005,
-    0.001,
-    0.0025,
-    0.005,
-    0.01,
-    0.025,
-    0.05,
-    0.1,
-    0.25,
-    0.5,
-    1.0,
-    2.5,
-    5.0,
-    10.0,
-)
-ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
-
 log = structlog.get_logger("prism.observe")
-
-
-@attrs.define(eq=False, slots=True)
-class Histogram:
-    """Counts by bucket; ``counts`` has one more than ``bounds``, for what is larger."""
-
-    bounds: tuple[float, ...]
-    counts: list[int]
-    total: float = 0.0
-
-    @classmethod
-    def of(cls, bounds: tuple[float, ...]) -> Histogram:
-        """Return an empty histogram."""
-        return cls(bounds, [0] * (len(bounds) + 1))
-
-    def observe(self, value: float) -> None:
-        """Count ``value``; a bound belongs to the bucket below it, as Prometheus has it."""
-        self.counts[bisect_left(self.bounds, value)] += 1
-        self.total += value
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Return cumulative counts by upper bound."""
-        names = [*(f"{bound:g}" for bound in self.bounds), "+Inf"]
-        return list(zip(names, map(float, accumulate(self.counts)), strict=True))
-
-
-@attrs.define(eq=False, slots=True)
-class VersionCalls(Tally):
-    """What the call records of one version add up to, and how they are spread."""
-
-    queue: Histogram = attrs.field(factory=lambda: Histogram.of(SECONDS))
-    compute: Histogram = attrs.field(factory=lambda: Histogram.of(SECONDS))
-    batch: Histogram = attrs.field(factory=lambda: Histogram.of(ROWS))
-
-    def add(self, record: CallRecord) -> None:
-        """Count one record."""
-        Tally.add(self, record)
-        if record.batch_rows:  # it was computed, not found
-            self.queue.observe(record.queue_s)
-            self.compute.observe(record.compute_s)
-            self.batch.observe(record.batch_rows)
 
 
 @attrs.define(eq=False)
@@ -121,14 +58,14 @@ class Calls(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics for `prometheus_client`."""
-        yield self._counter("prism_requests", "Predictions answered.", "code", lambda c: c.codes)
+        yield self._counter("prism_requests", "Predictions answered.", "code", _counts)
         yield self._counter("prism_cache", "How answers were had.", "result", lambda c: c.caches)
         yield self._histogram("prism_queue_seconds", "Time until the model began.", lambda c: c.queue)
         yield self._histogram("prism_compute_seconds", "Time in the model.", lambda c: c.compute)
         yield self._histogram("prism_batch_rows", "Rows of the execution that answered.", lambda c: c.batch)
 
     def _counter(
-        self, name: str, text: str, label: str, counts: Callable[[VersionCalls], dict[str, int]]
+        self, name: str, text: str, label: str, counts: Callable[[VersionCalls], Mapping[str, float]]
     ) -> Metric:
         family = CounterMetricFamily(name, text, labels=("model", "version", label))
         for (model, version), calls in self.versions.items():
@@ -143,6 +80,10 @@ class Calls(Collector):
             if any(one.counts):
                 family.add_metric((model, str(version)), one.buckets(), one.total)
         return family
+
+
+def _counts(calls: VersionCalls) -> dict[str, float]:
+    return {code: outcome.count for code, outcome in calls.outcomes.items()}
 
 
 @attrs.frozen(eq=False)

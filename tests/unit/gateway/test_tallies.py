@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_core.gateway.tallies import SIZES, Tally, size_of, statistics_of
+from prism_core.gateway.tallies import SIZES, VersionCalls, size_of, statistics_of
 from prism_core.serving import Executions, Statistics
 from prism_core.specs import CallRecord
 
@@ -24,7 +24,7 @@ def kept(cache="hit", total_s=0.001):
 
 
 def tally_of(*records):
-    tally = Tally()
+    tally = VersionCalls()
     for record in records:
         tally.add(record)
     return tally
