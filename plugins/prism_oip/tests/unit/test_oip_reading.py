@@ -218,6 +218,7 @@ MALFORMED = {
     "no inputs": {"input": [GOOD]},
     "inputs of no form": {"inputs": GOOD},
     "no name": asking({"shape": [1], "datatype": "FP32", "data": [1]}),
+    "no name, else right": asking({key: one for key, one in GOOD.items() if key != "name"}),
     "a number as id": asking(GOOD, id=42),
     "outputs by name alone": asking(GOOD, outputs=["y"]),
     "parameters of no form": asking(GOOD, parameters=[1]),

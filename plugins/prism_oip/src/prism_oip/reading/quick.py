@@ -63,7 +63,8 @@ def _agree(arrays: Mapping[str, Array]) -> bool:
 def compiled(signature: Signature) -> tuple[Callable[[Any], Any], Mapping[Any, TensorSpec]]:
     """Return what decodes a request, and whose the types of its inputs are."""
     try:
-        kinds = {_tensor(spec): spec for spec in signature.inputs}
+        one = len(signature.inputs) == 1
+        kinds = {(_only(spec) if one else _tensor(spec)): spec for spec in signature.inputs}
         return msgspec.json.Decoder(_document(reduce(or_, kinds))).decode, kinds
     except (TypeError, ValueError):  # msgspec takes no such type, for instance a name with a quote in it
         return _nothing, {}
@@ -85,13 +86,22 @@ def _document(tensor: Any) -> Any:
 
 def _tensor(spec: TensorSpec) -> Any:
     """Return the type of an input; its name tells it from the others."""
-    fields: Any = [
+    return msgspec.defstruct("Input", _fields(spec), tag_field="name", tag=spec.name)
+
+
+def _only(spec: TensorSpec) -> Any:
+    """Return the type of the only input; a tag may be missing where there is nothing to tell apart."""
+    name: Any = ("name", Literal[spec.name])
+    return msgspec.defstruct("Input", [name, *_fields(spec)])
+
+
+def _fields(spec: TensorSpec) -> Any:
+    return [
         ("shape", list[Size]),
         ("datatype", Literal[spec.datatype]),
         ("data", _nested(leaf(spec.datatype, spec.nullable), len(spec.shape))),
         ("parameters", dict[str, Any] | None, None),
     ]
-    return msgspec.defstruct("Input", fields, tag_field="name", tag=spec.name)
 
 
 def _nested(kind: Any, rank: int) -> Any:
