@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from prism_core.plugin import NUMPY_TYPES, Signature, TensorSpec
+from prism_oip.reading import rest
 from prism_oip.reply import Reply
 
 OUTPUTS = (TensorSpec("y", "FP32", (-1,)), TensorSpec("z", "FP32", (-1,)))
@@ -330,3 +331,44 @@ def test_inputs_of_wrong_shapes_are_told_at_once(refused):
     error = refused(asking(tensor([1], [1, 1], name="a"), tensor([1], [1, 1], name="b")), two)
 
     assert [one["input"] for one in error.details["errors"]] == ["a", "b"]
+
+
+# --- JSON that was read before --------------------------------------------------------------
+
+
+def raw_head(**others):
+    return asking(tensor(None, [1, 2], binary_data_size=8), **others)
+
+
+def test_equal_json_means_the_same_and_values_are_each_requests_own(read):
+    said = raw_head(id="7", parameters={"threshold": 0.3})
+    batches = [read(said, MATRIX, np.array(row, "<f4").tobytes()) for row in ([1, 2], [3, 4])]
+
+    assert [batch["x"].tolist() for batch in batches] == [[[1, 2]], [[3, 4]]]
+    assert [batch.reply.id for batch in batches] == ["7", "7"]
+    batches[0].parameters["threshold"] = 1  # as a model may
+    assert read(said, MATRIX, bytes(8)).parameters == {"threshold": 0.3}
+
+
+def test_how_the_answer_may_be_packed_is_not_in_the_json(read):
+    replies = [read(raw_head(), MATRIX, bytes(8), answer=answer).reply for answer in ("gzip", "", "gzip")]
+
+    assert [reply.packing for reply in replies] == ["gzip", "", "gzip"]
+
+
+def test_a_fault_is_told_each_time(refused):
+    said = raw_head(parameters={"classification": 2})
+
+    assert [refused(said, MATRIX, bytes(8)).status for _ in range(2)] == [400, 400]
+    assert [refused(raw_head(), MATRIX, bytes(9)).status for _ in range(2)] == [400, 400]
+
+
+def test_what_is_remembered_is_bounded_and_holds_no_values(read):
+    for number in range(rest.REMEMBERED + 10):
+        read(raw_head(id=str(number)), MATRIX, bytes(8))
+    assert len(rest._known) <= rest.REMEMBERED
+
+    before = set(rest._known)
+    read(asking(tensor(None, [1, 2], binary_data_size=8), id="x" * rest.REMEMBERED_BYTES), MATRIX, bytes(8))
+    read(asking(tensor([1, 2], [1, 2], "FP64")), MATRIX)
+    assert set(rest._known) == before

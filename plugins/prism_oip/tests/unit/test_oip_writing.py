@@ -113,3 +113,39 @@ def test_the_reply_of_another_reader_says_nothing_here(write):
     said, raw = write({"y": np.zeros(1)}, "of another protocol")
 
     assert (said["outputs"][0]["data"], raw) == ([0.0], b"")
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize(
+    "laid",
+    [
+        lambda values: values,
+        lambda values: values.astype(values.dtype.newbyteorder(">")),
+        np.asfortranarray,
+        lambda values: np.repeat(values, 2, axis=1)[:, ::2],
+        lambda values: values[::-1][::-1],
+    ],
+    ids=["plain", "big-endian", "columns first", "every other", "turned twice"],
+)
+def test_how_an_output_lies_in_memory_makes_no_difference(write, laid, raw):
+    values = np.arange(6, dtype=np.int32).reshape(2, 3)
+
+    said, behind = write({"y": laid(values)}, Reply(raw=raw))
+
+    assert said["outputs"][0]["shape"] == [2, 3]
+    told = np.frombuffer(behind, "<i4") if raw else np.array(said["outputs"][0]["data"])
+    assert told.tolist() == [0, 1, 2, 3, 4, 5]
+
+
+def test_an_output_of_no_axes_is_one_value(write):
+    said, _ = write({"y": np.array(7)})
+
+    assert said["outputs"] == [{"name": "y", "datatype": "INT64", "shape": [], "data": [7]}]
+
+
+def test_answers_that_differ_in_shape_are_told_apart(write):
+    """What stands before the values is remembered."""
+    shapes = [write({"y": np.zeros((rows, 2))}, Reply(raw=rows == 2))[0]["outputs"][0] for rows in (1, 2, 1)]
+
+    assert [one["shape"] for one in shapes] == [[1, 2], [2, 2], [1, 2]]
+    assert [one.get("parameters") for one in shapes] == [None, {"binary_data_size": 32}, None]

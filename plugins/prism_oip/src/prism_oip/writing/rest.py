@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
 
 import orjson
 
 from prism_core.plugin import Answer
 from prism_oip.media import PREFIX
 from prism_oip.reply import PLAIN, Reply
-from prism_oip.writing.tensors import Tensor, is_hidden, json_of, raw_of, tensor_of
+from prism_oip.writing.tensors import is_hidden, json_of, raw_of, tensor_of
 
 
 def encode(answer: Answer) -> bytes:
@@ -24,34 +23,42 @@ def parts(answer: Answer) -> tuple[list[bytes], list[memoryview] | None]:
     """Return the JSON, and the raw tensors behind it; None where none is raw."""
     reply = answer.reply if isinstance(answer.reply, Reply) else PLAIN
     tensors = [tensor_of(name, value) for name, value in answer.outputs.tensors.items()]
-    raw = {tensor.name: raw_of(tensor) for tensor in tensors if reply.is_raw(tensor.name)}
-    header = [_head(answer, reply), b'"outputs":[']
-    for at, tensor in enumerate(tensors):
-        header += [b"," if at else b"", *_output(tensor, raw.get(tensor.name))]
-    header.append(b"]")
-    if any(b"null" in part for part in header) and (hidden := _hidden(tensors, raw)):
+    raws = [raw_of(tensor) if reply.is_raw(tensor.name) else None for tensor in tensors]
+    said = [
+        (tensor.name, tensor.datatype, tensor.shape, None if raw is None else len(raw))
+        for tensor, raw in zip(tensors, raws, strict=True)
+    ]
+    first, *heads, last = _said(answer.model, answer.version, tuple(said))
+    header = [first] if reply.id is None else [first, b',"id":', orjson.dumps(reply.id)]
+    hidden = []
+    for head, tensor, raw in zip(heads, tensors, raws, strict=True):
+        header.append(head)
+        if raw is None:
+            header.append(values := json_of(tensor))
+            if b"null" in values and is_hidden(tensor):
+                hidden.append(f"NaN or Infinity in {tensor.name!r} was written as null.")
+    header.append(last)
+    if hidden:
         header += [b',"parameters":', orjson.dumps({"warnings": hidden})]
     header.append(b"}")
-    return header, list(raw.values()) if raw else None
+    behind = [raw for raw in raws if raw is not None]
+    return header, behind or None
 
 
-def _head(answer: Answer, reply: Reply) -> bytes:
-    said: dict[str, Any] = {"model_name": answer.model, "model_version": str(answer.version)}
-    if reply.id is not None:
-        said["id"] = reply.id
-    return orjson.dumps(said)[:-1] + b","
+@lru_cache(maxsize=512)  # most answers differ in their values alone
+def _said(
+    model: str, version: int, outputs: tuple[tuple[str, str, tuple[int, ...], int | None], ...]
+) -> tuple[bytes, ...]:
+    """Return the JSON up to an id, up to the values of each output, and behind those of the last.
 
-
-def _output(tensor: Tensor, raw: memoryview | None) -> Iterator[bytes]:
-    yield orjson.dumps({"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape})[:-1]
-    if raw is None:
-        yield b',"data":'
-        yield json_of(tensor)
-        yield b"}"
-    else:
-        yield b',"parameters":{"binary_data_size":%d}}' % len(raw)
-
-
-def _hidden(tensors: list[Tensor], raw: dict[str, memoryview]) -> list[str]:
-    names = [tensor.name for tensor in tensors if tensor.name not in raw and is_hidden(tensor)]
-    return [f"NaN or Infinity in {name!r} was written as null." for name in names]
+    Of an output that is name, datatype, shape, and how many bytes are behind the JSON, None for values in it.
+    """
+    pieces = [orjson.dumps({"model_name": model, "model_version": str(version)})[:-1]]
+    before = b',"outputs":['
+    for name, datatype, shape, raw_bytes in outputs:
+        head = before + orjson.dumps({"name": name, "datatype": datatype, "shape": shape})[:-1]
+        sized = b',"data":' if raw_bytes is None else b',"parameters":{"binary_data_size":%d}' % raw_bytes
+        pieces.append(head + sized)
+        before = b"},"
+    pieces.append(b"}]" if outputs else b',"outputs":[]')
+    return tuple(pieces)

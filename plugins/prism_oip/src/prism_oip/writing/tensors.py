@@ -6,11 +6,12 @@ maps and lists that some models answer, one element each that holds JSON.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-import attrs
+import msgspec
 import numpy as np
 import orjson
 
@@ -19,12 +20,14 @@ from prism_oip.reading.raw import BYTES, LENGTH
 
 Array = np.ndarray[Any, Any]
 
+_LITTLE = sys.byteorder == "little"
 _NUMBERS = {dtype.char for dtype in NUMPY_TYPES.values() if dtype.kind != "O"} | {"l", "L", "q", "Q"}
+# By numpy's own number of a type: those that are written as they lie.
+_AS_THEY_LIE = {dtype.num: name for name, dtype in NUMPY_TYPES.items() if dtype.kind != "O" and _LITTLE}
 _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
-@attrs.frozen
-class Tensor:
+class Tensor(msgspec.Struct, frozen=True):  # one an output: a fifth of an attrs class's time
     """An output. ``values`` are flat: numbers, little-endian, or a list of str, bytes and None."""
 
     name: str
@@ -42,7 +45,10 @@ def tensor_of(name: str, value: Any) -> Tensor:
         If it holds something that cannot be written as JSON either.
     """
     if isinstance(value, np.ndarray):
-        if value.dtype.char in _NUMBERS:
+        dtype = value.dtype
+        if dtype.isnative and value.flags.c_contiguous and (datatype := _AS_THEY_LIE.get(dtype.num)):
+            return Tensor(name, datatype, value.shape, value if value.ndim == 1 else value.reshape(-1))
+        if dtype.char in _NUMBERS:
             flat = np.ascontiguousarray(value, value.dtype.newbyteorder("<")).reshape(-1)
             return Tensor(name, datatype_of(value.dtype), value.shape, flat)
         if value.dtype.kind == "f":  # a long double
