@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from prism_core.errors import PrismError
+from prism_core.errors import ModelNotFound, PrismError
 from prism_core.specs import NOBODY, Caller, Extension
 from prism_core.types import Signature
 
@@ -27,7 +27,14 @@ def reference_to(model: str, version: str = "") -> str:
     """Return the reference to a model, of which a path or a message names the version, or an alias.
 
     Digits are a version's number: ``churn/3``. Anything else is an alias: ``churn@champion``.
+
+    Raises
+    ------
+    ModelNotFound
+        If the model's name has a slash, as no name has: it would be a reference by itself.
     """
+    if "/" in model:
+        raise ModelNotFound("A model's name has no slash.", hint="What is a version is told beside the name.")
     if not version:
         return model
     number = version.isascii() and version.isdecimal() and len(version) <= MAX_DIGITS

@@ -251,3 +251,10 @@ async def test_the_owner_changes_what_is_served(gateway, host, verb):
 )
 def test_a_version_in_a_path_is_a_number_or_an_alias(model, version, reference):
     assert reference_to(model, version) == reference
+
+
+@pytest.mark.parametrize("model", ["churn/3", "/s/k3m9x2p7qa", "/"])
+def test_a_name_is_no_reference_by_itself(model):
+    """A message may name anything; a path cannot."""
+    with pytest.raises(ModelNotFound, match="no slash"):
+        reference_to(model, "3")
