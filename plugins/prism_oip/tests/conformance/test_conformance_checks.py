@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from random import Random
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plugins.prism_oip.tests.conformance.honest import MODEL, Honest, as_json, subject
+from prism_oip.conformance.discovery import advertised, described, known_models, prepared
 from prism_oip.conformance.exchange import Answer, Request
 from prism_oip.conformance.judging import HEADER
-from prism_oip.conformance.running import FAILS, HOLDS, NOT_OFFERED, UNTRIED, Patience, judged
+from prism_oip.conformance.report import lines
+from prism_oip.conformance.running import FAILS, HOLDS, NOT_OFFERED, UNTRIED, Patience, drive, judged, run
 from prism_oip.conformance.subject import Model, asking
 from prism_oip.conformance.table import TABLE
 from prism_oip.conformance.tensors import Spec
@@ -247,3 +252,72 @@ async def test_models_are_loaded_and_unloaded_only_where_that_is_allowed():
     outcome = await judged(REST["repository.reload"], subject(write=False), Patience(ask))
 
     assert outcome.state == UNTRIED
+
+
+JUNK = (
+    None,
+    True,
+    -1,
+    2**70,
+    1.5,
+    float("nan"),
+    "",
+    "text",
+    [],
+    [[]],
+    [None],
+    {},
+    {"name": 1},
+    "FP32",
+    "BYTES",
+    10**400,
+)
+
+
+def damaged(random: Random, value: object) -> object:
+    """Return what JSON says with one part of it replaced, lost or doubled, anywhere."""
+    inner = isinstance(value, dict | list) and value and random.random() < 0.8
+    if not inner:
+        return random.choice(JUNK)
+    if isinstance(value, dict):
+        name = random.choice(sorted(value))
+        lost = {key: one for key, one in value.items() if key != name}
+        return lost if random.random() < 0.2 else {**value, name: damaged(random, value[name])}
+    at = random.randrange(len(value))
+    return value * 2 if random.random() < 0.2 else [*value[:at], damaged(random, value[at]), *value[at + 1 :]]
+
+
+def spoilt(random: Random, answer: Answer) -> Answer:
+    """Return an answer with something wrong in it: its status, a header, its JSON or its bytes."""
+    if random.random() < 0.1:
+        return attrs.evolve(answer, status=random.choice([200, 302, 400, 500]))
+    if random.random() < 0.1:
+        name = random.choice([HEADER, "content-encoding", "content-type"])
+        return attrs.evolve(
+            answer, headers={**answer.headers, name: random.choice(["0", "7", "-1", "gzip", "x"])}
+        )
+    try:
+        return attrs.evolve(answer, body=json.dumps(damaged(random, json.loads(answer.body))).encode())
+    except ValueError:  # it is packed, has raw tensors behind it, or none of JSON
+        cut = random.randrange(len(answer.body) + 1)
+        return attrs.evolve(answer, body=answer.body[:cut] + random.randbytes(random.randrange(3)))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.randoms(use_true_random=False))
+async def test_whatever_a_server_answers_is_judged(random):
+    """No answer makes a check, or the look for models, fail otherwise than by its judgement."""
+    honest = Honest()
+
+    async def ask(request: Request) -> Answer:
+        answer = honest(request)
+        return spoilt(random, answer) if random.random() < 0.7 else answer
+
+    await drive(advertised(), ask, [])
+    await drive(known_models(), ask, [])
+    model = await drive(described("twice"), ask, [])
+    found = await drive(prepared(attrs.evolve(subject(), model=model)), ask, [])
+    outcomes = await run(REST.values(), [found, subject()], ask, None, lambda _: None)
+
+    assert {one.state for one in outcomes} <= {HOLDS, FAILS, UNTRIED}
+    assert list(lines(outcomes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from urllib.parse import quote
 from xml.etree import ElementTree
 
 import pytest
@@ -12,7 +13,9 @@ from click.testing import CliRunner
 from plugins.prism_oip.tests.conformance.honest import Honest, over_http, serving
 from prism_core.cli.app import app
 from prism_oip.conformance import rest
+from prism_oip.conformance.subject import Model
 from prism_oip.conformance.table import GROUPS, TABLE
+from prism_oip.conformance.tensors import Spec
 
 
 def conformance(*words: str, code: int | None = None):
@@ -62,6 +65,46 @@ def test_the_report_for_people_tells_what_was_sent_and_what_came(tmp_path):
     assert "Not conformant: 1 of what is required or advertised fails." in text
     failures = ElementTree.parse(tmp_path / "report.xml").findall(".//failure/..")
     assert [one.get("name") for one in failures] == ["infer.id[twice]"]
+
+
+def test_what_a_server_says_does_nothing_to_the_terminal(tmp_path):
+    told = json.dumps(
+        {"name": "\x1b[2J\ud800", "version": "1", "extensions": "\x1b]0;gone\x07\u2028"}
+    ).encode()
+
+    def nasty(handler, body):
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(told.replace(b"\\u001b", b"\x1b"))
+
+    with serving(nasty) as url:
+        text = conformance(url, "--model", "a\x1b[31m", "--junit", str(tmp_path / "report.xml"), code=1)
+
+    assert all(line.isprintable() for line in text.splitlines())
+    assert ElementTree.parse(tmp_path / "report.xml").findall(".//failure")
+
+
+@pytest.mark.parametrize("name", ["a b", "a/b", "a?b=c#d", "ä%2F"])
+def test_a_model_may_be_called_anything(name):
+    seen = []
+
+    def looking(request):
+        seen.append(request.path)
+        return Honest()(request)
+
+    with serving(over_http(looking)) as url:
+        conformance(url, "--model", name, "--only", "model", code=1)
+
+    assert f"v2/models/{quote(name, '')}/ready" in seen
+
+
+def test_very_large_requests_are_not_made():
+    large = Model("huge", ("1",), (Spec("x", "FP32", (2**40, 2**40)),), (Spec("y", "FP32", (-1,)),))
+
+    with serving(over_http(Honest(large))) as url:
+        report = told(url, "--model", "huge", "--only", "infer", code=1)
+
+    assert "very large" in next(one["reason"] for one in report["checks"] if one["name"] == "infer.flat")
 
 
 def hang(handler, body):

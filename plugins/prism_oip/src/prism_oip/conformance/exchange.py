@@ -89,5 +89,9 @@ class Untried(Exception):
     """A check has nothing to ask here; its text says why."""
 
 
+class Blocked(Untried):
+    """A check could be tried, if only a request were known that the model takes, or any model."""
+
+
 class NotOffered(Exception):
     """The server does not offer what the check is about; its text says how that is known."""

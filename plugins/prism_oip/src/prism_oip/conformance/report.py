@@ -17,15 +17,16 @@ SUMS = {HOLDS: "hold", FAILS: "fail", NOT_OFFERED: "not offered", UNTRIED: "untr
 
 
 def conformant(outcomes: Sequence[Outcome]) -> bool:
-    """Return whether all that is required, or advertised, holds as far as it was tried, and a model was."""
-    tried = any(one.state == HOLDS and one.model for one in outcomes)
-    return not any(one.counts for one in outcomes) and (
-        tried or not any(one.check.of_model for one in outcomes)
-    )
+    """Return whether all that is required, or advertised, holds, and nothing of that could not be asked."""
+    return not any(one.counts or one.blocked for one in outcomes)
 
 
 def lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Give the report for people: groups with their checks, then what fails with its evidence."""
+    yield from map(shown, _lines(outcomes))
+
+
+def _lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for group in dict.fromkeys(one.check.group for one in outcomes):
         own = [one for one in outcomes if one.check.group == group]
         yield f"{group}: {_summed(own)}"
@@ -65,7 +66,7 @@ def _verdict(outcomes: Sequence[Outcome]) -> str:
         fail = "fails" if len(wrong) == 1 else "fail"
         return f"Not conformant: {len(wrong)} of what is required or advertised {fail}. {_summed(outcomes)}."
     if not conformant(outcomes):
-        return f"Not shown: no model answered. {_summed(outcomes)}."
+        return f"Not shown: not all could be asked. {_summed(outcomes)}."
     return f"Conformant: all that is required or advertised holds. {_summed(outcomes)}."
 
 
@@ -113,9 +114,13 @@ def _media(answer: Answer) -> str:
 
 def excerpt(body: bytes) -> str:
     """Return the beginning of a body so that it can be shown: one line, no control characters."""
-    text = body[:MAX_SHOWN].decode("utf-8", "backslashreplace")
-    shown = "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
-    return shown + (f" ... ({len(body)} bytes)" if len(body) > MAX_SHOWN else "")
+    text = shown(body[:MAX_SHOWN].decode("utf-8", "backslashreplace"))
+    return text + (f" ... ({len(body)} bytes)" if len(body) > MAX_SHOWN else "")
+
+
+def shown(text: str) -> str:
+    """Return text of a server's so that a terminal shows it and does nothing else."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def as_json(url: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:
@@ -154,13 +159,17 @@ def as_junit(outcomes: Sequence[Outcome]) -> bytes:
     for one in outcomes:
         case = ElementTree.SubElement(suite, "testcase", classname=one.check.group, name=_named(one))
         if one.counts:
-            failure = ElementTree.SubElement(case, "failure", message=f"{one.expected}; found {one.found}")
-            failure.text = "\n".join(evidence([one]))
+            failure = ElementTree.SubElement(
+                case, "failure", message=shown(f"{one.expected}; found {one.found}")
+            )
+            failure.text = "\n".join(map(shown, evidence([one])))
         elif one.state != HOLDS:
-            ElementTree.SubElement(case, "skipped", message=one.reason or f"recommended: {one.expected}")
+            ElementTree.SubElement(
+                case, "skipped", message=shown(one.reason or f"recommended: {one.expected}")
+            )
     text: bytes = ElementTree.tostring(suite, "utf-8", xml_declaration=True)
     return text
 
 
 def _named(one: Outcome) -> str:
-    return f"{one.check.name}[{one.model}]" if one.model else one.check.name
+    return shown(f"{one.check.name}[{one.model}]" if one.model else one.check.name)

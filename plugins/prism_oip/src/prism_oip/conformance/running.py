@@ -8,7 +8,17 @@ from typing import Any
 import attrs
 
 from prism_oip.conformance.check import EXTENSION, REQUIRED, Check
-from prism_oip.conformance.exchange import Answer, Call, Exchange, NotOffered, Reply, Request, Unmet, Untried
+from prism_oip.conformance.exchange import (
+    Answer,
+    Blocked,
+    Call,
+    Exchange,
+    NotOffered,
+    Reply,
+    Request,
+    Unmet,
+    Untried,
+)
 from prism_oip.conformance.subject import Subject, get
 
 HOLDS, FAILS, NOT_OFFERED, UNTRIED = "holds", "fails", "not offered", "untried"
@@ -22,7 +32,10 @@ Ask = Callable[[Any], Awaitable[Any]]
 
 @attrs.frozen
 class Outcome:
-    """What became of a check: ``expected`` and ``found`` where it fails, ``reason`` where it is not tried."""
+    """What became of a check: ``expected`` and ``found`` where it fails, ``reason`` where it is not tried.
+
+    ``blocked`` is what should have been tried, and could not be for want of a model or a request.
+    """
 
     check: Check
     model: str
@@ -31,6 +44,7 @@ class Outcome:
     expected: str = ""
     found: str = ""
     exchange: Exchange | None = None
+    blocked: bool = False
 
     @property
     def counts(self) -> bool:
@@ -84,14 +98,14 @@ async def judged(check: Check, subject: Subject, patience: Patience | None) -> O
     if check.writes and not subject.write:
         return Outcome(check, model, UNTRIED, "it changes the server: --write allows it")
     if check.of_model and not model:
-        return Outcome(check, model, UNTRIED, subject.reason)
+        return Outcome(check, model, UNTRIED, subject.reason, blocked=True)
     if patience.lost:
-        return Outcome(check, model, UNTRIED, patience.lost)
+        return Outcome(check, model, UNTRIED, patience.lost, blocked=True)
     seen: list[Exchange] = []
     try:
         await drive(check.steps(subject), patience.ask, seen)
     except Untried as nothing:
-        return Outcome(check, model, UNTRIED, str(nothing))
+        return Outcome(check, model, UNTRIED, str(nothing), blocked=isinstance(nothing, Blocked))
     except NotOffered as nothing:
         return Outcome(check, model, NOT_OFFERED, str(nothing))
     except Unmet as unmet:

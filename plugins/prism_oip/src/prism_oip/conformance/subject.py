@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import attrs
 
-from prism_oip.conformance.exchange import Request, Untried
+from prism_oip.conformance.exchange import Blocked, Request, Untried
 from prism_oip.conformance.judging import HEADER
 from prism_oip.conformance.tensors import Spec, Tensor
 
@@ -59,11 +60,11 @@ class Subject:
 
         Raises
         ------
-        Untried
+        Blocked
             If none is known.
         """
         if self.reason or not self.inputs:
-            raise Untried(self.reason or "no request is known that the model takes")
+            raise Blocked(self.reason or "no request is known that the model takes")
         return self.inputs
 
     def answered(self) -> tuple[Tensor, ...]:
@@ -96,8 +97,8 @@ class Subject:
 
 def model_path(subject: Subject, *, version: str = "", verb: str = "") -> str:
     """Return the path of the model, of a version, and of what is asked of it."""
-    middle = f"/versions/{version}" if version else ""
-    return f"v2/models/{subject.model.name}{middle}" + (f"/{verb}" if verb else "")
+    middle = f"/versions/{quote(version, '')}" if version else ""
+    return f"v2/models/{quote(subject.model.name, '')}{middle}" + (f"/{verb}" if verb else "")
 
 
 def get(path: str) -> Request:

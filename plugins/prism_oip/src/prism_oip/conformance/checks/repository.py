@@ -60,7 +60,7 @@ def unknown(subject: Subject) -> RestSteps[None]:
 @check(EXTENSION, "POST v2/repository/models/${MODEL_NAME}/unload, load", writes=True)
 def reload(subject: Subject) -> RestSteps[None]:
     """A model that is unloaded is not ready and does not answer; loaded again, it answers as before."""
-    path = f"v2/repository/models/{subject.model.name}"
+    path = model_path(subject).replace("models", "repository/models", 1)
     subject.asked()
     succeeded((yield manage(f"{path}/unload")))
     gone = yield get(model_path(subject, verb="ready"))

@@ -1,0 +1,87 @@
+"""PRISM itself: everything that is required, and everything that it advertises, holds over REST and gRPC."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+
+import httpx
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from prism_core.testing.server import PRISM, ServerProcess
+
+ROWS = np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0], [2, 5, 1]])
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server with a regression, a classifier, and a model of named columns, one of them text."""
+    place = tmp_path_factory.mktemp("models")
+    joblib.dump(LinearRegression().fit(ROWS, ROWS @ [2, 3, 4]), place / "line.pkl")
+    joblib.dump(LogisticRegression().fit(ROWS, [0, 1, 0, 1]), place / "classes.pkl")
+    frame = pd.DataFrame({"age": ROWS[:, 0], "city": ["1", "2", "1", "3"]})
+    columns = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["city"]), remainder="passthrough"
+    )
+    joblib.dump(make_pipeline(columns, LinearRegression()).fit(frame, [1.0, 2, 3, 4]), place / "frame.pkl")
+    models = "".join(f"\n  {file.stem}: {{path: {file}}}" for file in sorted(place.glob("*.pkl")))
+    with ServerProcess(place / "data", "--grpc-port", "0", config=f"models:{models}\n") as running:
+        while httpx.get(f"{running.url}/v2/health/ready").status_code != 200:
+            time.sleep(0.05)
+        yield running
+
+
+def asked(server: ServerProcess, *words: str) -> dict:
+    """Run the command; return its report."""
+    grpc = ("--grpc", server.facts["grpc"])
+    command = [*PRISM, "conformance", server.url, *grpc, "--json", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    report = json.loads(done.stdout)
+    assert done.returncode == (0 if report["conformant"] else 1), done.stderr
+    return report
+
+
+def told(report: dict, state: str) -> list[tuple[str, ...]]:
+    """Return what is of a state, with why."""
+    return [
+        (one["name"], one["model"], one["reason"] or f"{one['expected']}; {one['found']}; {one['came']}")
+        for one in report["checks"]
+        if one["state"] == state
+    ]
+
+
+@pytest.fixture(scope="module")
+def report(server):
+    """What the command says of all that the server has."""
+    return asked(server)
+
+
+def test_all_that_is_required_recommended_or_advertised_holds(report):
+    assert [one for one in told(report, "fails") if not one[0].startswith("compression.")] == []
+    assert {one["model"] for one in report["checks"]} == {"", "line", "classes", "frame"}
+
+
+def test_what_is_not_asked_is_what_neither_the_server_nor_these_models_have(report):
+    assert {reason for *_, reason in told(report, "not offered")} == {"model_repository is not advertised"}
+    untried = {name for name, *_ in told(report, "untried")}
+    assert untried == {
+        "binary.mixed", "binary.text", "binary.raw-request", "binary.lying-text", "errors.width"
+    }  # fmt: skip
+
+
+def test_models_are_managed_at_the_admin_listener(server):
+    token = (server.data_dir / "admin-token").read_text().strip()
+
+    there = ("--admin", server.facts["admin"], "--admin-key", token, "--write")
+    report = asked(server, *there, "--model", "line", "--only", "repository")
+
+    assert told(report, "fails") == []
+    assert {one["state"] for one in report["checks"]} == {"holds"}
