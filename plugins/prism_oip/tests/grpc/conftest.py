@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from typing import Any
 
 import attrs
 import grpc
+import httpx
 import joblib
 import numpy as np
 import pytest
@@ -21,8 +23,11 @@ from prism_core.plugin import NOBODY, Caller, Served, Surroundings
 from prism_core.testing.server import ServerProcess
 from prism_oip.rpc import oip_pb2 as pb
 from prism_oip.rpc.config import GrpcConfig
+from prism_oip.rpc.frontend import VARIABLES
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # of the clients in this process
+# As the server sets them for itself; the library begins once in this process.
+for name, value in VARIABLES.items():
+    os.environ.setdefault(name, value)
 
 SERVICE = "inference.GRPCInferenceService"
 
@@ -61,10 +66,30 @@ def models(tmp_path_factory):
 @pytest.fixture(scope="session")
 def server(tmp_path_factory, models):
     """A server that anybody may ask, with both models."""
-    with ServerProcess(tmp_path_factory.mktemp("grpc") / "data", "--grpc-port", "0") as server:
-        server.upload(models / "line.pkl")
-        server.upload(models / "other.pkl")
+    config = serving_at_start(line=models / "line.pkl", other=models / "other.pkl")
+    directory = tmp_path_factory.mktemp("grpc") / "data"
+    with ServerProcess(directory, "--grpc-port", "0", config=config) as server:
+        settle(server)
         yield server
+
+
+@pytest.fixture(scope="session")
+def configured():
+    """Return what makes settings with models, and what waits until they are up."""
+    return serving_at_start, settle
+
+
+def serving_at_start(**paths):
+    """Return the text of settings in which models are brought up at start."""
+    return json.dumps({"models": {name: {"path": str(path)} for name, path in paths.items()}})
+
+
+def settle(server):
+    """Wait until the models of the settings are up."""
+    ends = time.monotonic() + 60
+    while httpx.get(f"{server.url}/health/ready", verify=False).status_code != 200:
+        assert time.monotonic() < ends, server.log.read_text()
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,13 @@ from prism_oip.rpc import oip_pb2 as pb
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory, models):
+def guarded(tmp_path_factory, models, configured):
+    config, settle = configured
     directory = tmp_path_factory.mktemp("guarded") / "data"
     flags = ("--grpc-port", "0", "--auth", "keys", "--tls", "self-signed", "--gateways", "2", "--access-log")
-    with ServerProcess(directory, *flags) as server:
-        server.upload(models / "line.pkl")
-        server.upload(models / "other.pkl")
+    text = config(line=models / "line.pkl", other=models / "other.pkl")
+    with ServerProcess(directory, *flags, config=text) as server:
+        settle(server)
         yield server
 
 

@@ -140,12 +140,13 @@ def napper(tmp_path_factory):
 
 
 @pytest.fixture
-def napping(tmp_path, napper):
+def napping(tmp_path, napper, configured):
     """A server with the model ``nap``, and the model."""
-    server = ServerProcess(tmp_path / "data", "--sandbox", "off", "--grpc-port", "0", "--access-log")
-    with server:
-        (tmp_path / "one.nap").write_text(str(tmp_path))
-        server.upload(tmp_path / "one.nap", "--name", "nap")
+    config, settle = configured
+    (tmp_path / "one.nap").write_text(str(tmp_path))
+    flags = ("--sandbox", "off", "--grpc-port", "0", "--access-log")
+    with ServerProcess(tmp_path / "data", *flags, config=config(nap=tmp_path / "one.nap")) as server:
+        settle(server)
         nap = Nap(tmp_path)
         nap.begin()
         yield server, nap
@@ -193,7 +194,7 @@ def test_a_client_finds_a_server_again_and_a_second_signal_waits_for_nothing(
         assert busy.code() is CODE.UNAVAILABLE
 
         nap.begin()
-        server.flags[:] = ["--sandbox", "off", "--grpc-port", target(server).rpartition(":")[2]]
+        server.flags += ["--grpc-port", target(server).rpartition(":")[2]]
         server.start()
         answer = client.ModelInfer(asking("nap", 0.5), timeout=60, wait_for_ready=True)
         assert values_of(answer) == [0.5]
