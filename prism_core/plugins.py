@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isasyncgenfunction, iscoroutinefunction
@@ -216,6 +216,7 @@ def load_plugins(
     *,
     built_in: Iterable[str] = tuple(BUILT_IN),
     blocked: Iterable[str] = (),
+    hooks: Collection[str] | None = None,
 ) -> PluginSet:
     """Load the built-in plugins, then the installed ones.
 
@@ -229,6 +230,8 @@ def load_plugins(
         Which of the core's own plugins to load.
     blocked
         Names that are not loaded.
+    hooks
+        Which records to collect; None: all. What yields them may import what a process has no use for.
 
     Raises
     ------
@@ -239,7 +242,7 @@ def load_plugins(
     manager.add_hookspecs(hookspecs)
     for name in blocked:
         manager.set_blocked(name)
-    loading = _Loading(manager)
+    loading = _Loading(manager, hooks)
     for name in built_in:
         loading.add(name, partial(_load_built_in, name))
     for point in _chosen(names):
@@ -278,8 +281,9 @@ def _load(point: EntryPoint) -> tuple[Any, str, str, str]:
 
 
 class _Loading:
-    def __init__(self, manager: pluggy.PluginManager) -> None:
+    def __init__(self, manager: pluggy.PluginManager, hooks: Collection[str] | None) -> None:
         self.manager = manager
+        self.hooks = _KINDS.keys() if hooks is None else hooks
         self.plugins: dict[str, LoadedPlugin] = {}
         self.failures: dict[str, PluginError] = {}
         self.records: dict[str, dict[str, Any]] = {hook: {} for hook in _KINDS}
@@ -316,7 +320,7 @@ class _Loading:
     def _records_of(self, name: str, module: Any) -> dict[str, dict[str, Any]]:
         offers: dict[str, dict[str, Any]] = {}
         for hook, attribute in _KINDS.items():
-            implementation = getattr(module, hook, None)
+            implementation = getattr(module, hook, None) if hook in self.hooks else None
             for record in (implementation() or ()) if implementation else ():
                 key = getattr(record, attribute)
                 taken = self.owners.get((hook, key))

@@ -24,13 +24,16 @@ from prism_core.runtime.session import JSON, Session
 from prism_core.specs import Loader, Normalizer
 from prism_core.types import Batch
 
+# What a runtime has a use for. Faces of a server and commands are not imported here.
+HOOKS = frozenset({"prism_loaders", "prism_optimizers", "prism_normalizers", "prism_dialects"})
+
 log = logging.getLogger("prism.runtime")
 
 
 @functools.cache
 def plugins_of(references: tuple[str, ...]) -> PluginSet:
     """Return the plugins of a runtime; loaded once, also for all replicas that are forked later."""
-    return load_plugins(references, built_in=("inputs",))
+    return load_plugins(references, built_in=("inputs",), hooks=HOOKS)
 
 
 @functools.cache

@@ -91,6 +91,13 @@ def test_a_protocol_plugin_imports_neither_grpc_nor_protobuf(code):
     assert not loaded & (GATEWAY | FRAMEWORKS | {"google", "grpc"})
 
 
+def test_a_runtime_has_no_faces_of_a_protocol():
+    """It collects what it has a use for; the gateway all of it."""
+    loads = "from prism_core.runtime.rehearsal import plugins_of; plugins_of(('oip=prism_oip',))"
+    for code, faces in ((loads, False), ("from prism_core.plugins import *; load_plugins(['oip'])", True)):
+        imported_by(f"{code}\nimport sys; assert ('prism_oip.rest.frontends' in sys.modules) is {faces}")
+
+
 def test_the_gateway_imports_no_model_framework():
     loaded = imported_by(
         "from prism_core.plugins import load_plugins\nload_plugins()\n"

@@ -4,16 +4,18 @@ import json
 
 import pytest
 
+from prism_core.dialects import Dialects, media_type_of
 from prism_core.errors import PrismError
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.service import PredictService
 from prism_core.rest.heads import Heads
 from prism_core.rest.predict import PredictFront, Way, head_of
-from prism_core.rest.routing import Route, route_of
+from prism_core.rest.routing import Route, Routes, route_of
 from prism_core.rest.upload import upload_request
 from prism_core.runtime.heads import body_type, parse, timeout_of
 from prism_core.runtime.session import accepted, parse_media_type
 from prism_core.testing.fuzzing import fuzz
+from prism_oip.rest.dialect import DIALECT
 
 pytestmark = pytest.mark.sweep
 
@@ -25,6 +27,8 @@ HEADS = [
     b"Cache-Control: no-store\r\nX-Scale-Up-Timeout: 1\r\nConnection: keep-alive\r\n\r\n",
     b"POST /s/k3m9x2p7qa/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nAuthorization: Bearer prl_a\r\n"
     b"Origin: https://a\r\nCookie: prism_session=prs_1_0\r\n\r\n",
+    b"POST /v2/models/churn/versions/3/infer HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n"
+    b"Inference-Header-Content-Length: 7\r\nContent-Encoding: gzip\r\nAccept-Encoding: deflate;q=0.5\r\n\r\n",
 ]
 TOKENS = [
     b"\r\n",
@@ -44,7 +48,8 @@ TOKENS = [
 
 def test_a_damaged_head_is_plain_or_left_to_the_other_way():
     service = PredictService(Registry(print))
-    front = PredictFront(service, None, max_body_bytes=1000, links=Way(service))
+    routes = Routes([DIALECT])
+    front = PredictFront(service, None, max_body_bytes=1000, links=Way(service), routes=routes)
     heads = Heads(front, max_headers=100)
     plain = []
 
@@ -105,12 +110,14 @@ def test_the_request_of_an_upload_is_read_or_refused():
 
 def test_a_replica_reads_a_damaged_head_or_refuses_it():
     heads = [head.removesuffix(b"\r\n\r\n") for head in HEADS]
+    dialects = Dialects([DIALECT])
 
     def read(data):
         found = parse(data)
         assert found.length >= 0
         assert found.path.startswith("/")
-        body_type(found)
+        spoken = dialects.find(found.path)
+        media_type_of(spoken.dialect, found.headers) if spoken else body_type(found)
         assert timeout_of(found, 30.0) > 0
 
     fuzz(read, heads, cases=5000, allowed=(PrismError,), tokens=TOKENS)

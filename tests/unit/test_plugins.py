@@ -19,6 +19,14 @@ LOADER = """
 """
 
 
+FACE = """
+    @hookimpl
+    def prism_frontends():
+        import no_such_module
+        yield
+"""
+
+
 @pytest.fixture
 def install(tmp_path, monkeypatch):
     """Install a plugin as pip would: a module, and metadata with its entry point."""
@@ -207,6 +215,17 @@ def test_a_runtime_gets_its_loader_and_who_helps_inside(install):
     assert {r.partition("=")[0] for r in plugins.runtime_plugins("toy")} >= {"toy", "setup"}
     assert "other" not in {r.partition("=")[0] for r in plugins.runtime_plugins("toy")}
     assert not {r.partition("=")[0] for r in plugins.runtime_plugins("toy")} & set(BUILT_IN)
+
+
+def test_only_what_is_of_use_is_collected(install):
+    """Whatever else a plugin offers may import what this process does without."""
+    install("toy", loader("toy") + FACE)
+
+    some = load_plugins(["toy"], built_in=(), hooks=("prism_loaders",))
+
+    assert (set(some.loaders), set(some.frontends)) == ({"toy"}, set())
+    with pytest.raises(PluginLoadError, match="no_such_module"):
+        load_plugins(["toy"], built_in=())
 
 
 def test_the_loader_that_is_surest_is_chosen(install, artifact):

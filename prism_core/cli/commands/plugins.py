@@ -20,6 +20,7 @@ KINDS = {
     "prism_link_providers": "link",
     "prism_guards": "guard",
     "prism_observers": "observer",
+    "prism_dialects": "dialect",
     "prism_frontends": "frontend",
     "prism_commands": "command",
     "prism_inspect_artifact": "inspects artifacts",

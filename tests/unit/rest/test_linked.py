@@ -18,8 +18,12 @@ from prism_core.gateway.probing import Prober
 from prism_core.gateway.service import PredictService
 from prism_core.rates import Rate
 from prism_core.rest.admin import admin_routes
+from prism_core.rest.app import public_app
 from prism_core.rest.linked import link_app
 from prism_core.rest.public import PREDICT_PATHS, public_routes
+from prism_core.serving import Frontend
+from tests.unit.rest.test_dialects import TOY
+from tests.unit.rest.test_entrance import told as face
 
 NOW = 1000.0
 BASE = "https://tunnel.example"
@@ -102,6 +106,19 @@ async def test_nothing_of_the_server_beside_links_is_there(tunnel, linked, metho
             assert told.status_code == 404, (path, told.text)
             if method != "HEAD":
                 assert problem_of(told)["code"] in ("route_not_found", "link_not_found"), path
+
+
+async def test_protocols_of_plugins_are_not_there(linked, problem_of):
+    """Not even for who has the token of a link."""
+    linked.plugins.records["prism_dialects"]["toy"] = TOY
+    linked.frontends = [(Frontend("toys", open=None, path="/toys"), face)]
+    _, token = linked.tokens["churn@champion"]
+    async with client_of(public_app(linked)) as public, client_of(link_app(linked, "")) as tunnel:
+        for method, path in (("PUT", "/toy/churn"), ("POST", "/toy/churn"), ("GET", "/toys")):
+            there = await public.request(method, path)
+            assert "prism:error:route_not_found" not in there.text
+            answer = await tunnel.request(method, path, headers={"X-Prism-Token": token})
+            assert problem_of(answer)["code"] == "route_not_found"
 
 
 async def test_only_a_probe_that_is_under_way_is_answered(tunnel, linked, problem_of):
