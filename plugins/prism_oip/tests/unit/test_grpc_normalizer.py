@@ -209,6 +209,15 @@ def test_whom_a_request_is_for_does_not_matter_here():
     assert read(asking(model_version="champion"))["x"].shape == (2, 2)
 
 
+def test_contents_without_a_value_are_none():
+    """MLServer's converter sends them beside raw contents."""
+    message = asking()
+    message.inputs[0].contents.SetInParent()
+
+    assert message.inputs[0].HasField("contents")
+    assert read(message)["x"].shape == (2, 2)
+
+
 # --- what is refused -------------------------------------------------------------------------
 
 

@@ -164,6 +164,14 @@ def test_raw_tensors_and_values_in_json_come_together(read):
     assert (batch["a"].tolist(), batch["b"].tolist()) == ([3, 4], ["x", "y"])
 
 
+def test_the_values_of_an_empty_raw_tensor_may_be_null(read):
+    """As KServe's client says it."""
+    said = asking(tensor(None, [2, 0], binary_data_size=0) | {"data": None})
+    any_width = Signature((TensorSpec("x", "FP32", (-1, -1)),), OUTPUTS)
+
+    assert read(said, any_width, b"")["x"].shape == (2, 0)
+
+
 def test_raw_tensors_lie_in_the_order_of_the_inputs(read):
     said = asking(
         tensor(None, [1], "BYTES", "b", binary_data_size=5),
