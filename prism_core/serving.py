@@ -159,6 +159,8 @@ class Served:
         None while no replica has reported one.
     max_batch_rows
         The most rows of one execution; 0 where rows of different requests are never joined.
+    cached
+        Whether an answer may be given again where an equal request comes.
     """
 
     model: str
@@ -169,6 +171,7 @@ class Served:
     aliases: tuple[str, ...] = ()
     signature: Signature | None = None
     max_batch_rows: int = 0
+    cached: bool = False
 
     @property
     def ready(self) -> bool:
@@ -326,8 +329,11 @@ class Host(Protocol):
         accept: str = "",
         timeout_s: float = 0.0,
         request: str = "",
+        no_store: bool = False,
     ) -> Predicted:
         """Return the answer to ``body``; whoever is cancelled waits for it no more, nor does the runtime.
+
+        With ``no_store`` it is computed in any case, and not kept.
 
         Raises
         ------

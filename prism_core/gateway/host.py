@@ -101,10 +101,11 @@ class GatewayHost:
         accept: str = "",
         timeout_s: float = 0.0,
         request: str = "",
+        no_store: bool = False,
     ) -> Prediction:
         """Return the answer to ``body``; whoever is cancelled waits for it no more, nor does the runtime."""
         lane = self._gateway.service.lane(reference)
-        return await lane.predict(Head(media_type, accept), body, timeout_s, request)
+        return await lane.predict(Head(media_type, accept, cached=not no_store), body, timeout_s, request)
 
     def served(self, caller: Caller = NOBODY) -> Sequence[Served]:
         """Return all versions that a caller may see."""
@@ -140,6 +141,7 @@ class GatewayHost:
             tuple(alias for alias, number in aliases.items() if number == manifest.version),
             signature,
             manifest.batching.max_batch_rows if joined else 0,
+            version.lane is not None and version.lane.cache is not None,
         )
 
 

@@ -204,7 +204,7 @@ async def test_predictions_come_from_the_lane(gateway, host, monkeypatch):
     told = []
 
     async def predict(lane, head, body, timeout_s=0.0, request=""):
-        told.append((lane.version, head.media_type, head.accept, body, timeout_s, request))
+        told.append((lane.version, head.media_type, head.accept, head.cached, body, timeout_s, request))
         return Prediction(b"[]", head.accept, lane.model, lane.version, 1)
 
     monkeypatch.setattr(AnsweringLane, "predict", predict)
@@ -212,9 +212,10 @@ async def test_predictions_come_from_the_lane(gateway, host, monkeypatch):
     answer = await host.predict(
         "churn@champion", b"x", media_type="a/b", accept="c/d", timeout_s=2.0, request="r-1"
     )
+    await host.predict("churn", b"x", no_store=True)
 
     assert (answer.body, answer.version, answer.media_type) == (b"[]", 1, "c/d")
-    assert told == [(1, "a/b", "c/d", b"x", 2.0, "r-1")]
+    assert told == [(1, "a/b", "c/d", True, b"x", 2.0, "r-1"), (2, "", "", False, b"x", 0.0, "")]
 
 
 async def test_no_prediction_is_why(host):

@@ -59,7 +59,8 @@ def code_of(status: int) -> Code:
 def told(error: PrismError) -> str:
     """Return the one string that a client gets: fact, next step, and under which id the log has more."""
     error_id = error.details.get("error_id", "")
-    return " ".join(part for part in (error.message, error.hint, f"[{error_id}]" if error_id else "") if part)
+    hint = "" if error.hint.startswith("`details`") else error.hint  # this protocol has no room for them
+    return " ".join(part for part in (error.message, hint, f"[{error_id}]" if error_id else "") if part)
 
 
 def problem(error: PrismError) -> tuple[str, bytes]:

@@ -29,8 +29,6 @@ _UNAVAILABLE = "UNAVAILABLE"
 # The parameter of an output that comes only where a request names it.
 ON_REQUEST = "on_request"
 
-_NOT_MEASURED = {"count": 0, "ns": 0}
-
 
 def server(version: str, extensions: Sequence[str]) -> dict[str, Any]:
     """Return the server's metadata."""
@@ -100,6 +98,8 @@ def config(found: Served) -> dict[str, Any]:
         "output": [_configured(spec, found) for spec in signature.outputs],
         "model_transaction_policy": {"decoupled": False},
     }
+    if found.cached:  # without it, perf_analyzer ends when all that it asked was answered from the cache
+        told["response_cache"] = {"enable": True}
     return told | ({"dynamic_batching": {}} if found.max_batch_rows else {})
 
 
@@ -142,9 +142,7 @@ def _counted(found: Statistics) -> dict[str, Any]:
             "success": _duration(found.succeeded, found.succeeded_s),
             "fail": _duration(found.failed, found.failed_s),
             "queue": _duration(found.computed, found.queue_s),
-            "compute_input": _NOT_MEASURED,
-            "compute_infer": _duration(found.computed, found.compute_s),
-            "compute_output": _NOT_MEASURED,
+            **_computed(found.computed, found.compute_s),
             "cache_hit": _duration(found.hits, found.hits_s),
             "cache_miss": _duration(found.misses, 0.0),
         },
@@ -153,12 +151,13 @@ def _counted(found: Statistics) -> dict[str, Any]:
 
 
 def _of_size(rows: int, executions: Executions) -> dict[str, Any]:
-    return {
-        "batch_size": rows,
-        "compute_input": _NOT_MEASURED,
-        "compute_infer": _duration(executions.count, executions.compute_s),
-        "compute_output": _NOT_MEASURED,
-    }
+    return {"batch_size": rows, **_computed(executions.count, executions.compute_s)}
+
+
+def _computed(count: int, seconds: float) -> dict[str, Any]:
+    """Return the three parts of computing: perf_analyzer ends where their counts differ."""
+    told = {"compute_input": _duration(count, 0.0), "compute_infer": _duration(count, seconds)}
+    return told | {"compute_output": _duration(count, 0.0)}
 
 
 def _duration(count: int, seconds: float) -> dict[str, int]:

@@ -23,6 +23,12 @@ def test_without_a_hint_nothing_follows():
     assert json.loads(problem(MalformedBody("It ends early."))[1]) == {"error": "It ends early."}
 
 
+def test_details_for_which_there_is_no_room_are_not_promised():
+    error = InvalidInput("Row 0 is short.", hint="`details` lists every fault.", details={"errors": []})
+
+    assert json.loads(problem(error)[1]) == {"error": "Row 0 is short."}
+
+
 def test_the_id_under_which_the_log_has_more_is_told():
     error = InternalError("The server failed.", hint="See its log.", details={"error_id": "ab12"})
 

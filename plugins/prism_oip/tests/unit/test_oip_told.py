@@ -99,6 +99,15 @@ def test_where_requests_are_never_joined_shapes_are_whole():
     assert "dynamic_batching" not in value
 
 
+@pytest.mark.parametrize(("cached", "expected"), [(True, {"enable": True}), (False, None)])
+def test_a_configuration_says_whether_answers_are_kept(cached, expected):
+    value = told.config(attrs.evolve(IRIS, cached=cached))
+
+    assert value.get("response_cache") == expected
+    message = as_message({"config": value}, pb.ModelConfigResponse()).config
+    assert message.response_cache.enable is cached
+
+
 @pytest.mark.parametrize(
     "datatype",
     [
@@ -184,9 +193,9 @@ def test_statistics():
         "success": {"count": 10, "ns": 2_000_000_000},
         "fail": {"count": 1, "ns": 500_000_000},
         "queue": {"count": 8, "ns": 250_000_000},
-        "compute_input": {"count": 0, "ns": 0},
+        "compute_input": {"count": 8, "ns": 0},
         "compute_infer": {"count": 8, "ns": 750_000_000},
-        "compute_output": {"count": 0, "ns": 0},
+        "compute_output": {"count": 8, "ns": 0},
         "cache_hit": {"count": 2, "ns": 1_000_000},
         "cache_miss": {"count": 4, "ns": 0},
     }

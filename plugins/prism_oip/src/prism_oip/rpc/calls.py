@@ -79,6 +79,11 @@ class Call:
             raise DeadlineExceeded("The deadline had passed before the request was read.")
         return min(remaining, MAX_TIMEOUT_S)
 
+    def no_store(self) -> bool:
+        """Return whether it wants no answer that was given before, as over HTTP."""
+        wish = self.headers.get("cache-control", "")
+        return "no-store" in wish or "no-cache" in wish
+
     def told(self, error: Exception) -> PrismError:
         """Return what the sender is told of ``error``, and take note of it."""
         problem = self.host.failed(self._admitted, error)

@@ -27,5 +27,6 @@ async def predicted(call: Call, reference: str, body: bytes) -> tuple[bytes, Pre
         accept=GRPC,
         timeout_s=call.timeout_s(),
         request=call.request,
+        no_store=call.no_store(),
     )
     return bytes(answer.body), answer
