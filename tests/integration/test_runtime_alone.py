@@ -38,7 +38,7 @@ def prism_loaders():
 """
 
 
-def write_spec(directory: Path, artifact: Path, loader: str, plugin: str) -> Path:
+def write_spec(directory: Path, artifact: Path, loader: str, *plugins: str) -> Path:
     manifest = Manifest("line", 3, loader, loader, artifact.name, "sha256:0", 1, 0.0)
     (directory / "manifest.json").write_bytes(manifest.to_json())
     spec = ReplicaSpec(
@@ -46,7 +46,7 @@ def write_spec(directory: Path, artifact: Path, loader: str, plugin: str) -> Pat
         manifest=directory / "manifest.json",
         artifact=artifact,
         directory=directory,
-        plugins=(plugin,),
+        plugins=plugins,
         warm=(),
         environment="server",
         python=sys.executable,

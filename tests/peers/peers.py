@@ -9,6 +9,7 @@ from a test, with what JSON can say, so that a test reads as one and the imports
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -56,7 +57,8 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.kill()
         self.process.wait()
@@ -67,8 +69,9 @@ class Client:
 
     def call(self, function: str, facts: dict[str, Any]) -> Any:
         """Call a function of the script; return what it returned."""
-        self.process.stdin.write(json.dumps([function, facts]) + "\n")
-        self.process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended: what it said is told below
+            self.process.stdin.write(json.dumps([function, facts]) + "\n")
+            self.process.stdin.flush()
         heard, _, _ = select.select([self.process.stdout], [], [], ANSWER_S)
         line = self.process.stdout.readline() if heard else ""
         assert line, f"{function} of {self.command[-1]} did not answer: {self.said()}"

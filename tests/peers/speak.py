@@ -17,7 +17,7 @@ spec.loader.exec_module(script)
 for line in sys.stdin:
     function, facts = json.loads(line)
     try:
-        answer = {"value": getattr(script, function)(**facts)}
+        answer = json.dumps({"value": getattr(script, function)(**facts)})
     except Exception:
-        answer = {"error": traceback.format_exc()}
-    print(json.dumps(answer), file=answers, flush=True)
+        answer = json.dumps({"error": traceback.format_exc()})
+    print(answer, file=answers, flush=True)
