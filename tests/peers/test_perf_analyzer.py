@@ -1,0 +1,79 @@
+"""NVIDIA's perf_analyzer, the program, asks PRISM as it asks Triton, whose answers it reads thoroughly.
+
+Its wheel is for glibc 2.38 and newer. Elsewhere `.ci/libc` brings one for it alone.
+"""
+
+from __future__ import annotations
+
+import csv
+import platform
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from bench import environments
+from tests.peers.peers import CACHE, HERE
+
+WHEEL = "x86_64-manylinux_2_39"
+LIBC = CACHE / "libc"
+ASKED = {
+    "http": (),
+    "http, many from each thread": ("--async",),
+    "http, as JSON": ("--input-tensor-format", "json", "--output-tensor-format", "json"),
+    "grpc": ("-i", "grpc"),
+    "grpc, many from each thread": ("-i", "grpc", "--async"),
+    "grpc, one stream": ("-i", "grpc", "--async", "--streaming"),
+    "grpc, packed": ("-i", "grpc", "--grpc-compression-algorithm", "gzip"),
+    "http, each computed": ("-H", "Cache-Control:no-store"),
+    "grpc, each computed": ("-i", "grpc", "-H", "cache-control:no-store"),
+}
+
+pytestmark = [pytest.mark.sweep, pytest.mark.system]
+
+
+@pytest.fixture(scope="module")
+def perf_analyzer():
+    """The command that runs it."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        pytest.skip("perf_analyzer is there for Linux on x86-64 alone")
+    place = CACHE / "perf_analyzer"
+    requirements = HERE / "perf_analyzer" / "requirements.txt"
+    environments.make(place, requirements, sys.executable, "--python-platform", WHEEL)
+    (program,) = place.glob("lib/python3*/site-packages/perf_analyzer/bin/perf_analyzer")
+    program.chmod(0o755)
+    if tuple(map(int, platform.libc_ver()[1].split("."))) >= (2, 38):
+        return [program]
+    if not LIBC.exists():
+        pytest.skip("perf_analyzer needs glibc 2.38; .ci/libc fetches one")
+    return [LIBC / "ld-linux-x86-64.so.2", "--library-path", LIBC, program]
+
+
+def counted(url: str, model: str) -> dict[str, int]:
+    """Return how many requests were answered, and how many not."""
+    (found,) = httpx.get(f"{url}/v2/models/{model}/stats").raise_for_status().json()["model_stats"]
+    return {key: found["inference_stats"][key]["count"] for key in ("success", "fail")}
+
+
+@pytest.mark.parametrize(
+    ("model", "asked"),
+    [*(("fp32", asked) for asked in ASKED), ("bytes", "http, as JSON"), ("bytes", "grpc"), ("slow", "http")],
+)
+def test_it_measures_a_model(perf_analyzer, echoes, tmp_path, model, asked):
+    report = tmp_path / "report.csv"
+    words = ["-m", model, "-u", echoes.url(asked), "--shape", "x:16", "-b", "4", "-f", report, *ASKED[asked]]
+    # Three short windows: what is measured is of no matter here.
+    load = ["--concurrency-range", "8", "-p", "300", "-s", "999", "-r", "3", "--input-data", "zero"]
+    before = counted(echoes.process.url, model)
+
+    done = subprocess.run(
+        [*perf_analyzer, *words, *load], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    (measured,) = csv.DictReader(report.read_text().splitlines())
+    assert float(measured["Inferences/Second"]) > 0
+    after = counted(echoes.process.url, model)
+    assert after["success"] > before["success"]
+    assert after["fail"] == before["fail"]
