@@ -21,6 +21,8 @@ Depth = Annotated[int, Meta(ge=1, le=400)]
 
 # Below it a ratio says nothing: a small file of zeros shrinks a thousandfold, and harms nobody.
 RATIO_FROM_BYTES = 64 * 1024 * 1024
+# The same for the body of a request, of which many arrive at a time.
+BODY_RATIO_FROM_BYTES = 8 * 1024 * 1024
 
 
 @attrs.frozen
@@ -35,6 +37,8 @@ class Limits:
         Bytes that a compressed artifact may unpack to.
     max_ratio
         How many times larger than its file that may be, from 64 MB on.
+    max_body
+        Bytes of one request's body, as it is or unpacked.
     max_depth
         How deep JSON, and the messages of an ONNX file, may be nested.
     max_values
@@ -46,6 +50,7 @@ class Limits:
     max_files: Count = 100_000
     max_unpacked: Bytes = 8192 * 1024 * 1024
     max_ratio: Count = 200
+    max_body: Bytes = 64 * 1024 * 1024
     # protobuf's own bound, which every reader of ONNX has; nobody nests a table as deep.
     max_depth: Depth = 100
     max_values: Count = 8 * 1024 * 1024
@@ -76,6 +81,32 @@ class Limits:
             raise ArtifactTooLarge(
                 f"The artifact unpacks to more than {self.max_ratio} times its {packed_bytes} bytes.",
                 hint="Save it without compression, or raise limits.max_ratio in prism.yaml.",
+            )
+
+    def check_body(self, packed_bytes: int, unpacked_bytes: int) -> None:
+        """Refuse a body that has unpacked to too much; to be asked while it is unpacked, not after.
+
+        Parameters
+        ----------
+        packed_bytes
+            What was sent.
+        unpacked_bytes
+            What has come out of it so far.
+
+        Raises
+        ------
+        PayloadTooLarge
+            If that is more than ``max_body``, or than ``max_ratio`` allows.
+        """
+        if unpacked_bytes > self.max_body:
+            raise PayloadTooLarge(
+                f"The body unpacks to more than {self.max_body} bytes.",
+                hint="Send fewer rows at a time; limits.max_body is the server's setting.",
+            )
+        if unpacked_bytes > max(BODY_RATIO_FROM_BYTES, self.max_ratio * packed_bytes):
+            raise PayloadTooLarge(
+                f"The body unpacks to more than {self.max_ratio} times its {packed_bytes} bytes.",
+                hint="Send it as it is; limits.max_ratio is the server's setting.",
             )
 
     def check_values(self, count: int) -> None:

@@ -110,6 +110,7 @@ from prism_core.specs import (
     RateBackend,
     Request,
     Severity,
+    TakesLong,
 )
 from prism_core.threads import numeric_variables
 from prism_core.types import NUMPY_TYPES, Batch, Signature, TensorSpec, datatype_of, told_ranges
@@ -207,6 +208,7 @@ __all__ = [
     "Spending",
     "Statistics",
     "Surroundings",
+    "TakesLong",
     "TensorSpec",
     "TunnelFailed",
     "TunnelRefused",

@@ -59,7 +59,6 @@ class MemorySettings:
 class LimitSettings(Limits):
     """Bounds on what callers may send, and on how long things may take."""
 
-    max_body: Bytes = 64 * MB
     max_artifact: Bytes = 8192 * MB
     ready_s: Seconds = 120.0
     drain_s: NotNegative = 10.0

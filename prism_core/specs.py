@@ -176,18 +176,27 @@ class Optimizer:
     available: Callable[[], str] = _always
 
 
+class TakesLong(Exception):
+    """What a normalizer or an encoder raises that is waited for, and finds much to do.
+
+    It is called again, beside the requests of others.
+    """
+
+
 @attrs.frozen
 class Request:
     """What a normalizer is told beside the body.
 
     ``parameters`` are those of the media type and of the query, merged; ``options`` the
     version's. ``limits`` are the server's: to be asked before anything is made of the size
-    that a body claims.
+    that a body claims. ``waited_for``: other requests are not answered until this is read, so a
+    body that turns out to be large, unpacked for instance, may raise `TakesLong`.
     """
 
     parameters: Mapping[str, str]
     options: Mapping[str, Any]
     limits: Limits = Limits()
+    waited_for: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -195,7 +204,7 @@ class Answer(msgspec.Struct, frozen=True):
 
     ``outputs`` are the tensors to write, in order. ``style`` is "prism", or "v1" for the
     KServe V1 route, whose body holds ``predictions`` alone. ``reply`` is what the request's own
-    normalizer left for this in `Batch.reply`.
+    normalizer left for this in `Batch.reply`. ``waited_for`` as in `Request`.
     """
 
     model: str
@@ -204,6 +213,7 @@ class Answer(msgspec.Struct, frozen=True):
     signature: Signature
     style: str = "prism"
     reply: Any = None
+    waited_for: bool = False
 
 
 @attrs.frozen

@@ -10,7 +10,6 @@ import attrs
 
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, PrismError
-from prism_core.filling import LARGE_BYTES
 from prism_core.runtime.batching import Waiting
 from prism_core.runtime.engine import Answered, Engine
 from prism_core.runtime.large import LargeCall, LargeRequests, Written
@@ -61,10 +60,10 @@ class Asking:
         self._timer = loop.call_later(call.timeout_ms / 1000, self._too_late)
         try:
             session.check_accept(call.accept)
-            if len(body) >= LARGE_BYTES:
+            batch = self._large.read_small(call, body)
+            if batch is None:
                 self._request = self._large.submit(call, body, self._answered)
                 return
-            batch = session.read(body, call.media_type, call.query, call.accept, call.style)
             self._request = self._engine.submit(batch, call.timeout_ms / 1000, self._answered)
             self._engine.begin_soon()
         except PrismError as error:
@@ -83,18 +82,16 @@ class Asking:
 
     def _answered(self, answered: Answered) -> None:
         self._request = None
-        outputs, call, session = answered.outputs, self._call, self._engine.session
+        call = self._call
         if self._over:
             return
-        if isinstance(outputs, PrismError):
-            self._end(outputs)
-        elif answered.rows >= self._large.from_rows and self._large.is_large(outputs):
+        if isinstance(answered.outputs, PrismError):
+            self._end(answered.outputs)
+            return
+        found = self._large.write_small(answered, call)
+        if found is None:
             self._request = self._large.write(answered, call, lambda found: self._written(answered, found))
         else:
-            try:
-                found: Written | Exception = session.write(outputs, call.accept, call.style, answered.reply)
-            except Exception as error:
-                found = error
             self._written(answered, found)
 
     def _written(self, answered: Answered, found: Written | Exception) -> None:

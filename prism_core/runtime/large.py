@@ -19,9 +19,11 @@ import numpy as np
 
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, Overloaded, PrismError
+from prism_core.filling import LARGE_BYTES
 from prism_core.runtime.batching import Waiting
 from prism_core.runtime.engine import Answered, Engine
 from prism_core.runtime.turns import Job, Turns
+from prism_core.specs import TakesLong
 from prism_core.types import Batch, Signature
 
 # An answer of so many values is written in about two milliseconds, as long as an execution on
@@ -50,25 +52,47 @@ class LargeCall:
 
 
 class LargeRequests:
-    """Reads large bodies for the engine, and writes large answers.
-
-    Attributes
-    ----------
-    from_rows
-        An answer of fewer rows is never large.
-    """
+    """Tells large bodies and answers from small ones; reads and writes the large ones for the engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._session = engine.session
         self._loop = asyncio.get_running_loop()
-        self.from_rows = _large_from(engine.session.signature)
+        # An answer of fewer rows is never large.
+        self._from_rows = _large_from(engine.session.signature)
         self._turns = Turns(engine.about_to_execute)
         self._open: set[object] = set()
         self._bytes = 0
         self._read: deque[LargeCall] = deque()
         self._empty = asyncio.Event()
         self._empty.set()
+
+    def read_small(self, call: wire.Call, body: memoryview) -> Batch | None:
+        """Return the batch of a small body, None for a large one: that is to be submitted.
+
+        Raises
+        ------
+        PrismError
+            As `Session.read`.
+        """
+        if len(body) >= LARGE_BYTES:
+            return None
+        try:
+            return self._session.read(body, call.media_type, call.query, call.accept, call.style)
+        except TakesLong:
+            return None
+
+    def write_small(self, answered: Answered, call: wire.Call) -> Written | Exception | None:
+        """Return a small answer, or why there is none; None for a large one: that takes `write`."""
+        outputs = cast(Batch, answered.outputs)
+        if answered.rows >= self._from_rows and _is_large(outputs):
+            return None
+        try:
+            return self._session.write(outputs, call.accept, call.style, answered.reply)
+        except TakesLong:
+            return None
+        except Exception as error:
+            return error
 
     def submit(self, call: wire.Call, body: memoryview, answer: Callable[[Answered], None]) -> LargeCall:
         """Read a large body and have it computed; ``answer`` as for `Engine.submit`.
@@ -89,7 +113,7 @@ class LargeRequests:
         arguments = (body, call.media_type, call.query, call.accept, call.style)
         large.job = Job(
             self._session.read_steps(*arguments),
-            lambda: self._session.read(*arguments),
+            lambda: self._session.read(*arguments, waited_for=False),
             lambda found: self._was_read(large, found),
         )
         self._begin(large)
@@ -111,10 +135,6 @@ class LargeRequests:
             self._engine.cancel(large.waiting)
         self._end(large)
 
-    def is_large(self, outputs: Batch) -> bool:
-        """Whether an answer takes long to write."""
-        return any(_values(tensor) > LARGE_VALUES for tensor in outputs.tensors.values())
-
     def write(self, answered: Answered, call: wire.Call, done: Callable[[Written | Exception], None]) -> Job:
         """Write the large answer to a call; ``done`` is called with media type and body, or an exception."""
         answer = (cast(Batch, answered.outputs), call.accept, call.style, answered.reply)
@@ -125,7 +145,7 @@ class LargeRequests:
 
         job = Job(
             self._session.write_steps(*answer),
-            lambda: self._session.write(*answer),
+            lambda: self._session.write(*answer, waited_for=False),
             written,
         )
         self._begin(job)
@@ -211,6 +231,11 @@ def _large_from(signature: Signature) -> int:
     if not signature.batch_axis or any(-1 in spec.shape[1:] for spec in signature.outputs):
         return 0
     return LARGE_VALUES // max(1, *(math.prod(spec.shape[1:]) for spec in signature.outputs))
+
+
+def _is_large(outputs: Batch) -> bool:
+    """Whether an answer takes long to write."""
+    return any(_values(tensor) > LARGE_VALUES for tensor in outputs.tensors.values())
 
 
 def _values(tensor: Any) -> int:

@@ -244,14 +244,15 @@ class FrameConnection(asyncio.Protocol):
 
     def _call(self, call: wire.Call, body: memoryview) -> None:
         engine = cast(Engine, self._service.engine)
+        large = cast(LargeRequests, self._service.large)
         try:
             engine.session.check_accept(call.accept)
-            if len(body) >= LARGE_BYTES:
-                self._calls[call.id] = cast(LargeRequests, self._service.large).submit(
+            batch = large.read_small(call, body)
+            if batch is None:
+                self._calls[call.id] = large.submit(
                     call, body, lambda answered: self._answered(call, answered)
                 )
                 return
-            batch = engine.session.read(body, call.media_type, call.query, call.accept, call.style)
             self._calls[call.id] = engine.submit(
                 batch, call.timeout_ms / 1000, lambda answered: self._answered(call, answered)
             )
@@ -261,24 +262,17 @@ class FrameConnection(asyncio.Protocol):
             self._fail(call, engine.session.internal("A normalizer"))
 
     def _answered(self, call: wire.Call, answered: Answered) -> None:
-        engine = cast(Engine, self._service.engine)
         self._calls.pop(call.id, None)
-        outputs = answered.outputs
-        if isinstance(outputs, PrismError):
-            self._fail(call, outputs)
+        if isinstance(answered.outputs, PrismError):
+            self._fail(call, answered.outputs)
             return
         large = cast(LargeRequests, self._service.large)
-        if answered.rows >= large.from_rows and large.is_large(outputs):
+        written = large.write_small(answered, call)
+        if written is None:
             self._calls[call.id] = large.write(
                 answered, call, lambda found: self._written(call, answered, found)
             )
             return
-        try:
-            written: Written | Exception = engine.session.write(
-                outputs, call.accept, call.style, answered.reply
-            )
-        except Exception as error:
-            written = error
         self._written(call, answered, written)
 
     def _written(self, call: wire.Call, answered: Answered, written: Written | Exception) -> None:

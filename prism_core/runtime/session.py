@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
+import attrs
 import numpy as np
 
 from prism_core.errors import (
@@ -68,7 +69,14 @@ class Session:
         self._writers: dict[str, Normalizer] = {}
 
     def read(
-        self, body: memoryview, media_type: str = "", query: str = "", accept: str = "", style: str = ""
+        self,
+        body: memoryview,
+        media_type: str = "",
+        query: str = "",
+        accept: str = "",
+        style: str = "",
+        *,
+        waited_for: bool = True,
     ) -> Batch:
         """Return the batch that ``body`` means; ``accept`` and ``style`` as the answer will be written.
 
@@ -76,9 +84,13 @@ class Session:
         ------
         UnsupportedInput, MalformedBody, InvalidInput
             With everything that is wrong, at once.
+        TakesLong
+            If it should not be ``waited_for``.
         """
         normalizer, request, outputs = self._read_by(media_type, query)
         assert normalizer.normalize is not None
+        if not waited_for:
+            request = attrs.evolve(request, waited_for=False)
         return self._asked(normalizer.normalize(body, self.signature, request), outputs, accept, style)
 
     def read_steps(
@@ -146,7 +158,13 @@ class Session:
         return outputs
 
     def write(
-        self, outputs: Batch, accept: str = "", style: str = "", reply: Any = None
+        self,
+        outputs: Batch,
+        accept: str = "",
+        style: str = "",
+        reply: Any = None,
+        *,
+        waited_for: bool = True,
     ) -> tuple[str, bytes]:
         """Return media type and body of an answer; ``reply`` is that of the request's batch.
 
@@ -154,10 +172,12 @@ class Session:
         ------
         NotAcceptable
             If no normalizer writes anything that ``accept`` allows.
+        TakesLong
+            If it should not be ``waited_for``.
         """
         normalizer = self._chosen(accept)
         assert normalizer.encode is not None
-        return normalizer.media_type, normalizer.encode(self._answer(outputs, style, reply))
+        return normalizer.media_type, normalizer.encode(self._answer(outputs, style, reply, waited_for))
 
     def write_steps(
         self, outputs: Batch, accept: str = "", style: str = "", reply: Any = None
@@ -169,9 +189,9 @@ class Session:
         body = yield from normalizer.encode_steps(self._answer(outputs, style, reply))
         return None if body is None else (normalizer.media_type, body)
 
-    def _answer(self, outputs: Batch, style: str, reply: Any) -> Answer:
+    def _answer(self, outputs: Batch, style: str, reply: Any, waited_for: bool = False) -> Answer:
         model, version = self.manifest.model, self.manifest.version
-        return Answer(model, version, outputs, self.signature, style or "prism", reply)
+        return Answer(model, version, outputs, self.signature, style or "prism", reply, waited_for)
 
     def check_accept(self, accept: str) -> None:
         """Raise `NotAcceptable` before anything is computed for nothing."""
@@ -180,7 +200,8 @@ class Session:
     def warm_up(self) -> str:
         """Predict once on a plausible input; return "" or why that failed."""
         try:
-            self.write(self.execute([self.model.example() or plausible(self.signature)]))
+            outputs = self.execute([self.model.example() or plausible(self.signature)])
+            self.write(outputs, waited_for=False)
         except Exception as error:
             return f"The warm-up prediction failed: {error}"
         return ""
@@ -196,7 +217,7 @@ class Session:
             )
         parameters.update(parse_qsl(query, keep_blank_values=True))
         outputs = tuple(one for one in parameters.pop("outputs", "").split(",") if one)
-        return normalizer, Request(parameters, self.manifest.options, self._limits), outputs
+        return normalizer, Request(parameters, self.manifest.options, self._limits, True), outputs
 
     def _chosen(self, accept: str) -> Normalizer:
         return self._writers.get(accept) or self._remember(self._writers, accept, self._writer(accept))

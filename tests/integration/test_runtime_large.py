@@ -17,7 +17,7 @@ from prism_core.gateway.lane import Head
 from prism_core.inputs import prism_normalizers
 from prism_core.runtime.large import LARGE_VALUES
 from prism_core.runtime.server import Service
-from prism_core.specs import Normalizer
+from prism_core.specs import Normalizer, TakesLong
 
 _here = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("runtime_toys", _here / "test_runtime.py")
@@ -244,3 +244,31 @@ async def test_a_plugin_that_fails_in_a_step_is_told_as_a_fault_of_the_server(st
     assert failed.value.details["error_id"]
     with pytest.raises(InternalError, match="encoder"):
         await lane.predict(Head("a/half", "a/half"), NUMBERS)
+
+
+async def test_what_turns_out_to_be_large_is_done_beside_the_others(tmp_path):
+    """Told by whoever reads or writes it; called again, it knows that nobody waits."""
+    waited_for = {"read": [], "written": []}
+    json_type = BUILT_IN["application/json"]
+
+    def read(body, signature, request):
+        waited_for["read"].append(request.waited_for)
+        if request.waited_for:
+            raise TakesLong
+        return json_type.normalize(body, signature, request)
+
+    def write(answer):
+        waited_for["written"].append(answer.waited_for)
+        if answer.waited_for:
+            raise TakesLong
+        return json_type.encode(answer)
+
+    class Slow(Replica):
+        normalizers = {"application/json": Normalizer("application/json", read, write)}
+
+    async with Slow(tmp_path / "s") as replica:
+        lane = await replica.lane()
+        assert predictions(await lane.predict(Head(), SMALL)) == [3.0]
+        await settled(replica.service)
+
+    assert waited_for == {"read": [True, False], "written": [True, False]}

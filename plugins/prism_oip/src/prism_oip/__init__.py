@@ -30,7 +30,13 @@ def prism_normalizers() -> Iterator[Normalizer]:
     from prism_oip.writing import grpc as grpc_writing
     from prism_oip.writing import rest as rest_writing
 
-    yield Normalizer(REST, rest_reading.normalize, rest_writing.encode)
+    yield Normalizer(
+        REST,
+        rest_reading.normalize,
+        rest_writing.encode,
+        normalize_steps=rest_reading.normalize_steps,
+        encode_steps=rest_writing.encode_steps,
+    )
     yield Normalizer(
         GRPC,
         grpc_reading.normalize,

@@ -16,9 +16,11 @@ import msgspec
 import numpy as np
 
 from prism_core.plugin import MISFITS, Signature, TensorSpec, has_shape, leaf, to_rank
+from prism_oip.parameters import REFUSED
 from prism_oip.reading.asked import Output
 
 Array = np.ndarray[Any, Any]
+_SPECIAL = {"binary_data_size", *REFUSED}
 Size = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -31,7 +33,7 @@ def read(head: memoryview, signature: Signature) -> tuple[Any, dict[str, Array]]
         for tensor in said.inputs:
             spec = specs[type(tensor)]
             array = _array(tensor, spec, signature.batch_axis)
-            if array is None or tensor.parameters is not None:
+            if array is None or (tensor.parameters and not is_plain(tensor.parameters)):
                 return None
             arrays[spec.name] = array
     except MISFITS:
@@ -40,6 +42,11 @@ def read(head: memoryview, signature: Signature) -> tuple[Any, dict[str, Array]]
     if not whole or (signature.batch_axis and not _agree(arrays)):
         return None
     return said, {spec.name: arrays[spec.name] for spec in signature.inputs} if len(arrays) > 1 else arrays
+
+
+def is_plain(parameters: Mapping[str, Any]) -> bool:
+    """Whether a tensor's parameters say nothing about where its values are, nor ask for what is not here."""
+    return parameters.keys().isdisjoint(_SPECIAL)
 
 
 def _array(tensor: Any, spec: TensorSpec, batch_axis: bool) -> Array | None:

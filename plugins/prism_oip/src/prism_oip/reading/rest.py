@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ import numpy as np
 from msgspec import UNSET
 
 from prism_core.plugin import (
+    LARGE_BYTES,
     Batch,
     Faults,
     Limits,
@@ -16,16 +18,22 @@ from prism_core.plugin import (
     Request,
     Signature,
     check_values,
+    check_values_steps,
     fit,
     quote,
+    stays,
 )
 from prism_oip import parameters
-from prism_oip.reading import document, quick, raw, raw_only, refusing, values
+from prism_oip.reading import document, pieces, quick, raw, raw_only, refusing, values
 from prism_oip.reading.asked import asked
 from prism_oip.reading.document import Document, Tensor
+from prism_oip.reading.packing import unpack
+from prism_oip.reading.pieces import PIECE_BYTES
 from prism_oip.reply import PLAIN, Reply
 
 Array = np.ndarray[Any, Any]
+
+STRINGS = np.dtype(object)
 
 
 def normalize(body: memoryview, signature: Signature, request: Request) -> Batch:
@@ -38,8 +46,12 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
     InvalidInput
         If it does not fit the signature.
     PayloadTooLarge
-        If it holds more values than the server takes.
+        If it holds more values than the server takes, or unpacks to more bytes.
+    TakesLong
+        If it is waited for, and unpacks to a large one.
     """
+    if packing := request.parameters.get("encoding"):
+        body = unpack(body, packing, request)
     header_bytes = _header_bytes(request, len(body))
     if not header_bytes:
         return _raw_only(body, signature, request)
@@ -50,6 +62,37 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         outputs, reply = _asked(said, _packing(request))
         return Batch(arrays, outputs, _of_model(said), reply)
     return batch_of(_told(head, request), body[header_bytes:], signature, request.limits)
+
+
+def normalize_steps(
+    body: memoryview, signature: Signature, request: Request, piece_bytes: int = PIECE_BYTES
+) -> Generator[None, None, Batch | None]:
+    """As `normalize`, in steps, where values are numbers or JSON of a usual form; None: ask that.
+
+    What is packed is unpacked beside the requests of others, where zlib does not hold them up.
+    """
+    if request.parameters.get("encoding"):
+        return None
+    header_bytes = _header_bytes(request, len(body))
+    if header_bytes < len(body):
+        return normalize(body, signature, request) if _stays(body, header_bytes, signature, request) else None
+    yield from check_values_steps(body, request.limits, escapes=True)
+    found = yield from pieces.read(body, signature, request, piece_bytes)
+    if found is None:
+        return None
+    said, arrays = found
+    outputs, reply = _asked(said, _packing(request))
+    return fit(arrays, signature, outputs, _of_model(said), reply)
+
+
+def _stays(body: memoryview, header_bytes: int, signature: Signature, request: Request) -> bool:
+    """Whether a body is raw tensors, all or nearly, that the model takes as they are."""
+    if not header_bytes:
+        return all(spec.datatype != raw.BYTES for spec in signature.inputs)
+    if header_bytes > LARGE_BYTES:
+        return False
+    told = _told(body[:header_bytes], request)
+    return stays([raw.NUMBERS.get(tensor.datatype, STRINGS) for tensor in told.inputs], signature)
 
 
 def _header_bytes(request: Request, size: int) -> int:
