@@ -113,8 +113,6 @@ def test_a_plugin_can_raise_whatever_a_hook_is_told_to_raise():
         "IllegalTransition",
         "InternalError",
         "InvalidParameter",
-        "MethodNotAllowed",
-        "RouteNotFound",
         "StillLoading",
     }
     core_only |= {"PluginConflict", "PluginLoadError", "UnknownPlugin"}
