@@ -95,6 +95,17 @@ def triton(tmp_path_factory):
         yield url, f"127.0.0.1:{grpc}"
 
 
+@pytest.fixture(scope="module")
+def kserve(tmp_path_factory):
+    """KServe's server with a model that doubles numbers; gives both addresses."""
+    log = tmp_path_factory.mktemp("kserve") / "log"
+    http, grpc = free_port(), free_port()
+    url = f"http://127.0.0.1:{http}"
+    command = (python("kserve"), HERE / "kserve_model.py", http, grpc)
+    with running(command, f"{url}/v2/models/numbers/ready", log):
+        yield url, f"127.0.0.1:{grpc}"
+
+
 def asked(server: tuple[str, str], *words: str) -> list[dict]:
     """Run the command; return what became of each check."""
     url, grpc = server
@@ -150,6 +161,19 @@ def test_what_mlserver_has_and_does_not_advertise(mlserver):
     assert became(checks, "holds") == {"repository.index", "repository.ready"}
 
 
+def test_kserve(kserve):
+    checks = asked(kserve)
+
+    assert became(checks, "fails") == told("KServe", "fails")
+    assert became(checks, "holds") >= told("KServe", "holds") | {
+        "infer.flat",
+        "infer.id",
+        "grpc.typed",
+        "grpc.raw",
+    }
+    assert became(checks, "not offered") >= told("KServe", "-")
+
+
 @pytest.mark.system
 def test_triton(triton):
     checks = asked(triton, "--model", "both", "--model", "numbers")
@@ -161,4 +185,4 @@ def test_triton(triton):
 
 def test_prism_is_said_to_hold_all():
     assert told("PRISM", "fails") == set()
-    assert told("PRISM", "holds") >= told("MLServer", "fails") | told("Triton", "fails")
+    assert told("PRISM", "holds") >= told("MLServer", "fails") | told("KServe", "fails")

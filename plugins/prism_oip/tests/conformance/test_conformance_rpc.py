@@ -213,6 +213,20 @@ async def test_nobody_there_is_a_fault():
     assert reply.fault.startswith(("UNAVAILABLE", "DEADLINE_EXCEEDED"))
 
 
+async def test_a_stream_that_ends_while_it_is_sent_to_has_its_status():
+    """A server without the method answers before it has heard all."""
+    server = grpc.aio.server()
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with open_rpc(f"127.0.0.1:{port}", 5.0, {}) as session:
+            replies = [await session.ask(Call("ModelStreamInfer", ({},) * 5)) for _ in range(20)]
+    finally:
+        await server.stop(0)
+
+    assert {one.code for one in replies} == {"UNIMPLEMENTED"}
+
+
 async def test_what_a_server_of_other_messages_says_is_a_fault():
     """Whatever the bytes are, they are judged, and a server that hangs is left."""
     server = grpc.aio.server()

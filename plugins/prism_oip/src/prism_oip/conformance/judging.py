@@ -64,6 +64,12 @@ def field(told: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
     return of_kind(told[name], kind, repr(name))
 
 
+def optional(told: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
+    """Judge a field that may be missing, or null as some servers write that; return it, or an empty one."""
+    value = told.get(name)
+    return kind() if value is None else of_kind(value, kind, repr(name))
+
+
 def refused(answer: Answer) -> Answer:
     """Judge that the answer is an error as the protocol has it: an error status and ``{"error": TEXT}``."""
     if not 400 <= arrived(answer).status <= 599:
@@ -98,7 +104,7 @@ def spec_of(told: Any) -> Spec:
     shape = [of_kind(size, int, f"a size of {name!r}") for size in field(entry, "shape", list)]
     if any(size < -1 for size in shape):
         raise Unmet(f"sizes of {name!r} that are -1, 0 or more", str(shape))
-    parameters = of_kind(entry.get("parameters", {}), dict, f"the parameters of {name!r}")
+    parameters = optional(entry, "parameters", dict)
     return Spec(name, datatype, tuple(shape), parameters.get("on_request") is True)
 
 
@@ -146,7 +152,7 @@ def divided(answer: Answer) -> tuple[bytes, bytes]:
 
 
 def _binary_size(output: Mapping[str, Any]) -> int | None:
-    parameters = of_kind(output.get("parameters") or {}, dict, "'parameters' of an output")
+    parameters = optional(output, "parameters", dict)
     if "binary_data_size" not in parameters:
         return None
     size = field(parameters, "binary_data_size", int)

@@ -12,6 +12,8 @@ from prism_oip.conformance.running import FAILS, HOLDS, NOT_OFFERED, UNTRIED, Ou
 
 # How much of a body is shown as evidence.
 MAX_SHOWN = 400
+# How many models are named at a check.
+MAX_NAMED = 3
 MARKS = {HOLDS: "+", FAILS: "x", NOT_OFFERED: "-", UNTRIED: "?"}
 SUMS = {HOLDS: "hold", FAILS: "fail", NOT_OFFERED: "not offered", UNTRIED: "untried"}
 
@@ -30,30 +32,45 @@ def _lines(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for group in dict.fromkeys(one.check.group for one in outcomes):
         own = [one for one in outcomes if one.check.group == group]
         yield f"{group}: {_summed(own)}"
-        yield from (f"  {_line(one)}" for one in own if one.state in (HOLDS, FAILS))
-        yield from (f"  {line}" for line in _aside([one for one in own if one.reason]))
-    failing = [one for one in outcomes if one.state == FAILS]
-    for name in dict.fromkeys(one.check.name for one in failing):
+        yield from (f"  {line}" for line in _asked(own))
+        yield from (f"  {line}" for line in _aside(own))
+    for alike in _alike(outcomes, FAILS):
         yield ""
-        yield from evidence([one for one in failing if one.check.name == name])
+        yield from evidence(alike)
     yield ""
     yield _verdict(outcomes)
 
 
-def _line(one: Outcome) -> str:
-    level = "" if one.check.level == REQUIRED else f" ({one.check.level})"
-    return f"{MARKS[one.state]} {_titled(one)}{level}: {one.check.sentence}"
+def _alike(outcomes: Sequence[Outcome], *states: str) -> Iterator[list[Outcome]]:
+    """Give what became the same of a check with several models, together."""
+    together: dict[tuple[str, str, str], list[Outcome]] = {}
+    for one in outcomes:
+        if one.state in states:
+            together.setdefault((one.check.name, one.state, one.reason), []).append(one)
+    yield from together.values()
 
 
-def _titled(one: Outcome) -> str:
-    return one.check.name + (f" [{one.model}]" if one.model else "")
+def _asked(outcomes: Sequence[Outcome]) -> Iterator[str]:
+    for alike in _alike(outcomes, HOLDS, FAILS):
+        check = alike[0].check
+        level = "" if check.level == REQUIRED else f" ({check.level})"
+        yield f"{MARKS[alike[0].state]} {_titled(alike)}{level}: {check.sentence}"
 
 
 def _aside(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Give what was not asked, by the reasons for that."""
-    for state, reason in dict.fromkeys((one.state, one.reason) for one in outcomes):
-        names = [_titled(one) for one in outcomes if (one.state, one.reason) == (state, reason)]
-        yield f"{MARKS[state]} {reason}: {', '.join(names)}"
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for alike in _alike(outcomes, NOT_OFFERED, UNTRIED):
+        reasons.setdefault((alike[0].state, alike[0].reason), []).append(_titled(alike))
+    yield from (f"{MARKS[state]} {reason}: {', '.join(names)}" for (state, reason), names in reasons.items())
+
+
+def _titled(alike: Sequence[Outcome]) -> str:
+    """Return a check's name with the models, the first of many."""
+    models = [one.model for one in alike if one.model]
+    more = len(models) - MAX_NAMED
+    told = ", ".join(models[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return alike[0].check.name + (f" [{told}]" if models else "")
 
 
 def _summed(outcomes: Iterable[Outcome]) -> str:
@@ -73,9 +90,7 @@ def _verdict(outcomes: Sequence[Outcome]) -> str:
 def evidence(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Give what was promised and found, sent and came, where a check fails, with one model or several."""
     one = outcomes[0]
-    models = ", ".join(other.model for other in outcomes if other.model)
-    title = one.check.name + (f" [{models}]" if models else "")
-    yield f"{title} fails, {one.check.level}: {one.check.clause}"
+    yield f"{_titled(outcomes)} fails, {one.check.level}: {one.check.clause}"
     yield f"  promised  {one.check.sentence}"
     yield f"  expected  {one.expected}"
     yield f"  found     {one.found}"

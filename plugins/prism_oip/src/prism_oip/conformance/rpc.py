@@ -57,36 +57,41 @@ def method_of(name: str) -> Method:
 
 @attrs.frozen
 class RpcSession:
-    """A server by its address."""
+    """A server by its address.
 
-    channel: grpc.aio.Channel
+    Calls are made in a thread: grpc's aio loses the status of a stream that ends while it still sends.
+    """
+
+    channel: grpc.Channel
     timeout_s: float
     metadata: tuple[tuple[str, str], ...] = ()
 
     async def ask(self, call: Call) -> Reply:
         """Make a call; return what came, or why nothing did."""
+        return await asyncio.to_thread(self._asked, call)
+
+    def _asked(self, call: Call) -> Reply:
         method = method_of(call.method)
         sent = [_bytes(method.asks, one) for one in call.messages]
         came: list[bytes] = []
         try:
-            async with asyncio.timeout(self.timeout_s + 1):  # the deadline of the call itself is sooner
-                await self._called(method, sent, came)
-        except grpc.aio.AioRpcError as error:
+            self._called(method, sent, came)
+        except grpc.RpcError as error:
             return _failed(method, error, came)
-        except TimeoutError:
-            return Reply(fault=f"no whole answer within {self.timeout_s:g} s")
         return _read(method, came, "OK", "")
 
-    async def _called(self, method: Method, sent: Sequence[bytes], came: list[bytes]) -> None:
+    def _called(self, method: Method, sent: Sequence[bytes], came: list[bytes]) -> None:
         settings: dict[str, Any] = {"timeout": self.timeout_s, "metadata": self.metadata}
         if not method.streams:
             ask: Any = self.channel.unary_unary(method.path)
-            came.append(await ask(sent[0], **settings))
+            came.append(ask(sent[0], **settings))
             return
         streams: Any = self.channel.stream_stream(method.path)
-        async for one in streams(iter(sent), **settings):
+        answers = streams(iter(sent), **settings)
+        for one in answers:
             came.append(one)
             if len(came) >= MAX_STREAMED:
+                answers.cancel()
                 return
 
 
@@ -94,7 +99,7 @@ def _bytes(kind: type[Message], message: Mapping[str, Any] | bytes) -> bytes:
     return message if isinstance(message, bytes) else kind(**message).SerializeToString()
 
 
-def _failed(method: Method, error: grpc.aio.AioRpcError, came: Sequence[bytes]) -> Reply:
+def _failed(method: Method, error: Any, came: Sequence[bytes]) -> Reply:
     code, details = error.code().name, error.details() or ""
     if code in UNANSWERED:
         return Reply(fault=f"{code}: {details}")
@@ -132,8 +137,8 @@ async def open_rpc(
     metadata = tuple((name.lower(), value) for name, value in headers.items())
     if scheme == "grpcs":
         trusted = grpc.ssl_channel_credentials(Path(ca).read_bytes() if ca else None)
-        channel = grpc.aio.secure_channel(place, trusted, options)
+        channel = grpc.secure_channel(place, trusted, options)
     else:
-        channel = grpc.aio.insecure_channel(place, options)
-    async with channel:
+        channel = grpc.insecure_channel(place, options)
+    with channel:
         yield RpcSession(channel, timeout_s, metadata)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from prism_oip.conformance.check import RECOMMENDED, REQUIRED, group
 from prism_oip.conformance.exchange import RestSteps, Unmet
-from prism_oip.conformance.judging import equal, field, object_of, of_kind, refused, spec_of, succeeded
+from prism_oip.conformance.judging import (
+    equal,
+    field,
+    object_of,
+    of_kind,
+    optional,
+    refused,
+    spec_of,
+    succeeded,
+)
 from prism_oip.conformance.subject import Subject, get, model_path
 
 check = group("model")
@@ -37,7 +46,7 @@ def tensors(subject: Subject) -> RestSteps[None]:
 def versions(subject: Subject) -> RestSteps[None]:
     """Where versions are told they are strings, and the metadata of each can be asked for."""
     told = object_of((yield get(model_path(subject))))
-    for one in of_kind(told.get("versions", []), list, "'versions'"):
+    for one in optional(told, "versions", list):
         own = object_of((yield get(model_path(subject, version=of_kind(one, str, "a version")))))
         equal(own.get("name"), subject.model.name, "the name in a version's metadata")
 

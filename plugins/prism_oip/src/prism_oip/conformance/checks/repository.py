@@ -10,7 +10,16 @@ import attrs
 from prism_oip.conformance.check import EXTENSION, group
 from prism_oip.conformance.checks.model import NO_MODEL
 from prism_oip.conformance.exchange import Answer, Request, RestSteps, Unmet
-from prism_oip.conformance.judging import alike, field, inferred, of_kind, parsed, refused, succeeded
+from prism_oip.conformance.judging import (
+    alike,
+    field,
+    inferred,
+    of_kind,
+    optional,
+    parsed,
+    refused,
+    succeeded,
+)
 from prism_oip.conformance.subject import Subject, asking, get, infer, model_path, post
 
 check = group("repository", extension="model_repository")
@@ -29,7 +38,7 @@ def listed(answer: Answer) -> list[Mapping[str, Any]]:
     for one in told:
         field(of_kind(one, dict, "an entry of the index"), "name", str)
         for name in ("version", "state", "reason"):
-            of_kind(one.get(name, ""), str, repr(name))
+            optional(one, name, str)
     return told
 
 
