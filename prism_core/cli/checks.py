@@ -134,11 +134,12 @@ def plugin_checks(plugins: PluginSet) -> Iterator[Check]:
 
 
 def extension_checks(plugins: PluginSet) -> Iterator[Check]:
-    """Ask isolation backends, caches, links and media types whether they can work here."""
+    """Ask isolation backends, caches, links, faces and media types whether they can work here."""
     groups = {
         "isolation": plugins.isolation_backends,
         "caches": plugins.caches,
         "links": plugins.link_providers,
+        "faces": plugins.frontends,
         "media types": plugins.normalizers,
     }
     for group, records in groups.items():

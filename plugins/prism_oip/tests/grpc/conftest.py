@@ -211,3 +211,9 @@ def until():
         return answer
 
     return until
+
+
+@pytest.fixture(scope="session")
+def around_of():
+    """Return what makes surroundings on this machine."""
+    return lambda **more: Surroundings("127.0.0.1", 8000, **more)

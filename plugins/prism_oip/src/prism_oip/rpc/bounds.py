@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-# Calls of one connection at a time. Without it a single client could have all that there is; perf_analyzer
-# and the like share a connection among some hundred.
-STREAMS = 1024
+# Calls of one connection at a time: less than half of all, so that a single client cannot have them, and far
+# more than anybody needs: whoever is near the bound is refused some calls as UNAVAILABLE, since the two sides
+# do not count alike at every moment.
+STREAMS = 4096
 # Calls of all clients together that are not answered yet. More are told RESOURCE_EXHAUSTED; each may hold
 # a message of limits.max_body, and one whose message never comes is counted as well.
 CALLS = 10_000

@@ -18,8 +18,8 @@ from prism_oip.rpc.peers import address_of
 
 SERVICE = "inference.GRPCInferenceService"
 OK, LEFT = 200, 499
-# A client takes 8 KB of metadata, and what is not ASCII is three bytes a byte there.
-MAX_MESSAGE = 2000
+# A client takes 8 KB of metadata, and what the door says has to fit in as well.
+MAX_MESSAGE_BYTES = 6000
 # The longest that a deadline is taken for; over HTTP it may not be longer either.
 MAX_TIMEOUT_S = 86_400.0
 
@@ -166,4 +166,11 @@ def after(error: PrismError) -> list[tuple[str, str]]:
 
 def message_of(error: PrismError) -> str:
     """Return the status message of an error; half characters, which it may quote, have no form there."""
-    return told(error).encode("utf-8", "replace").decode()[:MAX_MESSAGE]
+    text = told(error).encode("utf-8", "replace").decode()
+    room = MAX_MESSAGE_BYTES
+    for at, character in enumerate(text):
+        # On the wire each byte of what is not plain is three: %C3.
+        room -= 1 if " " <= character <= "~" and character != "%" else 3 * len(character.encode())
+        if room < 0:
+            return text[:at]
+    return text
