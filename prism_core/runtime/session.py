@@ -65,6 +65,7 @@ class Session:
         self._normalizers = normalizers
         self._limits = limits
         self._outputs = {spec.name for spec in self.signature.outputs}
+        self._computed = self.signature.computed
         self._readers: dict[tuple[str, str], tuple[Normalizer, Request, tuple[str, ...]]] = {}
         self._writers: dict[str, Normalizer] = {}
 
@@ -114,7 +115,10 @@ class Session:
             self._limits.check_depth(batch.parameters)
         if batch.outputs:
             self._check_outputs(batch.outputs)
-            return self._with_predictions(batch, accept, style)
+            wanted = self._with_predictions(batch.outputs, accept, style)
+            # To ask for what is answered anyway is to ask for nothing: such requests are joined with others.
+            wanted = () if wanted == self._computed else wanted
+            return Batch(batch.tensors, wanted, batch.parameters, batch.reply)
         return batch
 
     def kind(self, batch: Batch) -> Hashable | None:
@@ -237,12 +241,12 @@ class Session:
             hint="Leave the Accept header out for JSON.",
         )
 
-    def _with_predictions(self, batch: Batch, accept: str, style: str) -> Batch:
+    def _with_predictions(self, outputs: tuple[str, ...], accept: str, style: str) -> tuple[str, ...]:
         # Only our own JSON promises them; elsewhere what is asked for is all that is answered.
         primary = self.signature.predictions
-        if primary in batch.outputs or style == "v1" or self._chosen(accept).media_type != JSON:
-            return batch
-        return Batch(batch.tensors, (primary, *batch.outputs), batch.parameters, batch.reply)
+        if primary in outputs or style == "v1" or self._chosen(accept).media_type != JSON:
+            return outputs
+        return (primary, *outputs)
 
     def _check_outputs(self, outputs: Sequence[str]) -> None:
         for name in outputs:

@@ -91,6 +91,15 @@ def test_replies_keep_nobody_apart(session, batch):
     assert session.kind(one) == session.kind(other)
 
 
+@pytest.mark.parametrize(("query", "outputs"), [("predictions", ()), ("halves", ("predictions", "halves"))])
+def test_who_asks_for_what_is_answered_anyway_is_joined_with_who_asks_for_nothing(session, query, outputs):
+    """Clients of some protocols always say which outputs they want."""
+    plain, asked = session.read(body("[1]")), session.read(body("[1]"), query=f"outputs={query}")
+
+    assert asked.outputs == outputs
+    assert (session.kind(plain) == session.kind(asked)) == (not outputs)
+
+
 def test_limits_reach_the_normalizers(manifest, model, json):
     told = []
     reader = attrs.evolve(json, normalize=lambda body, signature, request: told.append(request) or Batch({}))
