@@ -1,12 +1,15 @@
 """Requests of the protocol over REST: what they mean, and what is wrong with them."""
 
 import json
+import math
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from prism_core.plugin import NUMPY_TYPES, Signature, TensorSpec
-from prism_oip.reading import rest
+from prism_core.plugin import LARGE_BYTES, NUMPY_TYPES, PrismError, Request, Signature, TensorSpec
+from prism_oip.reading import laid, rest
 from prism_oip.reply import Reply
 
 OUTPUTS = (TensorSpec("y", "FP32", (-1,)), TensorSpec("z", "FP32", (-1,)))
@@ -380,3 +383,61 @@ def test_what_is_remembered_is_bounded_and_holds_no_values(read):
     read(asking(tensor(None, [1, 2], binary_data_size=8), id="x" * rest.REMEMBERED_BYTES), MATRIX, bytes(8))
     read(asking(tensor([1, 2], [1, 2], "FP64")), MATRIX)
     assert set(rest._known) == before
+
+
+SIGNATURES = {
+    "matrix": MATRIX,
+    "nullable": NULLABLE,
+    "no rows": Signature((TensorSpec("x", "FP32", (2,)),), OUTPUTS, batch_axis=False),
+    "wide": Signature((TensorSpec("x", "FP64", (-1, 2)),), OUTPUTS),
+    "column": Signature((TensorSpec("x", "FP32", (-1,)),), OUTPUTS, columnar=True),
+    "any": Signature((TensorSpec("x", "FP32", (-1, -1)),), OUTPUTS),
+    "bools": Signature((TensorSpec("x", "BOOL", (-1, 2)),), OUTPUTS),
+    "two": Signature((TensorSpec("x", "FP32", (-1, 2)), TensorSpec("w", "INT32", (-1,))), OUTPUTS),
+}
+
+
+@pytest.mark.parametrize("signature", SIGNATURES.values(), ids=SIGNATURES)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("xw"),
+            st.sampled_from(["FP32", "FP64", "INT32", "BOOL", "BF16"]),
+            st.lists(st.integers(0, 3), max_size=3),
+            st.integers(-4, 4),
+        ),
+        max_size=3,
+    ),
+    st.binary(max_size=40),
+)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_read_by_its_plan_is_what_is_read_without(read, monkeypatch, signature, said, data):
+    """Or refused alike."""
+    tensors = [
+        tensor(None, shape, datatype, name, binary_data_size=max(0, 4 * math.prod(shape) + more))
+        for name, datatype, shape, more in said
+    ]
+    raw = (data * 4)[: sum(one["parameters"]["binary_data_size"] for one in tensors)]
+
+    def outcome():
+        try:
+            batch = read(asking(*tensors), signature, raw)
+        except PrismError as error:
+            return str(error)
+        return {name: (array.dtype, array.shape, array.tobytes()) for name, array in batch.tensors.items()}
+
+    planned = outcome()
+    with monkeypatch.context() as patch:
+        patch.setattr(laid, "read", lambda plan, behind: None)
+        assert outcome() == planned
+
+
+@pytest.mark.parametrize(("rows", "viewed"), [(2, False), (LARGE_BYTES // 8, True)])
+def test_a_large_tensor_is_a_view_of_the_body_and_a_small_one_lies_well(rows, viewed):
+    said = json.dumps(asking(tensor(None, [rows, 2], binary_data_size=8 * rows))).encode()
+    body = memoryview(said + b" " * (-len(said) % 64) + bytes(8 * rows))
+    header = len(body) - 8 * rows
+
+    found = rest.normalize(body, MATRIX, Request({"header": str(header)}, {}))["x"]
+
+    assert np.shares_memory(found, np.frombuffer(body, np.uint8)) == viewed

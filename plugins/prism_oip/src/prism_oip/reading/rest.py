@@ -24,7 +24,7 @@ from prism_core.plugin import (
     stays,
 )
 from prism_oip import parameters
-from prism_oip.reading import document, pieces, quick, raw, raw_only, refusing, values
+from prism_oip.reading import document, laid, pieces, quick, raw, raw_only, refusing, values
 from prism_oip.reading.asked import asked
 from prism_oip.reading.document import Document, Tensor
 from prism_oip.reading.packing import unpack
@@ -61,7 +61,7 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
         said, arrays = found
         outputs, reply = _asked(said, _packing(request))
         return Batch(arrays, outputs, _of_model(said), reply)
-    return batch_of(_told(head, request), body[header_bytes:], signature, request.limits)
+    return batch_of(_told(head, signature, request), body[header_bytes:], signature, request.limits)
 
 
 def normalize_steps(
@@ -91,7 +91,7 @@ def _stays(body: memoryview, header_bytes: int, signature: Signature, request: R
         return all(spec.datatype != raw.BYTES for spec in signature.inputs)
     if header_bytes > LARGE_BYTES:
         return False
-    told = _told(body[:header_bytes], request)
+    told = _told(body[:header_bytes], signature, request)
     return stays([raw.NUMBERS.get(tensor.datatype, STRINGS) for tensor in told.inputs], signature)
 
 
@@ -127,10 +127,13 @@ class Told(msgspec.Struct, frozen=True):
     own: dict[str, Any]
     outputs: tuple[str, ...]
     reply: Reply
+    plan: laid.Plan | None = None
 
 
 def batch_of(told: Told, behind: memoryview, signature: Signature, limits: Limits) -> Batch:
     """Return the batch of a decoded request; ``behind`` are its raw tensors."""
+    if told.plan is not None and (known := laid.read(told.plan, behind)) is not None:
+        return Batch(known, told.outputs, dict(told.own), told.reply)
     faults = Faults()
     arrays = _arrays(told.inputs, behind, signature, faults, limits)
     refusing.check_values(faults, [tensor.name for tensor in told.inputs], signature)
@@ -138,22 +141,22 @@ def batch_of(told: Told, behind: memoryview, signature: Signature, limits: Limit
 
 
 # JSON that was read before: of clients who send raw tensors it is the same each time.
-_known: dict[tuple[bytes, str], Told] = {}
+_known: dict[tuple[bytes, str, Signature], Told] = {}
 REMEMBERED, REMEMBERED_BYTES = 256, 1024
 
 
-def _told(head: memoryview, request: Request) -> Told:
+def _told(head: memoryview, signature: Signature, request: Request) -> Told:
     packing = _packing(request)
     if len(head) > REMEMBERED_BYTES:
         return _read(head, packing, request.limits)
-    key = (bytes(head), packing)
+    key = (bytes(head), packing, signature)
     told = _known.get(key)
     if told is None:
         told = _read(head, packing, request.limits)
         if all(tensor.data is UNSET for tensor in told.inputs):  # else it holds the whole body
             if len(_known) >= REMEMBERED:
                 _known.clear()
-            _known[key] = told
+            told = _known[key] = msgspec.structs.replace(told, plan=laid.plan_of(told.inputs, signature))
     return told
 
 
