@@ -56,7 +56,9 @@ def test_what_is_packed_may_not_unpack_to_more_than_the_limit(client):
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda body: body[:-4], lambda body: body + b"more", lambda body: b"\x1f\x8bx"]
+    "spoil",
+    [lambda body: body[:-4], lambda body: body + b"more", lambda body: b"\x1f\x8bx"],
+    ids=["cut short", "more behind", "something else"],
 )
 def test_what_is_not_packed_as_it_says_is_malformed(client, spoil):
     body = spoil(gzip.compress(b"{}"))
