@@ -34,6 +34,7 @@ from prism_podman.machine import missing
 PRISM = [sys.executable, "-c", "from prism_core.cli import main; main()"]
 NAME = "localhost/prism-test/line:1"
 ROWS = {"input": [[1.0], [2.5]]}
+TENSOR = {"inputs": [{"name": "input", "shape": [2, 1], "datatype": "FP64", "data": [1, 2.5]}]}
 ULIMITS = [{"Name": name, "Soft": 1024, "Hard": 1024} for name in ("nofile", "nproc")]
 
 
@@ -211,6 +212,7 @@ def test_an_image_serves_a_model_alone(exported):
         second = httpx.post(
             f"{url}/v1/models/line:predict", json={"instances": ROWS["input"]}, headers=headers
         )
+        third = httpx.post(f"{url}/v2/models/line/infer", json=TENSOR, headers=headers)
         who, _out = container.exec_run(["python3", "-c", "import os; os._exit(os.getuid() != 10001)"])
         probed, _out = container.exec_run(client.images.get(NAME).attrs["Healthcheck"]["Test"][1:])
         container.kill(signal="SIGTERM")
@@ -218,6 +220,7 @@ def test_an_image_serves_a_model_alone(exported):
 
     assert answer.json()["predictions"] == expected["predictions"] == pytest.approx([3, 6])
     assert second.json() == {"predictions": expected["predictions"]}
+    assert third.json()["outputs"][0]["data"] == expected["predictions"]
     assert (refused.status_code, who, probed, code) == (401, 0, 0, 0)
     with tarfile.open(archive) as tar:
         (manifest,) = json.load(io.BytesIO(tar.extractfile("manifest.json").read()))
