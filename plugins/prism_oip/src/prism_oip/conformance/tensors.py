@@ -59,9 +59,9 @@ class Tensor:
         values = self.values if nested else self.values.ravel()
         return _text(values.tolist()) if self.datatype == "BYTES" else list(values.tolist())
 
-    def doubled(self) -> Tensor:
-        """Return it twice, one behind the other along its first axis."""
-        return Tensor(self.name, self.datatype, np.concatenate([self.values, self.values]))
+    def repeated(self, times: int) -> Tensor:
+        """Return it several times, one behind the other along its first axis."""
+        return Tensor(self.name, self.datatype, np.concatenate([self.values] * times))
 
     def raw(self) -> bytes:
         """Return the data as the binary extension and gRPC's raw contents have it."""

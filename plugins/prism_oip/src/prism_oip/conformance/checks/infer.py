@@ -155,7 +155,7 @@ def sizes(subject: Subject) -> RestSteps[None]:
     subject.asked()
     if not specs or not all(spec.shape and spec.shape[0] == -1 for spec in specs):
         raise Untried("the first size of the inputs is not free")
-    two = [one.doubled() for one in subject.inputs]
+    two = [one.repeated(2) for one in subject.inputs]
     fitting(inferred((yield infer(subject, asking(two)))).outputs, subject.model.outputs)
 
 

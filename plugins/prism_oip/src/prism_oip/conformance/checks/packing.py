@@ -8,13 +8,15 @@ import zlib
 
 from prism_oip.conformance.check import RECOMMENDED, REQUIRED, group
 from prism_oip.conformance.exchange import Answer, Request, RestSteps, Unmet
-from prism_oip.conformance.judging import alike, arrived, inferred, refused, succeeded
+from prism_oip.conformance.judging import alike, arrived, equal, inferred, refused, succeeded
 from prism_oip.conformance.subject import Subject, asking, model_path, post
 
 check = group("compression")
 
 # An answer is unpacked no further.
 MAX_UNPACKED_BYTES = 64 * 1024 * 1024
+# An answer of few bytes is better sent as it is: the first of these that a model takes has more.
+ROWS = (2048, 64, 8)
 
 
 def unpacked(answer: Answer) -> Answer:
@@ -35,9 +37,23 @@ def _sent(subject: Subject, body: bytes, encoding: str) -> Request:
     return post(model_path(subject, verb="infer"), body, {"Content-Encoding": encoding})
 
 
-def _asked(subject: Subject, encoding: str) -> Request:
-    path = model_path(subject, verb="infer")
-    return post(path, asking(subject.asked()), {"Accept-Encoding": encoding})
+def _asked(subject: Subject, encoding: str, rows: int = 1) -> Request:
+    inputs = [one.repeated(rows) for one in subject.asked()]
+    return post(model_path(subject, verb="infer"), asking(inputs), {"Accept-Encoding": encoding})
+
+
+def _free(subject: Subject) -> bool:
+    specs = subject.model.inputs
+    return bool(specs) and all(spec.shape and spec.shape[0] == -1 for spec in specs)
+
+
+def _taken(subject: Subject, encoding: str) -> RestSteps[Answer]:
+    """Ask with as many rows as the model takes; return the answer."""
+    for rows in ROWS if _free(subject) else ():
+        answer = yield _asked(subject, encoding, rows)
+        if answer.status == 200:
+            return answer
+    return (yield _asked(subject, encoding))
 
 
 @check(RECOMMENDED, "HTTP: Content-Encoding of a request")
@@ -56,11 +72,11 @@ def deflate_request(subject: Subject) -> RestSteps[None]:
 
 @check(RECOMMENDED, "HTTP: Accept-Encoding")
 def packed_answer(subject: Subject) -> RestSteps[None]:
-    """Who accepts gzip, or deflate, and nothing else gets that."""
+    """Who accepts gzip, or deflate, gets an answer of some kilobytes so."""
     for encoding in ("gzip", "deflate"):
-        answer = succeeded((yield _asked(subject, encoding)))
-        if answer.headers.get("content-encoding") != encoding:
-            raise Unmet(f"Content-Encoding: {encoding}", answer.headers.get("content-encoding", "none"))
+        answer = yield from _taken(subject, encoding)
+        found = succeeded(answer).headers.get("content-encoding", "none")
+        equal(found, encoding, "Content-Encoding")
 
 
 @check(REQUIRED, "HTTP: Content-Encoding of an answer")
