@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 
 from prism_core.errors import InvalidInput, MalformedBody, RequestError
-from prism_core.specs import Answer, Normalizer, Request
+from prism_core.specs import Answer, Normalizer, Request, TakesLong
 from prism_core.testing.tensors import assert_fits, assert_same
 from prism_core.types import Batch, Signature
 
@@ -134,6 +135,20 @@ class NormalizerContract:
             for tensors, _ in self.answers:
                 answer = Answer("churn", 3, Batch(tensors), self.signature)
                 assert in_steps(self.normalizer.encode_steps(answer)) in (None, self.write(tensors))
+
+    def test_whoever_is_waited_for_says_the_same_or_that_it_takes_long(self) -> None:
+        """A small body that turns out to be large must not hold up others: `TakesLong`."""
+        request = Request(dict(self.parameters), dict(self.options), waited_for=True)
+        if self.normalizer.normalize:
+            for body, tensors in self.bodies.items():
+                with suppress(TakesLong):
+                    found = self.normalizer.normalize(memoryview(body), self.signature, request)
+                    assert_same(found.tensors, tensors)
+        if self.normalizer.encode:
+            for tensors, _ in self.answers:
+                with suppress(TakesLong):
+                    answer = Answer("churn", 3, Batch(tensors), self.signature, waited_for=True)
+                    assert self.normalizer.encode(answer) == self.write(tensors)
 
     def test_nothing_is_no_input(self) -> None:
         """An empty body is the caller's mistake, and told so, or means no more than a row."""

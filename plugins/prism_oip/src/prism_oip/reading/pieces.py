@@ -23,7 +23,7 @@ from prism_core.plugin import MISFITS, NUMPY_TYPES, MalformedBody, Request, Sign
 from prism_oip.reading import document
 from prism_oip.reading.document import Document, Tensor
 from prism_oip.reading.quick import is_plain
-from prism_oip.reading.shapes import count_of
+from prism_oip.reading.shapes import MAX_AXES, count_of
 from prism_oip.reading.values import decoder
 
 Array = np.ndarray[Any, Any]
@@ -55,9 +55,9 @@ def read(
     head: memoryview, signature: Signature, request: Request, piece_bytes: int = PIECE_BYTES
 ) -> Generator[None, None, tuple[Document, dict[str, Array]] | None]:
     """Return what ``head`` says, and the arrays in it, in steps; None: ask the plain way."""
-    spans = []
+    spans: list[Span] = []
     for span in _spans(head):
-        if span is None:
+        if span is None or len(spans) == len(signature.inputs):
             return None
         spans.append(span)
         yield
@@ -81,6 +81,9 @@ def _spans(head: memoryview) -> Iterator[Span | None]:
     at = 0
     while begin := _BEGIN.search(head, at):
         depth, texts = begin[1].count(b"["), bool(begin[2])
+        if depth > MAX_AXES:
+            yield None
+            return
         start = begin.start(1) + 1
         if texts:
             end = _END_OF_TEXTS.search(head, begin.end()) if depth == 1 else None

@@ -18,10 +18,12 @@ import numpy as np
 from prism_core.plugin import MISFITS, Signature, TensorSpec, has_shape, leaf, to_rank
 from prism_oip.parameters import REFUSED
 from prism_oip.reading.asked import Output
+from prism_oip.reading.shapes import MAX_AXES
 
 Array = np.ndarray[Any, Any]
 _SPECIAL = {"binary_data_size", *REFUSED}
-Size = Annotated[int, msgspec.Meta(ge=0)]
+# The product of a million lengths would keep a core busy for minutes.
+Shape = Annotated[list[Annotated[int, msgspec.Meta(ge=0)]], msgspec.Meta(max_length=MAX_AXES)]
 
 
 def read(head: memoryview, signature: Signature) -> tuple[Any, dict[str, Array]] | None:
@@ -30,6 +32,8 @@ def read(head: memoryview, signature: Signature) -> tuple[Any, dict[str, Array]]
     arrays: dict[str, Array] = {}
     try:
         said = decode(head)
+        if len(said.inputs) != len(signature.inputs):
+            return None
         for tensor in said.inputs:
             spec = specs[type(tensor)]
             array = _array(tensor, spec, signature.batch_axis)
@@ -38,8 +42,7 @@ def read(head: memoryview, signature: Signature) -> tuple[Any, dict[str, Array]]
             arrays[spec.name] = array
     except MISFITS:
         return None
-    whole = len(arrays) == len(said.inputs) == len(signature.inputs)
-    if not whole or (signature.batch_axis and not _agree(arrays)):
+    if len(arrays) < len(signature.inputs) or (signature.batch_axis and not _agree(arrays)):
         return None
     return said, {spec.name: arrays[spec.name] for spec in signature.inputs} if len(arrays) > 1 else arrays
 
@@ -104,7 +107,7 @@ def _only(spec: TensorSpec) -> Any:
 
 def _fields(spec: TensorSpec) -> Any:
     return [
-        ("shape", list[Size]),
+        ("shape", Shape),
         ("datatype", Literal[spec.datatype]),
         ("data", _nested(leaf(spec.datatype, spec.nullable), len(spec.shape))),
         ("parameters", dict[str, Any] | None, None),

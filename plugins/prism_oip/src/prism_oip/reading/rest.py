@@ -135,8 +135,10 @@ def batch_of(told: Told, behind: memoryview, signature: Signature, limits: Limit
     if told.plan is not None and (known := laid.read(told.plan, behind)) is not None:
         return Batch(known, told.outputs, dict(told.own), told.reply)
     faults = Faults()
+    names = [tensor.name for tensor in told.inputs]
+    refusing.check_count(names, signature)
     arrays = _arrays(told.inputs, behind, signature, faults, limits)
-    refusing.check_values(faults, [tensor.name for tensor in told.inputs], signature)
+    refusing.check_values(faults, names, signature)
     return fit(arrays, signature, told.outputs, dict(told.own), told.reply)
 
 

@@ -63,12 +63,14 @@ def read(tensor: Tensor, signature: Signature, faults: Faults, limits: Limits) -
 
 def quick(data: Any, datatype: str, nullable: bool, shape: tuple[int, ...]) -> Array | None:
     """Return the array of good values, None for whatever needs a closer look."""
+    if len(shape) > MAX_AXES:  # the product of a million lengths would keep a core busy for minutes
+        return None
     try:
         if _NESTED.match(data):
             array = np.array(decoder(datatype, nullable, len(shape))(data), NUMPY_TYPES[datatype])
             return array if array.shape == shape else None
         array = np.array(decoder(datatype, nullable, 1)(data), NUMPY_TYPES[datatype])
-        fills = math.prod(shape) == array.size and min(shape, default=0) >= 0 and len(shape) <= MAX_AXES
+        fills = math.prod(shape) == array.size and min(shape, default=0) >= 0
         return array.reshape(shape) if fills else None
     except MISFITS:
         return None
