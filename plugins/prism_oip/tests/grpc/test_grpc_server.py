@@ -1,11 +1,14 @@
 """The server itself: that it is there, where it is, and what it does with what it does not know."""
 
+import asyncio
+import signal
 import socket
+import subprocess
 
 import grpc
 import pytest
 
-from prism_core.testing.server import ServerProcess
+from prism_core.testing.server import PRISM, ServerProcess
 from prism_oip.rpc import oip_pb2 as pb
 
 
@@ -52,3 +55,49 @@ def test_stopping_leaves_the_port_and_says_nothing(tmp_path):
         free.bind(("127.0.0.1", port))
     assert "Traceback" not in server.log.read_text()
     assert "E0000" not in server.log.read_text()
+
+
+async def test_a_start_that_is_given_up_ends_what_has_begun():
+    """A server that is stopped before it has started would leave its task behind, and a line about it."""
+    from prism_oip.rpc.face import _started
+
+    class Starting:
+        def __init__(self):
+            self.may_start = asyncio.Event()
+            self.done = []
+
+        async def start(self):
+            await self.may_start.wait()
+            self.done.append("started")
+
+        async def stop(self, grace):
+            self.done.append("stopped")
+
+    server = Starting()
+    starting = asyncio.create_task(_started(server))
+    await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.sleep(0)
+    server.may_start.set()
+
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert server.done == ["started", "stopped"]
+
+
+@pytest.mark.parametrize("moment", ["link.up", '"name":"grpc"'])
+def test_a_signal_while_it_starts_ends_it_without_a_trace(tmp_path, moment):
+    """Just before gRPC is opened, and just after."""
+    ports = ("--host", "127.0.0.1", "--port", "0", "--admin-port", "0", "--grpc-port", "0")
+    command = [*PRISM, "serve", "--json", *ports, "--data-dir", str(tmp_path / "data")]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line)
+            if moment in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        lines += process.stderr.readlines()
+
+    assert process.returncode == 0
+    assert not [line for line in lines if "Traceback" in line or '"error"' in line]
