@@ -215,8 +215,8 @@ class Engine:
             return
         pending.pieces.append(outcome)
         if not pending.left:
-            told = (request.rows, batch_rows, queue_s, pending.compute_s, pending.batch.reply)
-            pending.answer(Answered(_join(pending.pieces), *told))
+            outputs, reply = _join(pending.pieces), pending.batch.reply
+            pending.answer(Answered(outputs, request.rows, batch_rows, queue_s, pending.compute_s, reply))
 
     def _settle(self) -> None:
         if not self._busy and not self.queue.waiting_rows:

@@ -88,7 +88,9 @@ class Session:
         TakesLong
             If it should not be ``waited_for``.
         """
-        normalizer, request, outputs = self._read_by(media_type, query)
+        normalizer, request, outputs = self._readers.get((media_type, query)) or self._read_by(
+            media_type, query
+        )
         assert normalizer.normalize is not None
         if not waited_for:
             request = attrs.evolve(request, waited_for=False)
@@ -179,7 +181,7 @@ class Session:
         TakesLong
             If it should not be ``waited_for``.
         """
-        normalizer = self._chosen(accept)
+        normalizer = self._writers.get(accept) or self._chosen(accept)
         assert normalizer.encode is not None
         return normalizer.media_type, normalizer.encode(self._answer(outputs, style, reply, waited_for))
 
@@ -199,7 +201,8 @@ class Session:
 
     def check_accept(self, accept: str) -> None:
         """Raise `NotAcceptable` before anything is computed for nothing."""
-        self._chosen(accept)
+        if accept not in self._writers:
+            self._chosen(accept)
 
     def warm_up(self) -> str:
         """Predict once on a plausible input; return "" or why that failed."""
