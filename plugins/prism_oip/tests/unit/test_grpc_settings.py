@@ -5,6 +5,7 @@ import pytest
 from prism_core.converters import structure_extension_config
 from prism_core.errors import ConfigError
 from prism_core.plugin import Surroundings
+from prism_oip.rpc import config
 from prism_oip.rpc.binding import bind, ports
 from prism_oip.rpc.config import GrpcConfig, available, wanted
 from prism_oip.rpc.peers import address_of
@@ -48,6 +49,16 @@ def test_only_a_port_that_is_named_must_be_had(port, asked):
 
 def test_the_extra_is_here():
     assert available() == ""
+
+
+@pytest.mark.parametrize("missing", ["no_such_grpc", "no_such.module"])
+def test_without_the_extra_it_is_told_how_to_get_it(monkeypatch, missing):
+    monkeypatch.setattr(config, "MODULES", (missing,))
+
+    assert (
+        available()
+        == f"The package of {missing.partition('.')[0]} is not installed: pip install 'prism-oip[grpc]'."
+    )
 
 
 class TakenPort:
