@@ -27,6 +27,10 @@ if TYPE_CHECKING:  # it makes one of these
     from prism_core.gateway.gateway import Gateway
 
 
+# By these a proxy on this machine tells that somebody asks from elsewhere.
+_FORWARDED = frozenset({"forwarded", "via", "x-forwarded-for", "x-real-ip"})
+
+
 class GatewayHost:
     """A gateway, for its frontends.
 
@@ -84,7 +88,8 @@ class GatewayHost:
             return False
         token = self._gateway.token
         equal = token != "" and hmac.compare_digest(given.strip().encode(), token.encode())
-        if not (equal and scheme.lower() == "bearer" and _is_here(client)):
+        here = _is_here(client) and not _FORWARDED & headers.keys()
+        if not (equal and scheme.lower() == "bearer" and here):
             self._refusals.add(client, headers.get("x-request-id", ""))
             return False
         act_as(Actor("admin", token=fingerprint(token), address=client))

@@ -193,6 +193,13 @@ async def test_the_owner_is_who_has_the_token_here(gateway, host, given, client,
     assert gateway.audit.entries == ([("admin.refused", client)] if tried else [])
 
 
+@pytest.mark.parametrize("header", ["forwarded", "via", "x-forwarded-for", "x-real-ip"])
+async def test_the_owner_is_not_behind_a_proxy(host, header):
+    told = {"authorization": "Bearer of-the-owner", header: "127.0.0.1"}
+
+    assert not host.is_owner(told, "127.0.0.1")
+
+
 async def test_nobody_owns_a_server_without_a_token(gateway, host):
     gateway.token = ""
 
