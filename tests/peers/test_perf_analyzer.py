@@ -14,7 +14,10 @@ import httpx
 import pytest
 
 from bench import environments
+from prism_core.testing.server import ServerProcess
+from tests.peers.conftest import GRPC, Served
 from tests.peers.peers import CACHE, HERE
+from tests.peers.test_one_model import made
 
 WHEEL = "x86_64-manylinux_2_39"
 LIBC = CACHE / "libc"
@@ -56,24 +59,63 @@ def counted(url: str, model: str) -> dict[str, int]:
     return {key: found["inference_stats"][key]["count"] for key in ("success", "fail")}
 
 
+@pytest.fixture
+def measured(perf_analyzer, tmp_path):
+    """Measure a model a moment; return how many inferences it had a second."""
+
+    def measure(*words) -> float:
+        report = tmp_path / "report.csv"
+        # Three short windows: what is measured is of no matter here.
+        load = ["-f", report, "--concurrency-range", "8", "-p", "300", "-s", "999", "-r", "3"]
+        command = [*perf_analyzer, *load, *words]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (line,) = csv.DictReader(report.read_text().splitlines())
+        return float(line["Inferences/Second"])
+
+    return measure
+
+
 @pytest.mark.parametrize(
     ("model", "asked"),
     [*(("fp32", asked) for asked in ASKED), ("bytes", "http, as JSON"), ("bytes", "grpc"), ("slow", "http")],
 )
-def test_it_measures_a_model(perf_analyzer, echoes, tmp_path, model, asked):
-    report = tmp_path / "report.csv"
-    words = ["-m", model, "-u", echoes.url(asked), "--shape", "x:16", "-b", "4", "-f", report, *ASKED[asked]]
-    # Three short windows: what is measured is of no matter here.
-    load = ["--concurrency-range", "8", "-p", "300", "-s", "999", "-r", "3", "--input-data", "zero"]
+def test_it_measures_a_model(measured, echoes, model, asked):
+    words = ["-m", model, "-u", echoes.url(asked), "--shape", "x:16", "-b", "4", "--input-data", "zero"]
     before = counted(echoes.process.url, model)
 
-    done = subprocess.run(
-        [*perf_analyzer, *words, *load], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    assert measured(*words, *ASKED[asked]) > 0
 
-    assert done.returncode == 0, done.stdout + done.stderr
-    (measured,) = csv.DictReader(report.read_text().splitlines())
-    assert float(measured["Inferences/Second"]) > 0
     after = counted(echoes.process.url, model)
     assert after["success"] > before["success"]
     assert after["fail"] == before["fail"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A server with models as people train them: of numbers, of columns, and of ONNX."""
+    directory = tmp_path_factory.mktemp("trained")
+    with ServerProcess(directory / "data", *GRPC) as server:
+        for name, case in made(directory).items():
+            server.upload(case.path, "--name", name)
+        yield Served(server)
+
+
+@pytest.mark.parametrize("asked", ["http", "grpc"])
+@pytest.mark.parametrize("model", ["forest", "tree", "table"])
+def test_what_a_model_takes_it_reads_from_its_metadata(measured, trained, model, asked):
+    words = [
+        "-m",
+        model,
+        "-u",
+        trained.url(asked),
+        "-b",
+        "3",
+        "--input-data",
+        "zero",
+        "--string-data",
+        "basic",
+    ]
+
+    assert measured(*words, *ASKED[asked]) > 0
+    assert counted(trained.process.url, model)["fail"] == 0

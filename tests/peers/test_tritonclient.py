@@ -139,3 +139,16 @@ def test_a_request_has_its_id_and_its_parameters(infer, way):
     answer = infer(way, "fp32", options=options, x=np.ones((1, 2), np.float32))
 
     assert (answer["id"], answer["model_version"]) == ("4711", "1")
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+@pytest.mark.parametrize("way", WAYS)
+def test_bodies_may_be_packed(infer, way, algorithm):
+    words = ["compression_algorithm"]
+    if way.startswith("http"):
+        words = ["request_compression_algorithm", "response_compression_algorithm"]
+    x = np.arange(3000, dtype=np.float32).reshape(1, -1)
+
+    answer = infer(way, "fp32", options=dict.fromkeys(words, algorithm), x=x)
+
+    assert answer["outputs"]["y"] == packed("y", x)

@@ -54,9 +54,10 @@ def metadata(found: Served, versions: Iterable[int]) -> dict[str, Any]:
         "name": found.model,
         "versions": [str(number) for number in sorted(versions)],
         "platform": found.loader,
-        "inputs": [_tensor(spec) for spec in signature.inputs],
+        "inputs": [_tensor(spec, _shape_of(spec, found)) for spec in signature.inputs],
         "outputs": [
-            _tensor(spec) | ({} if spec.name in signature.computed else {"parameters": {ON_REQUEST: True}})
+            _tensor(spec, spec.shape)
+            | ({} if spec.name in signature.computed else {"parameters": {ON_REQUEST: True}})
             for spec in signature.outputs
         ],
     }
@@ -72,8 +73,17 @@ def _signature(found: Served) -> Signature:
     return found.signature
 
 
-def _tensor(spec: TensorSpec) -> dict[str, Any]:
-    return {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+def _tensor(spec: TensorSpec, shape: Sequence[int]) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": list(shape)}
+
+
+def _shape_of(spec: TensorSpec, found: Served) -> Sequence[int]:
+    """Return an input's shape; one of rows alone, such as a column, has an axis of length 1 more.
+
+    It may come with that axis or without. Triton has no input without an axis beside that of rows, and
+    perf_analyzer can send none.
+    """
+    return (*spec.shape, 1) if found.max_batch_rows and len(spec.shape) == 1 else spec.shape
 
 
 def config(found: Served) -> dict[str, Any]:
@@ -94,8 +104,8 @@ def config(found: Served) -> dict[str, Any]:
         "backend": found.loader,
         "version_policy": {"all": {}},
         "max_batch_size": found.max_batch_rows,
-        "input": [_configured(spec, found) for spec in signature.inputs],
-        "output": [_configured(spec, found) for spec in signature.outputs],
+        "input": [_configured(spec, _shape_of(spec, found), found) for spec in signature.inputs],
+        "output": [_configured(spec, spec.shape, found) for spec in signature.outputs],
         "model_transaction_policy": {"decoupled": False},
     }
     if found.cached:  # without it, perf_analyzer ends when all that it asked was answered from the cache
@@ -103,9 +113,9 @@ def config(found: Served) -> dict[str, Any]:
     return told | ({"dynamic_batching": {}} if found.max_batch_rows else {})
 
 
-def _configured(spec: TensorSpec, found: Served) -> dict[str, Any]:
+def _configured(spec: TensorSpec, shape: Sequence[int], found: Served) -> dict[str, Any]:
     datatype = "STRING" if spec.datatype == "BYTES" else spec.datatype
-    dims = spec.shape[1:] if found.max_batch_rows else spec.shape
+    dims = shape[1:] if found.max_batch_rows else shape
     return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": list(dims)}
 
 

@@ -105,8 +105,8 @@ def test_metadata(client):
     }
     columns = client.get("/v2/models/plans").json()["inputs"]
     assert {(one["name"], one["datatype"], tuple(one["shape"])) for one in columns} == {
-        ("tenure", "FP64", (-1,)),
-        ("plan", "BYTES", (-1,)),
+        ("tenure", "FP64", (-1, 1)),
+        ("plan", "BYTES", (-1, 1)),
     }
 
 
@@ -114,7 +114,7 @@ def test_configuration(client):
     config = client.get("/v2/models/counted/config").json()
 
     assert config["max_batch_size"] == 8
-    assert config["input"] == [{"name": "seconds", "data_type": "TYPE_FP64", "dims": []}]
+    assert config["input"] == [{"name": "seconds", "data_type": "TYPE_FP64", "dims": [1]}]
 
 
 # --- the repository ---------------------------------------------------------------------------------

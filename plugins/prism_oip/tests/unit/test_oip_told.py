@@ -67,9 +67,16 @@ def test_a_model_of_columns_has_a_tensor_for_each():
     value = told.metadata(attrs.evolve(IRIS, signature=COLUMNS), (3,))
 
     assert value["inputs"] == [
-        {"name": "age", "datatype": "FP64", "shape": [-1]},
+        {"name": "age", "datatype": "FP64", "shape": [-1, 1]},
         {"name": "town", "datatype": "BYTES", "shape": [-1, 1]},
     ]
+    assert [one["dims"] for one in told.config(attrs.evolve(IRIS, signature=COLUMNS))["input"]] == [[1], [1]]
+
+
+def test_where_requests_are_never_joined_an_input_has_no_axis_more():
+    value = told.metadata(attrs.evolve(IRIS, signature=COLUMNS, max_batch_rows=0), (3,))
+
+    assert value["inputs"][0]["shape"] == [-1]
 
 
 @pytest.mark.parametrize("ask", [lambda served: told.metadata(served, (3,)), told.config])
