@@ -303,7 +303,7 @@ def spoilt(random: Random, answer: Answer) -> Answer:
         return attrs.evolve(answer, body=answer.body[:cut] + random.randbytes(random.randrange(3)))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.randoms(use_true_random=False))
 async def test_whatever_a_server_answers_is_judged(random):
     """No answer makes a check, or the look for models, fail otherwise than by its judgement."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -202,6 +203,22 @@ def test_a_given_request_is_sent_in_place_of_a_made_one(tmp_path):
     assert any(b"[7.0, 8.0, 9.0]" in body and b"of mine" in body for body in bodies)
 
 
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+
+    with serving(over_http(Honest())) as url:
+        conformance(url, "--only", "server", code=0)
+
+
+def test_grpc_that_is_not_installed_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "grpc", None)
+    monkeypatch.delitem(sys.modules, "prism_oip.conformance.rpc", raising=False)
+
+    output = conformance("http://127.0.0.1:1", "--grpc", "127.0.0.1:1", "--only", "grpc", code=2)
+
+    assert "pip install 'prism-oip[grpc]'" in " ".join(output.replace("│", " ").split())
+
+
 def test_headers_are_sent():
     seen = []
 
@@ -229,6 +246,7 @@ def test_the_checks_can_be_listed_without_a_server():
         (), ("ftp://somewhere",),
         ("http://127.0.0.1:1", "--header", "nothing"), ("http://127.0.0.1:1", "--only", "nothing"),
         ("http://127.0.0.1:1", "--input", __file__), ("http://127.0.0.1:1", "--timeout", "0"),
+        ("http://127.0.0.1:1", "--ca", __file__),
     ],
 )  # fmt: skip
 def test_wrong_words_are_usage_errors(words):

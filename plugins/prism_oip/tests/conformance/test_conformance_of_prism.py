@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import subprocess
 import time
 
@@ -33,17 +34,25 @@ def server(tmp_path_factory):
     )
     joblib.dump(make_pipeline(columns, LinearRegression()).fit(frame, [1.0, 2, 3, 4]), place / "frame.pkl")
     models = "".join(f"\n  {file.stem}: {{path: {file}}}" for file in sorted(place.glob("*.pkl")))
-    with ServerProcess(place / "data", "--grpc-port", "0", config=f"models:{models}\n") as running:
-        while httpx.get(f"{running.url}/v2/health/ready").status_code != 200:
+    flags = ("--grpc-port", "0", "--auth", "keys", "--tls", "self-signed")
+    with ServerProcess(place / "data", *flags, config=f"models:{models}\n") as running:
+        trusted = ssl.create_default_context(cafile=running.facts["tls"]["ca"])
+        while httpx.get(f"{running.url}/v2/health/ready", verify=trusted).status_code != 200:
             time.sleep(0.05)
         yield running
 
 
 def asked(server: ServerProcess, *words: str) -> dict:
-    """Run the command; return its report."""
-    grpc = ("--grpc", server.facts["grpc"])
-    command = [*PRISM, "conformance", server.url, *grpc, "--json", *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    """Run the command, with a key and over TLS; return its report."""
+    key = server.json("keys", "create")["key"]
+    # gRPC's clients know no authority that is bound to addresses, so they trust the certificate itself.
+    leaf = server.data_dir / "leaf.pem"
+    subprocess.run(["openssl", "x509", "-in", server.facts["tls"]["cert"], "-out", leaf], check=True)
+    trusting = ("--ca", server.facts["tls"]["ca"], "--grpc-ca", str(leaf))
+    there = (server.url, "--grpc", server.facts["grpc"], *trusting, "--key", key)
+    done = subprocess.run(
+        [*PRISM, "conformance", *there, "--json", *words], capture_output=True, text=True, check=False
+    )
     report = json.loads(done.stdout)
     assert done.returncode == (0 if report["conformant"] else 1), done.stderr
     return report

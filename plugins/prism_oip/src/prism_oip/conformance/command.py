@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,9 +55,15 @@ from prism_oip.conformance.tensors import Tensor
 )
 @click.option(
     "--ca",
-    type=click.Path(exists=True, dir_okay=False),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Trust this certificate.",
+    help="Trust the certificates in this file.",
+)
+@click.option(
+    "--grpc-ca",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Trust those in this file over gRPC, in place of --ca.",
 )
 @click.option(
     "--junit",
@@ -110,6 +118,8 @@ def _wish(
     url: str,
     *,
     request: Path | None,
+    ca: Path | None,
+    grpc_ca: Path | None,
     headers: Sequence[str],
     key: str | None,
     admin: str | None,
@@ -119,6 +129,8 @@ def _wish(
     return Wish(
         _base(url),
         inputs=_inputs(request),
+        ca=_certificates(ca),
+        grpc_ca=_certificates(grpc_ca or ca),
         headers=_lines(headers, key),
         admin=_base(admin) if admin else None,
         admin_headers=_lines(headers, admin_key or key),
@@ -131,6 +143,22 @@ def _base(url: str) -> str:
     if not base.startswith(("http://", "https://")):
         raise click.UsageError(f"{url} is no URL of HTTP.")
     return base.rstrip("/").removesuffix("/v2")
+
+
+def _certificates(path: Path | None) -> str:
+    """Return the certificates of a file, without a key that may lie beside them."""
+    if path is None:
+        return ""
+    found = re.findall(
+        r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", path.read_text("latin-1"), re.S
+    )
+    try:
+        ssl.create_default_context(cadata="\n".join(found))
+    except (ssl.SSLError, ValueError):
+        found = []
+    if not found:
+        raise click.UsageError(f"{path} holds no certificates, as PEM.")
+    return "\n".join(found)
 
 
 def _inputs(path: Path | None) -> tuple[Tensor, ...]:

@@ -36,8 +36,8 @@ class Wish:
         What counts as advertised, too.
     headers, admin_headers
         What is sent with each request, and with each to ``admin``.
-    ca
-        A file of the certificate to trust.
+    ca, grpc_ca
+        Certificates to trust, as PEM, by REST and by gRPC; "" for those of the machine.
     grpc
         Where gRPC is asked.
     admin
@@ -53,7 +53,8 @@ class Wish:
     headers: Mapping[str, str] = attrs.field(factory=dict)
     admin_headers: Mapping[str, str] = attrs.field(factory=dict)
     timeout_s: float = 10.0
-    ca: str | None = None
+    ca: str = ""
+    grpc_ca: str = ""
     grpc: str | None = None
     admin: str | None = None
     write: bool = False
@@ -83,7 +84,7 @@ async def inspected(wish: Wish, checks: Sequence[Check], tell: Callable[[str], N
 def _by_grpc(wish: Wish) -> AbstractAsyncContextManager[Any]:
     from prism_oip.conformance.rpc import open_rpc
 
-    return open_rpc(wish.grpc or "", wish.timeout_s, wish.headers, wish.ca)
+    return open_rpc(wish.grpc or "", wish.timeout_s, wish.headers, wish.grpc_ca)
 
 
 async def found(wish: Wish, ask: Ask) -> list[Subject]:

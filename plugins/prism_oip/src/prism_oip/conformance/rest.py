@@ -14,6 +14,8 @@ from prism_oip.conformance.exchange import Answer, Request
 
 # Larger answers are cut off and count as a fault: no model's metadata, nor an answer to a small request, is.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+# No proxy of the environment leads to these.
+LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @attrs.frozen
@@ -58,14 +60,15 @@ def _told(error: Exception) -> str:
 
 @asynccontextmanager
 async def open_rest(
-    url: str, timeout_s: float, headers: Mapping[str, str], ca: str | None = None
+    url: str, timeout_s: float, headers: Mapping[str, str], ca: str = ""
 ) -> AsyncIterator[RestSession]:
     """Open what sends requests; each has a connection of its own, so one that is closed harms no other."""
-    verify = ssl.create_default_context(cafile=ca)
+    verify = ssl.create_default_context(cadata=ca or None)
     async with httpx.AsyncClient(
         headers={"Accept-Encoding": "identity", "User-Agent": "prism-conformance", **headers},
         limits=httpx.Limits(max_keepalive_connections=0),
         timeout=timeout_s,
+        trust_env=httpx.URL(url).host not in LOCAL,
         verify=verify,
     ) as client:
         yield RestSession(client, url, timeout_s)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -129,14 +128,14 @@ def _without_properties(body: bytes) -> bytes:
 
 @asynccontextmanager
 async def open_rpc(
-    address: str, timeout_s: float, headers: Mapping[str, str], ca: str | None = None
+    address: str, timeout_s: float, headers: Mapping[str, str], ca: str = ""
 ) -> AsyncIterator[RpcSession]:
     """Open a channel to HOST:PORT, ``grpc://HOST:PORT`` or, encrypted, ``grpcs://HOST:PORT``."""
     scheme, _, place = address.rpartition("://")
     options = [("grpc.max_receive_message_length", MAX_ANSWER_BYTES), ("grpc.enable_retries", 0)]
     metadata = tuple((name.lower(), value) for name, value in headers.items())
     if scheme == "grpcs":
-        trusted = grpc.ssl_channel_credentials(Path(ca).read_bytes() if ca else None)
+        trusted = grpc.ssl_channel_credentials(ca.encode() or None)
         channel = grpc.secure_channel(place, trusted, options)
     else:
         channel = grpc.insecure_channel(place, options)
