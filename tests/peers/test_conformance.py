@@ -18,6 +18,7 @@ import pytest
 from bench import environments
 from bench.servers import free_port
 from prism_core.testing.server import PRISM
+from prism_core.types import NUMPY_TYPES
 from tests.peers.peers import environment, python
 
 pytestmark = pytest.mark.sweep
@@ -181,6 +182,16 @@ def test_triton(triton):
     assert became(checks, "fails") == told("Triton", "fails")
     assert became(checks, "holds") >= told("Triton", "holds")
     assert became(checks, "not offered") == {"*grpc.reflection*"}
+
+
+def test_prism_with_models_of_each_datatype(echoes):
+    names = [datatype.lower() for datatype in NUMPY_TYPES]
+    wanted = [word for name in names for word in ("--model", name)]
+
+    checks = asked((echoes.process.url, echoes.url("grpc")), *wanted)
+
+    assert became(checks, "fails") == set()
+    assert {one["model"] for one in checks} == {"", *names}
 
 
 def test_prism_is_said_to_hold_all():

@@ -14,6 +14,12 @@ from prism_oip.conformance.subject import Subject
 # A clause that every server keeps; one that is good sense, or a later text; one of an extension.
 REQUIRED, RECOMMENDED, EXTENSION = "required", "recommended", "extension"
 
+# The groups, in their order; known here so that the command's help needs no checks.
+GROUPS = (
+    "server", "model", "infer", "errors", "binary",
+    "compression", "statistics", "configuration", "repository", "grpc",
+)  # fmt: skip
+
 Steps = Callable[[Subject], RestSteps[None] | RpcSteps[None]]
 
 

@@ -7,20 +7,20 @@ import re
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import rich_click as click
 from click.exceptions import Exit
 
 from prism_core.plugin import CommandLine
-from prism_oip.conformance.check import Check
-from prism_oip.conformance.discovery import given
+from prism_oip.conformance.check import GROUPS, Check
 from prism_oip.conformance.exchange import Unmet
-from prism_oip.conformance.inspection import Wish, inspected
-from prism_oip.conformance.report import as_json, as_junit, conformant, described, lines
-from prism_oip.conformance.running import Outcome
-from prism_oip.conformance.table import GROUPS, chosen
 from prism_oip.conformance.tensors import Tensor
+
+if TYPE_CHECKING:
+    from prism_oip.conformance.inspection import Wish
+    from prism_oip.conformance.running import Outcome
 
 
 @click.command("conformance")
@@ -87,6 +87,8 @@ def conformance(
     URL is where it serves /v2, such as http://127.0.0.1:8000. Exits with 0 if all that the protocol
     requires, and all that the server advertises, holds; with 1 if something does not.
     """
+    from prism_oip.conformance.table import chosen  # the help of all commands does without checks
+
     checks = chosen(groups)
     if listing:
         _list(cli, checks)
@@ -96,10 +98,16 @@ def conformance(
     wish = _wish(url, **said)
     with cli.progress(f"Asking {wish.url}") as tell:
         outcomes = _inspected(wish, checks, tell)
+    _report(cli, wish.url, outcomes, junit)
+
+
+def _report(cli: CommandLine, url: str, outcomes: Sequence[Outcome], junit: Path | None) -> None:
+    from prism_oip.conformance.report import as_json, as_junit, conformant, lines
+
     if junit:
         junit.write_bytes(as_junit(outcomes))
     if cli.json:
-        cli.write_json(as_json(wish.url, outcomes))
+        cli.write_json(as_json(url, outcomes))
     else:
         click.echo("\n".join(lines(outcomes)))
     if not conformant(outcomes):
@@ -107,6 +115,8 @@ def conformance(
 
 
 def _inspected(wish: Wish, checks: Sequence[Check], tell: Callable[[str], None]) -> list[Outcome]:
+    from prism_oip.conformance.inspection import inspected
+
     try:
         return asyncio.run(inspected(wish, checks, tell))
     except ImportError as error:
@@ -126,6 +136,8 @@ def _wish(
     admin_key: str | None,
     **rest: Any,
 ) -> Wish:
+    from prism_oip.conformance.inspection import Wish
+
     return Wish(
         _base(url),
         inputs=_inputs(request),
@@ -140,7 +152,12 @@ def _wish(
 
 def _base(url: str) -> str:
     base = url if "://" in url else f"http://{url}"
-    if not base.startswith(("http://", "https://")):
+    try:
+        parts = urlsplit(base)
+        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or not base.isprintable():
         raise click.UsageError(f"{url} is no URL of HTTP.")
     return base.rstrip("/").removesuffix("/v2")
 
@@ -162,6 +179,8 @@ def _certificates(path: Path | None) -> str:
 
 
 def _inputs(path: Path | None) -> tuple[Tensor, ...]:
+    from prism_oip.conformance.discovery import given
+
     try:
         return given(path.read_bytes()) if path else ()
     except Unmet as unmet:
@@ -169,16 +188,22 @@ def _inputs(path: Path | None) -> tuple[Tensor, ...]:
 
 
 def _lines(headers: Sequence[str], key: str | None) -> dict[str, str]:
-    told = {"Authorization": f"Bearer {key}"} if key else {}
-    for line in headers:
+    told: dict[str, str] = {}
+    for line in [f"Authorization: Bearer {key}", *headers] if key else headers:
         name, colon, value = line.partition(":")
-        if not colon or not name.strip():
+        if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name.strip()) or not _plain(value):
             raise click.UsageError(f"{line!r} is no header; write it as 'NAME: VALUE'.")
         told[name.strip()] = value.strip()
     return told
 
 
+def _plain(value: str) -> bool:
+    return value.isascii() and value.isprintable()
+
+
 def _list(cli: CommandLine, checks: Sequence[Check]) -> None:
+    from prism_oip.conformance.report import described
+
     if cli.json:
         cli.write_json([described(one) for one in checks])
     else:

@@ -20,7 +20,6 @@ MODULES = (server, model, infer, errors, binary, packing, statistics, configurat
 TABLE: tuple[Check, ...] = tuple(
     one for module in MODULES for one in vars(module).values() if isinstance(one, Check)
 )
-GROUPS = tuple(dict.fromkeys(one.group for one in TABLE))
 
 
 def chosen(groups: tuple[str, ...]) -> tuple[Check, ...]:
