@@ -55,6 +55,8 @@ def is_plain(parameters: Mapping[str, Any]) -> bool:
 def _array(tensor: Any, spec: TensorSpec, batch_axis: bool) -> Array | None:
     array = np.array(tensor.data, spec.dtype)
     shape = tuple(tensor.shape)
+    if batch_axis and shape[1:] == (1,) and len(spec.shape) == 1:
+        shape = shape[:1]  # a column, as most clients send it; `to_rank` would say the same
     if array.shape != shape:
         if array.ndim != 1 or array.size != math.prod(shape):
             return None
