@@ -273,6 +273,16 @@ def test_sizes_that_lie_are_refused(refused, size, raw):
     assert refused(asking(tensor(None, binary_data_size=size)), MATRIX, raw).status == 400
 
 
+@pytest.mark.parametrize(
+    "parameters", [{"binary_data_size": True}, {"binary_data_size": 1, "shared_memory_region": "r"}]
+)
+def test_what_is_wrong_with_parameters_is_seen_where_only_sizes_count(refused, parameters):
+    signature = Signature((TensorSpec("x", "INT8", (-1,)),), OUTPUTS)
+    said = asking({"name": "x", "shape": [1], "datatype": "INT8", "parameters": parameters})
+
+    assert [refused(said, signature, b"\1").status for _ in range(2)] == [400, 400]
+
+
 @pytest.mark.parametrize("data", [b"\x05\x00\x00\x00x", b"\xff\xff\xff\xff", b"\x00", b"\x00" * 9, b""])
 def test_texts_that_lie_about_their_length_are_refused(refused, data):
     error = refused(asking(tensor(None, [1], "BYTES", binary_data_size=len(data))), TEXT, data)

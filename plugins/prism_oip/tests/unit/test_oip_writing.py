@@ -95,6 +95,7 @@ def test_what_is_no_number_of_json_is_null_and_told(write):
         (np.array([[1, "a"]], object), [1, 2], ["1", '"a"']),
         (np.array(["2026-01-02"], "M8[D]"), [1], ["2026-01-02"]),
         (np.array([b"ab"], "S2"), [1], ["YWI="]),
+        (np.array([np.str_("a"), None], object), [2], ["a", None]),
     ],
 )
 def test_what_is_no_array_of_numbers_becomes_text(write, value, shape, data):

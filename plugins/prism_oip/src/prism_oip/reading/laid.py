@@ -15,6 +15,7 @@ import numpy as np
 from msgspec import UNSET
 
 from prism_core.plugin import LARGE_BYTES, Signature, TensorSpec
+from prism_oip.parameters import REFUSED
 from prism_oip.reading.document import Tensor
 from prism_oip.reading.raw import NUMBERS
 
@@ -68,7 +69,9 @@ def _fits(tensor: Tensor, spec: TensorSpec, signature: Signature) -> bool:
     fits = len(tensor.shape) == len(spec.shape) and all(
         got >= 0 and want in (got, -1) for got, want in zip(tensor.shape, spec.shape, strict=True)
     )
-    return fits and tensor.parameters.get("binary_data_size") == math.prod(tensor.shape) * dtype.itemsize
+    size = tensor.parameters.get("binary_data_size")
+    plain = type(size) is int and tensor.parameters.keys().isdisjoint(REFUSED)
+    return fits and plain and size == math.prod(tensor.shape) * dtype.itemsize
 
 
 def read(plan: Plan, behind: memoryview) -> dict[str, Array] | None:

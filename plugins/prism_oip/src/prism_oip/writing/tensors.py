@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from itertools import chain
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -62,7 +63,8 @@ def tensor_of(name: str, value: Any) -> Tensor:
 
 
 def _elements(name: str, values: list[Any]) -> list[Any]:
-    if set(map(type, values)) <= {str, bytes, type(None)}:
+    # By types, of which there are few: numpy's own strings are strings, too.
+    if all(issubclass(kind, str | bytes | NoneType) for kind in set(map(type, values))):
         return values
     try:
         return [orjson.dumps(one, default=jsonable, option=_OPTIONS).decode() for one in values]
