@@ -236,6 +236,16 @@ async def test_a_check_fails_with_a_server_that_breaks_it(name):
     assert outcome.found or outcome.exchange is not None
 
 
+async def test_an_output_that_comes_on_request_only_may_be_missing():
+    *usual, last = MODEL.outputs
+    model = attrs.evolve(MODEL, outputs=(*usual, attrs.evolve(last, on_request=True)))
+
+    async def ask(request: Request) -> Answer:
+        return FAULTS["infer.all-outputs"](request, Honest()(request))
+
+    assert (await judged(REST["infer.all-outputs"], subject(model), Patience(ask))).state == HOLDS
+
+
 async def test_what_is_not_advertised_is_not_asked():
     async def ask(request: Request) -> Answer:
         raise AssertionError("nothing is to be asked")
