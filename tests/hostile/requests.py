@@ -12,7 +12,7 @@ from tests.hostile.drafts import HEADER, good
 SPOILERS = trees.SPOILERS | bodies.SPOILERS
 # How often: what is spoilt at random has more to find; a bomb costs the server what a thousand others do.
 WEIGHTS = {
-    name: {"mutated": 8.0, "damaged packed": 2.0, "deep": 0.3, "bomb": 0.1, "not packed": 0.0}.get(name, 1.0)
+    name: {"mutated": 8.0, "damaged packed": 2.0, "deep": 0.3, "bomb": 0.1}.get(name, 1.0)
     for name in SPOILERS
 }
 SHOWN_BYTES = 3000
