@@ -12,6 +12,8 @@ from tests.peers.clients.tensors import packed
 from tests.peers.conftest import GRPC, Served, installed, until_ready
 from tests.peers.peers import Client
 
+pytestmark = pytest.mark.sweep
+
 WAYS = ("http", "http-aio", "grpc", "grpc-aio")
 X = packed("x", np.array([[1.5, 2.5]], np.float32))
 
