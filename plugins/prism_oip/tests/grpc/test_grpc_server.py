@@ -57,6 +57,32 @@ def test_stopping_leaves_the_port_and_says_nothing(tmp_path):
     assert "E0000" not in server.log.read_text()
 
 
+@pytest.mark.parametrize("said", [b"", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"])
+async def test_a_connection_that_says_nothing_more_keeps_no_server_from_stopping(toy_host, speaking, said):
+    """What has been asked is answered first."""
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(message):
+        asked.set()
+        await may_answer.wait()
+        return pb.ModelInferResponse(id=message.id)
+
+    async with speaking(toy_host(slow)) as (face, client), asyncio.timeout(30):
+        with socket.create_connection(("127.0.0.1", int(face.url.rpartition(":")[2]))) as silent:
+            silent.sendall(said)
+            call = asyncio.ensure_future(answer_to(client, pb.ModelInferRequest(model_name="toy", id="7")))
+            await asked.wait()
+            draining = asyncio.create_task(face.drain(1000.0))
+            await asyncio.sleep(0)
+            may_answer.set()
+            assert (await call).id == "7"
+            await draining
+
+
+async def answer_to(client, message):
+    return await client.ModelInfer(message)
+
+
 async def test_a_start_that_is_given_up_ends_what_has_begun():
     """A server that is stopped before it has started would leave its task behind, and a line about it."""
     from prism_oip.rpc.face import _started

@@ -14,6 +14,7 @@ import grpc
 
 from prism_core.plugin import Admitted, DeadlineExceeded, Host, Predicted, PrismError
 from prism_oip.problems import code_of, told
+from prism_oip.rpc.flight import Flight
 from prism_oip.rpc.peers import address_of
 
 SERVICE = "inference.GRPCInferenceService"
@@ -123,10 +124,11 @@ class Call:
 Work = Callable[[Call, bytes], Awaitable[tuple[bytes, Predicted | None]]]
 
 
-def unary(host: Host, path: str, work: Work) -> grpc.RpcMethodHandler[Any, Any]:
+def unary(host: Host, flight: Flight, path: str, work: Work) -> grpc.RpcMethodHandler[Any, Any]:
     """Return the handler of a method with one request and one answer."""
 
     async def handle(body: bytes, context: Any) -> bytes:
+        flight.begin(context)
         call = Call(host, context, path)
         try:
             answer, predicted = await work(call, body)

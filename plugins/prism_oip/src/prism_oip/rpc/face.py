@@ -14,46 +14,53 @@ from prism_oip.rpc import bounds
 from prism_oip.rpc.binding import bind
 from prism_oip.rpc.config import GrpcConfig
 from prism_oip.rpc.credentials import credentials_of
+from prism_oip.rpc.flight import Flight
 from prism_oip.rpc.health import health
 from prism_oip.rpc.reflection import reflection
 from prism_oip.rpc.service import Paths, inference
 
+# When all calls have been answered: for those whose message is still coming, and for clients to close their
+# connections. Those that do not, a peer that hangs, would keep a server from stopping.
+SETTLE_S = 1.0
+
 
 class GrpcFace:
-    """An open server.
+    """An open server."""
 
-    Parameters
-    ----------
-    stopping
-        Set when nothing more is accepted; streams that wait for requests end then.
-    """
-
-    def __init__(self, server: Any, url: str, stopping: asyncio.Event) -> None:
+    def __init__(self, server: Any, url: str, flight: Flight) -> None:
         self._server = server
-        self._stopping = stopping
+        self._flight = flight
         self.url = url
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing more; return when what is in flight is answered, or after ``timeout_s``."""
-        self._stopping.set()
-        await self._server.stop(timeout_s)
+        self._flight.stopping.set()
+        stopped = asyncio.ensure_future(self._server.stop(timeout_s))
+        landed = asyncio.ensure_future(self._flight.landed())
+        try:
+            await asyncio.wait({stopped, landed}, return_when=asyncio.FIRST_COMPLETED)
+            await self._server.stop(min(SETTLE_S, timeout_s))
+            await stopped
+        finally:
+            landed.cancel()
+            stopped.cancel()
 
 
 @asynccontextmanager
 async def serving(config: GrpcConfig, host: Host) -> AsyncIterator[GrpcFace]:
     """Serve gRPC until the end of the block."""
-    around, stopping = host.surroundings, asyncio.Event()
+    around, flight = host.surroundings, Flight()
     server = grpc.aio.server(
         options=bounds.options(around.max_body_bytes), maximum_concurrent_rpcs=bounds.CALLS
     )
-    paths = inference(host, stopping) | health(host, stopping) | reflection(stopping)
+    paths = inference(host, flight) | health(host, flight) | reflection(flight.stopping)
     server.add_generic_rpc_handlers((Paths(paths),))
     url = bind(server, config, around, credentials_of(around))
     await _started(server)
     try:
-        yield GrpcFace(server, url, stopping)
+        yield GrpcFace(server, url, flight)
     finally:
-        stopping.set()
+        flight.stopping.set()
         await server.stop(0)
 
 

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2
 
 from prism_core.plugin import Host, ModelNotFound
 from prism_oip.rpc.calls import SERVICE, Call, unary
+from prism_oip.rpc.flight import Flight
 from prism_oip.rpc.telling import parsed
 
 NAME = "grpc.health.v1.Health"
@@ -22,29 +23,30 @@ _Answer = health_pb2.HealthCheckResponse
 SERVING, NOT_SERVING, UNKNOWN = _Answer.SERVING, _Answer.NOT_SERVING, _Answer.SERVICE_UNKNOWN
 
 
-def health(host: Host, stopping: asyncio.Event) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
+def health(host: Host, flight: Flight) -> dict[str, grpc.RpcMethodHandler[Any, Any]]:
     """Return the handlers of the health service, by path."""
-    watching: Any = _watching(host, stopping)
-    return {CHECK: unary(host, CHECK, _check), WATCH: grpc.unary_stream_rpc_method_handler(watching)}
+    watching: Any = _watching(host, flight)
+    return {CHECK: unary(host, flight, CHECK, _check), WATCH: grpc.unary_stream_rpc_method_handler(watching)}
 
 
 async def _check(call: Call, body: bytes) -> tuple[bytes, None]:
     return _told(_state(call.host, _entered(call, body))), None
 
 
-def _watching(host: Host, stopping: asyncio.Event) -> Any:
+def _watching(host: Host, flight: Flight) -> Any:
     async def watch(body: bytes, context: Any) -> None:
+        flight.begin(context)
         call, last = Call(host, context, WATCH), -1
         try:
             service = _entered(call, body)
         except Exception as error:
             await call.refuse(error)
-        while not stopping.is_set():
+        while not flight.stopping.is_set():
             if (state := _state_or_unknown(host, service)) != last:
                 await context.write(_told(last := state))
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
-                    await stopping.wait()
+                    await flight.stopping.wait()
         await context.write(_told(NOT_SERVING))
 
     return watch

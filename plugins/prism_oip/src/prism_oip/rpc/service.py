@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
@@ -10,6 +9,7 @@ import grpc
 
 from prism_core.plugin import Host
 from prism_oip.rpc.calls import SERVICE, unary
+from prism_oip.rpc.flight import Flight
 from prism_oip.rpc.inference import infer
 from prism_oip.rpc.streaming import streaming
 from prism_oip.rpc.telling import METHODS, work_of
@@ -28,12 +28,12 @@ class Paths(grpc.GenericRpcHandler):
         return self._handlers.get(handler_call_details.method)
 
 
-def inference(host: Host, stopping: asyncio.Event) -> dict[str, Handler]:
-    """Return the handlers of the inference service, by path; its streams end once ``stopping`` is set."""
+def inference(host: Host, flight: Flight) -> dict[str, Handler]:
+    """Return the handlers of the inference service, by path."""
     works = {method.name: work_of(method) for method in METHODS} | {"ModelInfer": infer}
-    found = {path_of(name): unary(host, path_of(name), work) for name, work in works.items()}
+    found = {path_of(name): unary(host, flight, path_of(name), work) for name, work in works.items()}
     stream = path_of("ModelStreamInfer")
-    return found | {stream: streaming(host, stream, stopping)}
+    return found | {stream: streaming(host, flight, stream)}
 
 
 def path_of(method: str) -> str:

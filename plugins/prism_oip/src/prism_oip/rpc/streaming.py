@@ -16,6 +16,7 @@ import grpc
 from prism_core.plugin import Host, Overloaded, reference_to
 from prism_oip.rpc import oip_pb2 as pb
 from prism_oip.rpc.calls import LEFT, OK, Call, message_of
+from prism_oip.rpc.flight import Flight
 from prism_oip.rpc.inference import predicted
 from prism_oip.rpc.scan import scan
 
@@ -58,17 +59,18 @@ class Window:
         self._room.set()
 
 
-def streaming(host: Host, path: str, stopping: asyncio.Event) -> grpc.RpcMethodHandler[Any, Any]:
-    """Return the handler of streams; once ``stopping`` is set they end with what they have in flight."""
+def streaming(host: Host, flight: Flight, path: str) -> grpc.RpcMethodHandler[Any, Any]:
+    """Return the handler of streams; when the server stops they end with what they have in flight."""
 
     async def handle(requests: AsyncIterator[bytes], context: Any) -> None:
+        flight.begin(context)
         stream = Stream(host, context, path)
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(stream.read(requests, group))
-            ending = group.create_task(_cancelled_when(reading, stopping))
+            ending = group.create_task(_cancelled_when(reading, flight.stopping))
             await stream.write()
             ending.cancel()
-        if stopping.is_set():
+        if flight.stopping.is_set():
             told = host.failed(None, Overloaded("The server is stopping.", details={"retry_after_s": 5}))
             await context.abort(grpc.StatusCode.UNAVAILABLE, message_of(told))
 
