@@ -102,7 +102,7 @@ def test_a_stream_of_asyncio_is_the_same(triton, echoes):
 
 
 def test_a_stream_may_be_cancelled(triton, echoes):
-    requests = [["fp32", "a", row(1.0)], ["slow", "b", row(1.5, dtype=np.float64)]]
+    requests = [["fp32", "a", row(1.0)], ["slow", "b", row(1.0, dtype=np.float64)]]
 
     answers = triton.stream(url=echoes.url("grpc"), requests=requests, cancel_after=1)
 
@@ -124,7 +124,7 @@ def test_a_stream_may_be_cancelled(triton, echoes):
 def test_what_nobody_waits_for_is_not_computed(triton, echoes, how, status):
     """Were it computed, the last of the three would be answered a minute later: other shapes never meet."""
     urls = {way: echoes.url(way) for way in ("http", "grpc")}
-    busy, forever, after = ([packed("x", np.full((1, n), s))] for n, s in ((1, 0.8), (2, 90.0), (3, 0.0)))
+    busy, forever, after = ([packed("x", np.full((1, n), s))] for n, s in ((1, 1.5), (2, 90.0), (3, 0.0)))
 
     left = triton.give_up(how=how, urls=urls, model="slow", busy=busy, inputs=forever)
 
