@@ -187,3 +187,15 @@ async def test_a_body_may_be_as_large_as_the_limit_says(toy_host, speaking, arou
 
     assert told.code() is CODE.RESOURCE_EXHAUSTED
     assert len(host.asked) == 1
+
+
+@pytest.mark.parametrize(("size", "answered"), [(99_000, True), (10_000_000, False)])
+async def test_a_packed_message_is_unpacked_up_to_the_limit(toy_host, speaking, around_of, size, answered):
+    host = toy_host(echo, surroundings=around_of(max_body_bytes=100_000))
+    message = pb.ModelInferRequest(model_name="toy", raw_input_contents=[b"\0" * size])
+    async with speaking(host) as (_, client):
+        call = client.ModelInfer(message, compression=grpc.Compression.Gzip, timeout=20)
+        codes = [await call.code()]
+
+    assert codes == [CODE.OK if answered else CODE.RESOURCE_EXHAUSTED]
+    assert len(host.asked) == answered
