@@ -21,6 +21,7 @@ from prism_core.plugin import (
 )
 from prism_oip.media import ENCODINGS, PREFIX
 from prism_oip.reading import rest as reading
+from prism_oip.reading.packing import STEP_BYTES
 from prism_oip.reply import Reply
 from prism_oip.writing import rest as writing
 
@@ -49,6 +50,14 @@ def test_packed_json_is_read(way):
     encoding, pack = WAYS[way]
 
     assert read(pack(BODY), encoding)["x"].tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [n * STEP_BYTES + more for n in (1, 2, 3) for more in (-1, 0, 1)])
+def test_a_body_may_end_where_a_step_does(way, size):
+    encoding, pack = WAYS[way]
+
+    assert read(pack(BODY.ljust(size)), encoding)["x"].tolist() == [[1, 2]]
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -104,14 +113,32 @@ def test_a_body_that_unpacks_to_too_much_costs_no_memory(limits, why):
         tracemalloc.stop()
 
 
+ROWS = 100_000
+LONG = {"name": "x", "shape": [ROWS, 2], "datatype": "FP32", "data": [1, 2] * ROWS}
+LARGE = zlib.compress(json.dumps({"inputs": [LONG]}).encode())
+
+
 def test_what_turns_out_to_be_large_is_not_waited_for():
     with pytest.raises(TakesLong):
-        read(ZEROS, "deflate", waited_for=True)
+        read(LARGE, "deflate", waited_for=True)
 
-    request = Request({"encoding": "deflate"}, {})
-    with pytest.raises(StopIteration) as end:
-        next(reading.normalize_steps(memoryview(ZEROS), SIGNATURE, request))
-    assert end.value.value is None
+
+def test_what_is_packed_is_read_in_steps():
+    request = Request({"encoding": "deflate"}, {}, waited_for=True)
+    steps = 0
+
+    def counted():
+        nonlocal steps
+        generator = reading.normalize_steps(memoryview(LARGE), SIGNATURE, request)
+        while True:
+            try:
+                next(generator)
+            except StopIteration as end:
+                return end.value
+            steps += 1
+
+    assert counted()["x"].tolist() == [[1, 2]] * ROWS
+    assert steps > 5
 
 
 # --- answers ---------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from prism_oip import parameters
 from prism_oip.reading import document, laid, pieces, quick, raw, raw_only, refusing, values
 from prism_oip.reading.asked import asked
 from prism_oip.reading.document import Document, Tensor
-from prism_oip.reading.packing import unpack
+from prism_oip.reading.packing import unpack, unpacking
 from prism_oip.reading.pieces import PIECE_BYTES
 from prism_oip.reply import PLAIN, Reply
 
@@ -52,6 +52,10 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
     """
     if packing := request.parameters.get("encoding"):
         body = unpack(body, packing, request)
+    return _unpacked(body, signature, request)
+
+
+def _unpacked(body: memoryview, signature: Signature, request: Request) -> Batch:
     header_bytes = _header_bytes(request, len(body))
     if not header_bytes:
         return _raw_only(body, signature, request)
@@ -67,15 +71,14 @@ def normalize(body: memoryview, signature: Signature, request: Request) -> Batch
 def normalize_steps(
     body: memoryview, signature: Signature, request: Request, piece_bytes: int = PIECE_BYTES
 ) -> Generator[None, None, Batch | None]:
-    """As `normalize`, in steps, where values are numbers or JSON of a usual form; None: ask that.
-
-    What is packed is unpacked beside the requests of others, where zlib does not hold them up.
-    """
-    if request.parameters.get("encoding"):
-        return None
+    """As `normalize`, in steps, where values are numbers or JSON of a usual form; None: ask that."""
+    if packing := request.parameters.get("encoding"):
+        unpacked = bytearray()
+        yield from unpacking(body, packing, request.limits, unpacked)
+        body = memoryview(unpacked)
     header_bytes = _header_bytes(request, len(body))
     if header_bytes < len(body):
-        return normalize(body, signature, request) if _stays(body, header_bytes, signature, request) else None
+        return _unpacked(body, signature, request) if _stays(body, header_bytes, signature, request) else None
     yield from check_values_steps(body, request.limits, escapes=True)
     found = yield from pieces.read(body, signature, request, piece_bytes)
     if found is None:
