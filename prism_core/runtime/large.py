@@ -29,7 +29,7 @@ from prism_core.types import Batch, Signature
 # An answer of so many values is written in about two milliseconds, as long as an execution on
 # the loop's thread may take; so is the reading of a body that is just not large.
 LARGE_VALUES = 32 * 1024
-# What may wait to be read; more is refused, as when the model's queue is full.
+# What may wait to be read, and what was read for the model; more is refused, as when its queue is full.
 MAX_WAITING_BYTES = 512 * 1024 * 1024
 # How often it is looked whether the model has room for another large request: it computes meanwhile.
 LOOK_S = 0.002
@@ -48,6 +48,7 @@ class LargeCall:
     job: Job | None = None
     waiting: Waiting | None = None
     batch: Batch | None = None
+    batch_bytes: int = 0
     gone: bool = False
 
 
@@ -62,7 +63,7 @@ class LargeRequests:
         self._from_rows = _large_from(engine.session.signature)
         self._turns = Turns(engine.about_to_execute)
         self._open: set[object] = set()
-        self._bytes = 0
+        self._bytes = self._batch_bytes = 0
         self._read: deque[LargeCall] = deque()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -103,11 +104,7 @@ class LargeRequests:
             If too many bytes wait to be read.
         """
         if self._bytes and self._bytes + len(body) > MAX_WAITING_BYTES:
-            raise Overloaded(
-                f"{self._bytes >> 20} MB of large bodies are waiting to be read.",
-                hint="Try again after `Retry-After`, or send fewer rows at a time.",
-                details={"retry_after_s": max(1.0, self._engine.queue.retry_after_s())},
-            )
+            raise self._overloaded(f"{self._bytes >> 20} MB of large bodies are waiting to be read.")
         timeout_s = call.timeout_ms / 1000
         large = LargeCall(call, body, time.monotonic() + timeout_s if timeout_s > 0 else math.inf, answer)
         arguments = (body, call.media_type, call.query, call.accept, call.style)
@@ -165,7 +162,14 @@ class LargeRequests:
         self._bytes -= len(large.body)
         large.body = memoryview(b"")  # a view keeps the bytes that it needs
         if isinstance(found, Batch):
-            large.batch = found
+            size = sum(map(_bytes, found.tensors.values()))
+            # A body may be far smaller than what is made of it, a packed one a thousand times.
+            if self._batch_bytes and self._batch_bytes + size > MAX_WAITING_BYTES:
+                waiting = f"{self._batch_bytes >> 20} MB of large requests are waiting for the model."
+                self._answer(large, _failed(self._overloaded(waiting)))
+                return
+            large.batch, large.batch_bytes = found, size
+            self._batch_bytes += size
             self._read.append(large)
             if len(self._read) == 1:
                 self._pass_on()
@@ -173,6 +177,13 @@ class LargeRequests:
             self._answer(large, _failed(found))
         else:
             self._answer(large, _failed(self._session.internal("A normalizer", found)))
+
+    def _overloaded(self, message: str) -> Overloaded:
+        return Overloaded(
+            message,
+            hint="Try again after `Retry-After`, or send fewer rows at a time.",
+            details={"retry_after_s": max(1.0, self._engine.queue.retry_after_s())},
+        )
 
     def _pass_on(self) -> None:
         """Let what was read wait for the model, in turn, as soon as its queue has room."""
@@ -182,6 +193,7 @@ class LargeRequests:
                 self._loop.call_later(LOOK_S, self._pass_on)
                 return
             self._read.popleft()
+            self._batch_bytes -= large.batch_bytes
             if not large.gone:
                 self._queue(large)
 
@@ -240,6 +252,13 @@ def _is_large(outputs: Batch) -> bool:
 
 def _values(tensor: Any) -> int:
     return tensor.size if isinstance(tensor, np.ndarray) else len(tensor)
+
+
+def _bytes(tensor: Any) -> int:
+    if not isinstance(tensor, np.ndarray):
+        return 0
+    # Of a text the array holds the address alone; a short one takes some sixty bytes.
+    return tensor.size * 64 if tensor.dtype.kind == "O" else tensor.nbytes
 
 
 def _failed(error: PrismError) -> Answered:

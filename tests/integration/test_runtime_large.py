@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from prism_core.errors import DeadlineExceeded, InternalError, InvalidInput
+from prism_core.errors import DeadlineExceeded, InternalError, InvalidInput, Overloaded
 from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.lane import Head
 from prism_core.inputs import prism_normalizers
@@ -272,3 +272,22 @@ async def test_what_turns_out_to_be_large_is_done_beside_the_others(tmp_path):
         await settled(replica.service)
 
     assert waited_for == {"read": [True, False], "written": [True, False]}
+
+
+async def test_what_was_read_may_wait_for_the_model_up_to_a_bound(replica, monkeypatch):
+    """Though the bodies are small: what is made of one that was packed may be a thousand times as much."""
+    monkeypatch.setattr("prism_core.runtime.large.MAX_WAITING_BYTES", 3 * 8 * ROWS)
+    lane = await replica.lane()
+    replica.model.gate.clear()
+    waiting = [await toys.begin(lane.predict(Head(), TABLE)) for _ in range(6)]
+    done, _ = await asyncio.wait(waiting, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+
+    assert done
+    for one in done:
+        with pytest.raises(Overloaded, match="waiting for the model"):
+            one.result()
+    replica.model.gate.set()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert sum(isinstance(one, Overloaded) for one in answers) < 4
+    await settled(replica.service)
+    assert replica.service.large._batch_bytes == 0
