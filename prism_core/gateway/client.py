@@ -15,7 +15,7 @@ import structlog
 
 from prism_core import wire
 from prism_core.errors import NotReadyInTime, ReplicaLost, error_from_code
-from prism_core.filling import LARGE_BYTES, Filling, write_all
+from prism_core.filling import LARGE_BYTES, Filling, make_room, write_all
 
 # The runtime drops what has expired before it is computed; it gets this much longer to say
 # so itself, so that the answer names the queue and not just the clock.
@@ -190,6 +190,7 @@ class ReplicaClient(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:  # noqa: D102 - asyncio's
         self._transport = cast(asyncio.Transport, transport)
+        make_room(transport)
 
     def data_received(self, data: bytes) -> None:  # noqa: D102 - asyncio's
         try:
