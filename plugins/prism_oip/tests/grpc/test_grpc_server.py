@@ -111,6 +111,7 @@ async def test_a_start_that_is_given_up_ends_what_has_begun():
     assert server.done == ["started", "stopped"]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("moment", ["link.up", '"name":"grpc"'])
 def test_a_signal_while_it_starts_ends_it_without_a_trace(tmp_path, moment):
     """Just before gRPC is opened, and just after."""

@@ -1,12 +1,14 @@
 """ModelStreamInfer: order, ids, errors in their place, bounds, ends."""
 
 import asyncio
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import pytest
 
 from prism_core.errors import InvalidInput, Overloaded
 from prism_oip.rpc import oip_pb2 as pb
+from prism_oip.rpc.calls import send
 from prism_oip.rpc.streaming import Window, refused, varint, wrapped
 
 
@@ -197,3 +199,67 @@ def test_a_refusal_has_the_id_of_its_request():
 )
 def test_a_varint(number, written):
     assert varint(number) == written
+
+
+async def test_a_failing_write_is_a_client_that_has_gone():
+    """The library says either; an error would be told as one of ours, with a trace, in the log."""
+
+    class Gone:
+        async def write(self, message):
+            raise RuntimeError("Failed 'execute_batch'.")
+
+    with pytest.raises(asyncio.CancelledError):
+        await send(Gone(), b"")
+
+
+async def test_connections_that_break_leave_nothing_in_the_log(toy_host, speaking, new_client, caplog):
+    """A relay between client and server drops both of its connections, each time at another moment."""
+
+    async def large(message):
+        await asyncio.sleep(0.001)
+        return pb.ModelInferResponse(id=message.id, raw_output_contents=[b"x" * 200_000])
+
+    caplog.set_level("ERROR", "grpc._cython.cygrpc")
+    async with speaking(toy_host(large)) as (face, _), asyncio.timeout(60):
+        for answers in range(0, 40, 2):
+            async with relay(face) as (target, broken), grpc.aio.insecure_channel(target) as channel:
+                stream = new_client(channel).ModelStreamInfer(map(request, range(200)))
+                for _ in range(answers):
+                    await stream.read()
+                broken.set()
+                with pytest.raises(grpc.aio.AioRpcError):
+                    await rest_of(stream)
+
+    assert not caplog.records
+
+
+async def rest_of(stream):
+    while await stream.read() is not grpc.aio.EOF:
+        pass
+
+
+@asynccontextmanager
+async def relay(face):
+    """Lead to a face until an event is set; then drop everything."""
+    broken = asyncio.Event()
+    port = int(face.url.rpartition(":")[2])
+
+    async def lead(reader, writer):
+        theirs, ours = await asyncio.open_connection("127.0.0.1", port)
+        pumps = [asyncio.create_task(pump(reader, ours)), asyncio.create_task(pump(theirs, writer))]
+        await broken.wait()
+        for one in pumps:
+            one.cancel()
+        for end in (ours, writer):
+            end.transport.abort()
+
+    async with await asyncio.start_server(lead, "127.0.0.1", 0) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}", broken
+        broken.set()
+
+
+async def pump(reader, writer):
+    with suppress(OSError):
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()

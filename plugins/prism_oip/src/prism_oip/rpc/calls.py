@@ -143,6 +143,18 @@ def unary(host: Host, flight: Flight, path: str, work: Work) -> grpc.RpcMethodHa
     return grpc.unary_unary_rpc_method_handler(handle)
 
 
+async def send(context: Any, message: bytes) -> None:
+    """Send one of several answers.
+
+    A client that has gone is told as a cancellation, mostly; where the library noticed first it is an
+    error, which would be in the log as one of ours.
+    """
+    try:
+        await context.write(message)
+    except Exception:
+        raise asyncio.CancelledError from None
+
+
 def headers_of(metadata: Any) -> Mapping[str, str]:
     """Return metadata as headers; binary values are nobody's here."""
     found: dict[str, str] = {}

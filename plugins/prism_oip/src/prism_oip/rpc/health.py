@@ -10,7 +10,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from prism_core.plugin import Host, ModelNotFound
-from prism_oip.rpc.calls import SERVICE, Call, unary
+from prism_oip.rpc.calls import SERVICE, Call, send, unary
 from prism_oip.rpc.flight import Flight
 from prism_oip.rpc.telling import parsed
 
@@ -43,11 +43,11 @@ def _watching(host: Host, flight: Flight) -> Any:
             await call.refuse(error)
         while not flight.stopping.is_set():
             if (state := _state_or_unknown(host, service)) != last:
-                await context.write(_told(last := state))
+                await send(context, _told(last := state))
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
                     await flight.stopping.wait()
-        await context.write(_told(NOT_SERVING))
+        await send(context, _told(NOT_SERVING))
 
     return watch
 

@@ -15,7 +15,7 @@ import grpc
 
 from prism_core.plugin import Host, Overloaded, reference_to
 from prism_oip.rpc import oip_pb2 as pb
-from prism_oip.rpc.calls import LEFT, OK, Call, message_of
+from prism_oip.rpc.calls import LEFT, OK, Call, message_of, send
 from prism_oip.rpc.flight import Flight
 from prism_oip.rpc.inference import predicted
 from prism_oip.rpc.scan import scan
@@ -105,7 +105,7 @@ class Stream:
         """Send the answers, each when all before it have been sent."""
         while (due := await self._due.get()) is not None:
             answering, size = due
-            await self._context.write(await answering)
+            await send(self._context, await answering)
             self._window.give_back(size)
 
     async def _answered(self, body: bytes) -> bytes:
