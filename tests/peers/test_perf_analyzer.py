@@ -65,8 +65,8 @@ def measured(perf_analyzer, tmp_path):
 
     def measure(*words) -> float:
         report = tmp_path / "report.csv"
-        # Three short windows: what is measured is of no matter here.
-        load = ["-f", report, "--concurrency-range", "8", "-p", "150", "-s", "999", "-r", "3"]
+        # Three short windows: what is measured is of no matter here. More where the machine was busy.
+        load = ["-f", report, "--concurrency-range", "8", "-p", "200", "-s", "999", "-r", "20"]
         command = [*perf_analyzer, *load, *words]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stdout + done.stderr
