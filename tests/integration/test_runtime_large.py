@@ -276,18 +276,19 @@ async def test_what_turns_out_to_be_large_is_done_beside_the_others(tmp_path):
 
 async def test_what_was_read_may_wait_for_the_model_up_to_a_bound(replica, monkeypatch):
     """Though the bodies are small: what is made of one that was packed may be a thousand times as much."""
-    monkeypatch.setattr("prism_core.runtime.large.MAX_WAITING_BYTES", 3 * 8 * ROWS)
+    rows = 80_000
+    table = b'{"input": [' + b",".join([b"[1]"] * rows) + b"]}"
+    monkeypatch.setattr("prism_core.runtime.large.MAX_WAITING_BYTES", 15 * rows)
     lane = await replica.lane()
     replica.model.gate.clear()
-    waiting = [await toys.begin(lane.predict(Head(), TABLE)) for _ in range(6)]
-    done, _ = await asyncio.wait(waiting, timeout=20, return_when=asyncio.FIRST_COMPLETED)
+    # Four bytes a row in JSON, eight when it was read: one is computed, one waits, one is too many.
+    asked = [await toys.begin(lane.predict(Head(), table)) for _ in range(3)]
+    (refused,), _ = await asyncio.wait(asked, timeout=20, return_when=asyncio.FIRST_COMPLETED)
 
-    assert done
-    for one in done:
-        with pytest.raises(Overloaded, match="waiting for the model"):
-            one.result()
+    with pytest.raises(Overloaded, match="waiting for the model"):
+        refused.result()
     replica.model.gate.set()
-    answers = await asyncio.gather(*waiting, return_exceptions=True)
-    assert sum(isinstance(one, Overloaded) for one in answers) < 4
+    answers = await asyncio.gather(*(set(asked) - {refused}))
+    assert [len(predictions(one)) for one in answers] == [rows, rows]
     await settled(replica.service)
     assert replica.service.large._batch_bytes == 0
