@@ -33,6 +33,7 @@ from prism_core.plugins import find, load_plugins
 from prism_core.rest.accepting import _server
 from prism_core.rest.predict import PredictFront, Way
 from prism_core.rest.requests import made_id
+from prism_core.rest.routing import Routes
 from prism_core.runtime.engine import Engine
 from prism_core.runtime.server import FrameConnection, Service
 from prism_core.runtime.session import Session
@@ -106,9 +107,14 @@ class Gateway:
         self.lanes = {"logistic": self.lane}
         self.service = PredictService(self)  # type: ignore[arg-type]
 
-    def connection(self, door: Door | None = None, links: Way | None = None) -> Any:
+    def connection(
+        self, door: Door | None = None, links: Way | None = None, routes: Routes | None = None
+    ) -> Any:
         """Return a connection of the public listener."""
-        server = _server(PredictFront(self.service, None, max_body_bytes=1 << 20, door=door, links=links))
+        front = PredictFront(
+            self.service, None, max_body_bytes=1 << 20, door=door, links=links, routes=routes
+        )
+        server = _server(front)
         server.server_state.default_headers = [(b"date", b"Thu, 26 Nov 2026 12:00:00 GMT")]
         found = server.config.http_protocol_class(
             config=server.config, server_state=server.server_state, app_state={}

@@ -1,12 +1,13 @@
 """How many bytecodes of ours a prediction runs through: ``python -m bench.bytecodes``.
 
 Microseconds move with the machine; these do not. Counted as in `bench.budget`: the gateway from a request's
-bytes to those of its answer, the runtime from frames to frames, alone. Libraries are not counted, nor is C.
+bytes to those of its answer; of the runtime what reads, computes and writes it. Libraries and C are not counted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import tempfile
 from collections import Counter
@@ -15,7 +16,13 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from bench import budget
+from prism_core.rest.routing import Routes
+from prism_core.runtime.session import Session
+from prism_oip.media import PREFIX
+from prism_oip.rest.dialect import DIALECT
 
 ROOT = str(Path(__file__).parent.parent)
 OURS = (f"{ROOT}/prism_core/", f"{ROOT}/plugins/")
@@ -49,19 +56,57 @@ def count(call: Callable[[], object]) -> Counter[str]:
 
 
 async def main() -> None:
-    """Count and print both sides."""
+    """Count and print both sides, in PRISM's own words and in V2's with raw tensors."""
     with tempfile.TemporaryDirectory(prefix="prism-bytecodes-") as directory:
         session, bodies = budget.load(Path(directory))
     gateway = budget.Gateway(session)
-    connection, data = gateway.connection(), budget.request(bodies[0])
     answer = b'{"model":"logistic","version":1,"predictions":[0]}'
+    connection = gateway.connection(routes=Routes([DIALECT]))
+    show("gateway, PRISM's JSON", count(asking(gateway, connection, budget.request(bodies[0]), answer)))
+    headers, body = raw_request(session, bodies[0])
+    show(
+        "gateway, V2 binary",
+        count(asking(gateway, connection, posted(headers, body), PREFIX.pack(0, 0) + answer)),
+    )
+    view, media_type = memoryview(body), DIALECT.read(headers)
+    show("runtime, PRISM's JSON", count(computing(session, memoryview(bodies[0]), "", "")))
+    show("runtime, V2 binary", count(computing(session, view, media_type, DIALECT.accept)))
+
+
+def asking(gateway: budget.Gateway, connection: Any, data: bytes, answer: bytes) -> Callable[[], object]:
+    """Return a call of the gateway, up to a replica that answers at once."""
 
     def ask() -> None:
         connection.data_received(data)
         gateway.client._flush()
         gateway.client.data_received(gateway.reply(answer))
 
-    show("gateway", count(ask))
+    return ask
+
+
+def computing(session: Session, body: memoryview, media_type: str, accept: str) -> Callable[[], object]:
+    """Return what the runtime does with one request alone, without its queue."""
+
+    def compute() -> None:
+        batch = session.read(body, media_type, "", accept)
+        session.write(session.execute([batch]), accept, "", batch.reply)
+
+    return compute
+
+
+def raw_request(session: Session, body: bytes) -> tuple[dict[str, str], bytes]:
+    """Return the same row as V2 with raw tensors."""
+    rows = np.array(json.loads(body)["input"], "<f8")
+    told = {"name": session.signature.inputs[0].name, "shape": rows.shape, "datatype": "FP64"}
+    head = json.dumps({"inputs": [told | {"parameters": {"binary_data_size": rows.nbytes}}]}).encode()
+    return {"inference-header-content-length": str(len(head))}, head + rows.tobytes()
+
+
+def posted(headers: dict[str, str], body: bytes) -> bytes:
+    """Return a request with these headers, as wrk sends it."""
+    said = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST /v2/models/logistic/infer HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n{said}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def show(name: str, found: Counter[str]) -> None:
