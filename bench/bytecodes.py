@@ -1,7 +1,7 @@
 """How many bytecodes of ours a prediction runs through: ``python -m bench.bytecodes``.
 
 Microseconds move with the machine; these do not. Counted as in `bench.budget`: the gateway from a request's
-bytes to those of its answer; of the runtime what reads, computes and writes it. Libraries and C are not counted.
+bytes to those of its answer; of the runtime what reads, computes and writes it. Libraries are not counted.
 """
 
 from __future__ import annotations
