@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 
 import attrs
 
@@ -31,13 +32,16 @@ def main() -> None:
     parser.add_argument("--publish", action="store_true", help="write BENCHMARKS.md and the results as well")
     asked = parser.parse_args()
     for name in asked.parts:
+        busy = (
+            f"{asked.rounds} x {asked.seconds} s, load average of the machine before {os.getloadavg()[0]:.1f}"
+        )
         rows = []
         for row in measure(name, asked.rounds, asked.seconds):
             print(shown(row), flush=True)
             rows.append(row)
         print(f"\n{table(rows)}\n")
         if asked.publish:
-            publish(name, rows)
+            publish(name, rows, busy)
 
 
 def shown(row: Row) -> str:
@@ -49,14 +53,14 @@ def shown(row: Row) -> str:
     )
 
 
-def publish(name: str, rows: list[Row]) -> None:
+def publish(name: str, rows: list[Row], busy: str) -> None:
     """Write a part's table into BENCHMARKS.md, and its rows beside those of the other parts."""
     facts = machine.facts() | {"h2load": machine.said(["h2load", "--version"]).strip()}
-    where = f"{facts['date']}, commit {facts['commit']}, {facts['h2load']}."
+    where = f"{facts['date']}, commit {facts['commit']}, {facts['h2load']}; {busy}."
     page = HERE.parent / "BENCHMARKS.md"
     page.write_text(report.insert(page.read_text(), {f"protocols-{name}": f"{where}\n\n{table(rows)}"}))
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results[name] = {"machine": facts, "rows": [attrs.asdict(row) for row in rows]}
+    results[name] = {"machine": facts | {"load": busy}, "rows": [attrs.asdict(row) for row in rows]}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
