@@ -21,9 +21,9 @@ def test_a_case_is_the_same_each_time_without_those_before_it(cases):
     assert str(cases.case(4, 7)) not in again
 
 
-@pytest.mark.parametrize("cases", [requests, messages])
-def test_every_kind_comes(cases):
-    assert {cases.case(1, number).kind for number in range(3000)} == {
+@pytest.mark.parametrize(("cases", "count"), [(requests, 3000), (messages, 1000)])
+def test_every_kind_comes(cases, count):
+    assert {cases.case(1, number).kind for number in range(count)} == {
         kind for kind, weight in cases.WEIGHTS.items() if weight
     }
 
@@ -50,7 +50,7 @@ def test_good_messages_are_what_the_library_reads_and_writes():
 
 
 def test_a_message_that_ends_in_a_field_is_one_that_the_library_refuses_too():
-    cut = [messages.case(1, number) for number in range(2000)]
+    cut = [messages.case(1, number) for number in range(800)]
     cut = [case for case in cut if case.kind == "cut" and case.wrong]
 
     for case in cut:
