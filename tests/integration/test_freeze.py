@@ -189,6 +189,7 @@ def test_a_build_context_holds_all_that_serves_the_version(there, servers, tmp_p
     assert told["directory"] == str(context)
     assert {path.name.split("-")[0] for path in (context / "wheels").iterdir()} == {
         "prism_core",
+        "prism_oip",
         "prism_sklearn",
     }
     assert f"scikit-learn=={sklearn.__version__}" in (context / "requirements.txt").read_text().splitlines()
