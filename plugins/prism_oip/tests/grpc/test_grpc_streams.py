@@ -9,7 +9,7 @@ import pytest
 from prism_core.errors import InvalidInput, Overloaded
 from prism_oip.rpc import oip_pb2 as pb
 from prism_oip.rpc.calls import send
-from prism_oip.rpc.streaming import Window, refused, varint, wrapped
+from prism_oip.rpc.streaming import Window, refused, wrapped
 
 
 def request(number, **fields):
@@ -192,13 +192,6 @@ def test_a_refusal_has_the_id_of_its_request():
     told = pb.ModelStreamInferResponse.FromString(refused("No.", "7"))
 
     assert (told.error_message, told.infer_response.id) == ("No.", "7")
-
-
-@pytest.mark.parametrize(
-    ("number", "written"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\1"), (300, b"\xac\2")]
-)
-def test_a_varint(number, written):
-    assert varint(number) == written
 
 
 async def test_a_failing_write_is_a_client_that_has_gone():

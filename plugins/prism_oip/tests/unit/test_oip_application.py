@@ -79,7 +79,7 @@ class Client:
     async def __call__(self, method, path, *pieces: bytes, **headers):
         extensions = told.OWNERS if self.owner else told.PUBLIC
         more = CHANGES if self.owner else PREDICTS
-        app = Application(self.host, extensions, {**READS, **more})  # type: ignore[arg-type]
+        app = Application(self.host, extensions, {**READS, **more})
         scope = {
             "type": "http",
             "method": method,

@@ -73,3 +73,10 @@ def test_a_number_of_too_many_bytes_is_refused(size):
 @given(st.integers(0, 2**64 - 1))
 def test_a_single_number_is_written_as_many_are(value):
     assert writing.varint(value) == writing.pack(np.array([value], dtype=np.uint64))
+
+
+@pytest.mark.parametrize(
+    ("number", "written"), [(0, b"\0"), (127, b"\x7f"), (128, b"\x80\1"), (300, b"\xac\2")]
+)
+def test_a_varint(number, written):
+    assert writing.varint(number) == written

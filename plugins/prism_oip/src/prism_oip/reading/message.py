@@ -102,7 +102,7 @@ def _part(read: Read[Part], body: Body, start: int, stop: int, budget: Budget) -
         return read(body, start, stop, budget)
     part, used = _remembered(read, bytes(body[start:stop]))
     budget.take(used)
-    return part  # type: ignore[no-any-return]
+    return part  # type: ignore[no-any-return]  # what is remembered has no type of its own
 
 
 @lru_cache(maxsize=512)

@@ -54,7 +54,8 @@ def _watching(host: Host, flight: Flight) -> Any:
 
 def _entered(call: Call, body: bytes) -> str:
     """Return which service is asked about; "" is the server, about which anybody may ask."""
-    service: str = parsed(health_pb2.HealthCheckRequest, body).service  # type: ignore[attr-defined]
+    request = parsed(health_pb2.HealthCheckRequest, body)
+    service: str = request.service  # type: ignore[attr-defined]  # its class says so, not every message's
     if service in ("", SERVICE, NAME):
         return ""
     call.enter(service, "read")

@@ -19,6 +19,7 @@ from prism_oip.rpc.calls import LEFT, OK, Call, message_of, send
 from prism_oip.rpc.flight import Flight
 from prism_oip.rpc.inference import predicted
 from prism_oip.rpc.scan import scan
+from prism_oip.writing.varints import varint
 
 # Requests of one stream that are being answered: as many as fill a batch, far fewer than a queue holds.
 MOST = 64
@@ -132,13 +133,3 @@ def refused(message: str, request: str) -> bytes:
     told = pb.ModelStreamInferResponse(error_message=message)
     told.infer_response.id = request
     return told.SerializeToString() + (_ANSWER + varint(len(FINAL)) + FINAL)
-
-
-def varint(number: int) -> bytes:
-    """Return a number as the wire format has it."""
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
