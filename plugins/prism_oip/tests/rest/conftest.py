@@ -70,7 +70,7 @@ def site(tmp_path_factory) -> Path:
 
 
 def _serving(directory: Path, config: str, site: Path, *flags: str) -> ServerProcess:
-    server = ServerProcess(directory / "data", "--grpc-port", "off", *flags, config=config)
+    server = ServerProcess(directory / "data", *flags, config=config)
     with pytest.MonkeyPatch.context() as patch:  # no server of other tests is to find the plugin
         patch.setenv("PYTHONPATH", str(site))
         server.start()
