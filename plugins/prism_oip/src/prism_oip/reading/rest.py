@@ -78,7 +78,7 @@ def normalize_steps(
         body = memoryview(unpacked)
     header_bytes = _header_bytes(request, len(body))
     if header_bytes < len(body):
-        return _unpacked(body, signature, request) if _stays(body, header_bytes, signature, request) else None
+        return _staying(body, header_bytes, signature, request)
     yield from check_values_steps(body, request.limits, escapes=True)
     found = yield from pieces.read(body, signature, request, piece_bytes)
     if found is None:
@@ -88,14 +88,19 @@ def normalize_steps(
     return fit(arrays, signature, outputs, _of_model(said), reply)
 
 
-def _stays(body: memoryview, header_bytes: int, signature: Signature, request: Request) -> bool:
-    """Whether a body is raw tensors, all or nearly, that the model takes as they are."""
+def _staying(body: memoryview, header_bytes: int, signature: Signature, request: Request) -> Batch | None:
+    """Return the batch of raw tensors, all or nearly, that the model takes as they are; else None."""
     if not header_bytes:
-        return all(spec.datatype != raw.BYTES for spec in signature.inputs)
+        texts = any(spec.datatype == raw.BYTES for spec in signature.inputs)
+        return None if texts else _raw_only(body, signature, request)
     if header_bytes > LARGE_BYTES:
-        return False
-    told = _told(body[:header_bytes], signature, request)
-    return stays([raw.NUMBERS.get(tensor.datatype, STRINGS) for tensor in told.inputs], signature)
+        return None
+    head = body[:header_bytes]
+    check_values(head, request.limits, escapes=True)
+    told = _told(head, signature, request)
+    if not stays([raw.NUMBERS.get(tensor.datatype, STRINGS) for tensor in told.inputs], signature):
+        return None
+    return batch_of(told, body[header_bytes:], signature, request.limits)
 
 
 def _header_bytes(request: Request, size: int) -> int:
