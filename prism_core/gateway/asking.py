@@ -63,7 +63,10 @@ class Head:
 
 @attrs.define(slots=True)
 class Prediction:
-    """An answer, ready to be sent, and how it came about. Times in microseconds."""
+    """An answer, ready to be sent, and how it came about. Times in microseconds.
+
+    ``lines`` are header lines that say what its route did, each with its line end.
+    """
 
     body: bytes | memoryview
     media_type: str
@@ -74,6 +77,7 @@ class Prediction:
     batch_rows: int = 0
     queue_us: int = 0
     compute_us: int = 0
+    lines: bytes = b""
 
 
 # Called once with the answer, or with why there is none; must not raise.

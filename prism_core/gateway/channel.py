@@ -17,6 +17,7 @@ import msgspec
 from prism_core.gateway.callers.keys import Key
 from prism_core.gateway.callers.link import Link
 from prism_core.gateway.table import SharedModel
+from prism_core.gateway.traffic.kinds import TrafficRecord
 from prism_core.protocols import Spending
 from prism_core.settings import Settings
 from prism_core.specs import CallRecord
@@ -117,6 +118,12 @@ class Records(msgspec.Struct, tag="records", frozen=True):
     records: list[CallRecord]
 
 
+class Routed(msgspec.Struct, tag="routed", frozen=True):
+    """What was found out about routed requests."""
+
+    records: list[TrafficRecord]
+
+
 class Told(msgspec.Struct, tag="told", frozen=True):
     """The answer to `Ask`: model, version and number of what is in flight now."""
 
@@ -147,7 +154,7 @@ class LetIn(msgspec.Struct, tag="let_in", frozen=True):
 
 
 Command = Update | Ask | Accept | Disappoint | Drain | Keys | Links | Spent | Ahead
-Report = Ready | Accepting | Records | Told | Wake | CallerUses | LetIn
+Report = Ready | Accepting | Records | Routed | Told | Wake | CallerUses | LetIn
 Heard = TypeVar("Heard")
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -24,6 +24,7 @@ from prism_core.gateway.channel import (
     Links,
     Ready,
     Records,
+    Routed,
     Spent,
     Told,
     Update,
@@ -33,6 +34,8 @@ from prism_core.gateway.channel import (
 from prism_core.gateway.lanes import MakeLane, Record
 from prism_core.gateway.mirror import Mirror
 from prism_core.gateway.service import PredictService
+from prism_core.gateway.traffic.kinds import TrafficRecord
+from prism_core.gateway.traffic.routed import Routing
 from prism_core.settings import LimitSettings
 from prism_core.specs import CallRecord
 
@@ -50,6 +53,8 @@ class Follower:
     ----------
     service
         The one door for predictions, as the leader's.
+    routing
+        What the routes of this process share.
     callers
         The keys and links that are valid, and what was used of quotas.
     rates
@@ -65,6 +70,8 @@ class Follower:
             make_lanes(self.record), self.wake, ready_s=limits.ready_s, drain_s=limits.drain_s
         )
         self.service = PredictService(self.mirror.registry)
+        self.routing = Routing(self.record_routed)
+        self.routing.serve(self.mirror.registry)
         self.callers = MirroredCallers()
         self.rates = LeaderStore(lambda number, spendings: self.channel.send(LetIn(number, spendings)))
         self.draining = asyncio.Event()
@@ -72,6 +79,7 @@ class Follower:
         self._welcome = asyncio.Event()
         self._answers: set[asyncio.Task[None]] = set()
         self._pending: list[CallRecord] = []
+        self._pending_routed: list[TrafficRecord] = []
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -134,7 +142,15 @@ class Follower:
     def record(self, record: CallRecord) -> None:
         """Take note of an answered call. Must stay quick: it is on the way of every prediction."""
         self._pending.append(record)
-        if len(self._pending) >= BATCH:
+        self._report_soon(len(self._pending))
+
+    def record_routed(self, record: TrafficRecord) -> None:
+        """Take note of what was found out about a routed request."""
+        self._pending_routed.append(record)
+        self._report_soon(len(self._pending_routed))
+
+    def _report_soon(self, waiting: int) -> None:
+        if waiting >= BATCH:
             self.flush()
         elif self._timer is None:
             self._timer = self._loop.call_later(REPORT_S, self.flush)
@@ -147,6 +163,9 @@ class Follower:
         pending, self._pending = self._pending, []
         if pending:
             self.channel.send(Records(pending))
+        routed, self._pending_routed = self._pending_routed, []
+        if routed:
+            self.channel.send(Routed(routed))
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 import structlog
@@ -32,12 +32,14 @@ from prism_core.gateway.channel import (
     Ready,
     Records,
     Report,
+    Routed,
     Told,
     Update,
 )
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.table import Table, changes, table_of
+from prism_core.gateway.traffic.kinds import TrafficRecord
 from prism_core.specs import CallRecord
 
 # How long a follower may take to serve what it was told before it is killed and replaced.
@@ -87,6 +89,8 @@ class Followers:
         What a new follower is told beside the models, each made when one comes.
     heard
         Called with what followers report of callers.
+    routed
+        Called with what they report of routed requests.
     refused
         How many requests were refused for what; those of followers are added.
     rates
@@ -98,6 +102,7 @@ class Followers:
         self.used: Callable[[str, int], None] = lambda model, version: None
         self.greetings: list[Callable[[], Command]] = []
         self.heard: Callable[[CallerUses], None] = lambda uses: None
+        self.routed: Callable[[Sequence[TrafficRecord]], None] = lambda records: None
         self.refused: Counter[str] = Counter()
         self.rates: Limiter | None = None
         self._registry = registry
@@ -205,6 +210,8 @@ class Followers:
                 self._record(record)
                 if record.cache in COMPUTED:
                     self.used(record.model, record.version)
+        elif isinstance(report, Routed):
+            self.routed(report.records)
         elif isinstance(report, Told):
             future = member.asked.pop(report.id, None)
             if future and not future.done():

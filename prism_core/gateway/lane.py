@@ -19,6 +19,8 @@ from prism_core.gateway.asking import Asking, Head, OnAnswer, Prediction
 from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.client import ReplicaClient
 from prism_core.gateway.crowd import Crowd
+from prism_core.gateway.traffic.askable import answered
+from prism_core.gateway.traffic.sender import AskSender, nobody
 from prism_core.gateway.trials import Trials
 from prism_core.manifest import Manifest
 from prism_core.specs import CallRecord
@@ -143,7 +145,13 @@ class Lane:
         await asyncio.wait({self._emptied}, timeout=timeout_s)
 
     def ask(
-        self, head: Head, body: bytes | memoryview, timeout_s: float, answer: OnAnswer, request: str = ""
+        self,
+        head: Head,
+        body: bytes | memoryview,
+        timeout_s: float,
+        answer: OnAnswer,
+        request: str = "",
+        sender: AskSender = nobody,
     ) -> Asking | None:
         """Begin a call; ``answer`` is called once with its outcome, perhaps before this returns.
 
@@ -158,6 +166,8 @@ class Lane:
             `DeadlineExceeded` or `ReplicaLost`; not called after `Asking.cancel`.
         request
             The X-Request-Id, for the runtime's log.
+        sender
+            Is not asked: to a version all are equal.
         """
         if self.in_flight >= self.crowd.bound and (self.cache is None or not head.cached):
             self._record(self._refused)
@@ -171,7 +181,12 @@ class Lane:
         return asking
 
     async def predict(
-        self, head: Head, body: bytes | memoryview, timeout_s: float = 0.0, request: str = ""
+        self,
+        head: Head,
+        body: bytes | memoryview,
+        timeout_s: float = 0.0,
+        request: str = "",
+        sender: AskSender = nobody,
     ) -> Prediction:
         """Return the answer to ``body``; as `ask`, for whoever may await.
 
@@ -180,23 +195,7 @@ class Lane:
         PrismError
             What `ask` would answer.
         """
-        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
-
-        def answer(outcome: Prediction | Exception) -> None:
-            if future.done():
-                return  # it was cancelled in this very turn of the loop
-            if isinstance(outcome, Exception):
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-
-        asking = self.ask(head, body, timeout_s, answer, request)
-        try:
-            return await future
-        except asyncio.CancelledError:
-            if asking is not None:
-                asking.cancel()
-            raise
+        return await answered(lambda answer: self.ask(head, body, timeout_s, answer, request))
 
     def least_loaded(self) -> ReplicaClient | None:
         """Return the replica to ask next; None if there is none, or the lane is closed."""

@@ -154,7 +154,15 @@ class Mirror:
 
     def _model(self, shared: SharedModel) -> Model:
         versions = {one.manifest.version: self._version(one) for one in shared.versions}
-        return Model(shared.name, shared.last_version, shared.ceiling, versions, shared.named)
+        return Model(
+            shared.name,
+            shared.last_version,
+            shared.ceiling,
+            versions,
+            shared.named,
+            shared.route,
+            shared.revision,
+        )
 
     def _version(self, shared: SharedVersion) -> Version:
         version = Version(

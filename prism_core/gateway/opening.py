@@ -36,6 +36,7 @@ from prism_core.gateway.registry import Registry
 from prism_core.gateway.store import Checkpoint, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.telling import Telling
+from prism_core.gateway.traffic.desk import Desk
 from prism_core.gateway.tunnel_metrics import TunnelStates
 from prism_core.gateway.watch import Watch
 from prism_core.plugins import PluginSet
@@ -76,6 +77,9 @@ async def open_gateway(
         store = Store(data / "artifacts", limits.max_artifact, checkpoint, limits.of_readers)
         registry = await _restore(Registry(events.emit), records, store)
         followers = Followers(registry, metrics.record)
+        desk = Desk()
+        followers.routed = desk.hear_all
+        desk.routing.serve(registry)
         operator = await _open_operator(
             settings, plugins, records, registry, store, metrics, followers, stack
         )

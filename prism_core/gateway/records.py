@@ -28,6 +28,7 @@ from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
 from prism_core.protocols import ReplicaHandle
 from prism_core.specs import ModelEvent
+from prism_core.traffic.route import Route
 from prism_core.types import Signature
 
 # One entry a schema version; a new one is appended, never edited.
@@ -90,7 +91,8 @@ class ModelRow:
     """One model as it is stored.
 
     ``last_version`` is the highest number ever given, so none is given twice. ``ceiling``
-    is where a rollback holds ``latest`` down, None for nowhere.
+    is where a rollback holds ``latest`` down, None for nowhere. ``route`` and ``revision`` as in
+    `prism_core.gateway.registry.Model`.
     """
 
     name: str
@@ -99,6 +101,8 @@ class ModelRow:
     ceiling: int | None = None
     versions: tuple[VersionRow, ...] = ()
     aliases: dict[str, int] = attrs.field(factory=dict)
+    route: Route | None = None
+    revision: int = 0
 
 
 class Records:

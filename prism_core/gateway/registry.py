@@ -21,14 +21,18 @@ from prism_core.gateway import lifecycle
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.records import ModelRow
+from prism_core.gateway.traffic.routed import Routed
 from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
 from prism_core.specs import ModelEvent
+from prism_core.traffic.route import Route
 from prism_core.types import Signature
 
 LATEST = "latest"
 
 Emit = Callable[[ModelEvent], None]
+# Makes of a model and all lanes what its bare name means; see `Routing`.
+MakeRouted = Callable[["Model", Route, Mapping[str, Lane]], Routed]
 
 
 @attrs.define(eq=False)
@@ -57,13 +61,19 @@ class Version:
 
 @attrs.define(eq=False)
 class Model:
-    """One model in memory; fields as in `ModelRow`, ``named`` being its aliases but ``latest``."""
+    """One model in memory; fields as in `ModelRow`, ``named`` being its aliases but ``latest``.
+
+    ``route`` is where requests for its bare name go, None for ``latest``; ``revision`` is the number of the
+    change that made it so.
+    """
 
     name: str
     last_version: int = 0
     ceiling: int | None = None
     versions: dict[int, Version] = attrs.field(factory=dict)
     named: dict[str, int] = attrs.field(factory=dict)
+    route: Route | None = None
+    revision: int = 0
 
     @property
     def latest(self) -> Version | None:
@@ -122,14 +132,20 @@ class Registry:
 
     Attributes
     ----------
+    lanes
+        What can be asked, by reference; replaced whole.
     changed
         Called whenever something may have changed: versions, states, aliases or lanes.
+    routed
+        Makes what has a route; None: routes are not followed.
     """
 
     def __init__(self, emit: Emit, clock: Callable[[], float] = time.time) -> None:
-        self.lanes: Mapping[str, Lane] = {}
+        self.lanes: Mapping[str, Lane | Routed] = {}
+        self.routed: MakeRouted | None = None
         self.models: dict[str, Model] = {}
         self.changed: Callable[[], None] = lambda: None
+        self._direct: Mapping[str, Lane] = {}
         self._emit = emit
         self._clock = clock
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -148,7 +164,7 @@ class Registry:
                 for v in row.versions
             }
             self.models[row.name] = Model(
-                row.name, row.last_version, row.ceiling, versions, dict(row.aliases)
+                row.name, row.last_version, row.ceiling, versions, dict(row.aliases), row.route, row.revision
             )
 
     def versions(self) -> Iterator[Version]:
@@ -234,8 +250,9 @@ class Registry:
 
         What an alias has left is asked little from now on: its cached answers are freed.
         """
-        before, after = self.lanes, lanes_of(self.models)
-        self.lanes = after
+        before, after = self._direct, lanes_of(self.models)
+        self._direct = after
+        self.lanes = {**after, **self._routed(after)}
         for reference, lane in before.items():
             if "@" in reference and after.get(reference) is not lane:
                 lane.drop_answers()
@@ -245,6 +262,12 @@ class Registry:
             if at and (was is None or was.manifest.version != lane.manifest.version):
                 self.tell("alias.moved", model, lane.manifest.version, alias=alias)
         self.changed()
+
+    def _routed(self, lanes: Mapping[str, Lane]) -> dict[str, Routed]:
+        make = self.routed
+        if make is None:
+            return {}
+        return {name: make(model, model.route, lanes) for name, model in self.models.items() if model.route}
 
     def explain(self, reference: str) -> PrismError:
         """Return why there is no lane for ``reference``, and what to do about it."""

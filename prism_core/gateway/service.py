@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from prism_core.errors import PrismError
-from prism_core.gateway.asking import Asking, Head, OnAnswer, Prediction
-from prism_core.gateway.lane import Lane
+from prism_core.gateway.asking import Head, OnAnswer, Prediction
+from prism_core.gateway.traffic.askable import Askable, Pending
+from prism_core.gateway.traffic.sender import AskSender, nobody
 
 
 class Lanes(Protocol):
     """What the service needs of the registry.
 
-    ``lanes`` maps references (``churn``, ``churn@champion``, ``churn/3``) to lanes and is
-    replaced whole, never changed in place.
+    ``lanes`` maps references (``churn``, ``churn@champion``, ``churn/3``) to lanes, a model's own to its
+    route where it has one, and is replaced whole, never changed in place.
     """
 
-    lanes: Mapping[str, Lane]
+    @property
+    def lanes(self) -> Mapping[str, Askable]:
+        """What can be asked, by reference."""
 
     def explain(self, reference: str) -> PrismError:
         """Return why there is no lane for ``reference``."""
@@ -33,8 +36,8 @@ class PredictService:
         """Return the reference to a model that ``reference`` is, "" where it is none."""
         return reference
 
-    def lane(self, reference: str) -> Lane:
-        """Return the lane of a model, an alias or a version.
+    def lane(self, reference: str) -> Askable:
+        """Return the lane of an alias or a version, and of a model its lane or its route.
 
         Raises
         ------
@@ -54,9 +57,10 @@ class PredictService:
         timeout_s: float,
         answer: OnAnswer,
         request: str = "",
-    ) -> Asking | None:
+        sender: AskSender = nobody,
+    ) -> Pending | None:
         """Begin a prediction; see `Lane.ask`. Raises `ModelNotFound` at once."""
-        return self.lane(reference).ask(head, body, timeout_s, answer, request)
+        return self.lane(reference).ask(head, body, timeout_s, answer, request, sender)
 
     async def predict(
         self,

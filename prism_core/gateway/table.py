@@ -12,6 +12,7 @@ import msgspec
 
 from prism_core.gateway.registry import Model, Version
 from prism_core.manifest import Manifest
+from prism_core.traffic.route import Route
 from prism_core.types import Signature
 
 
@@ -39,6 +40,8 @@ class SharedModel(msgspec.Struct, array_like=True, frozen=True):
     ceiling: int | None
     named: dict[str, int]
     versions: tuple[SharedVersion, ...]
+    route: Route | None = None
+    revision: int = 0
 
 
 Table = Mapping[str, SharedModel]
@@ -64,7 +67,15 @@ def changed(before: Table, some: Changes) -> dict[str, SharedModel]:
 
 def _shared(model: Model) -> SharedModel:
     versions = tuple(_version(version) for version in model.versions.values())
-    return SharedModel(model.name, model.last_version, model.ceiling, dict(model.named), versions)
+    return SharedModel(
+        model.name,
+        model.last_version,
+        model.ceiling,
+        dict(model.named),
+        versions,
+        model.route,
+        model.revision,
+    )
 
 
 def _version(version: Version) -> SharedVersion:

@@ -11,17 +11,19 @@ from urllib.parse import unquote
 import attrs
 import httptools
 
-from prism_core.gateway.asking import Asking, Head, OnAnswer
+from prism_core.gateway.asking import Head, OnAnswer
 from prism_core.gateway.callers.door import Door, told_of
 from prism_core.gateway.callers.link import MARK
 from prism_core.gateway.service import PredictService
+from prism_core.gateway.traffic.askable import Pending
+from prism_core.gateway.traffic.sender import AskSender
 from prism_core.rest.cors import Cors
 from prism_core.rest.errors import Headers
 from prism_core.rest.predict import PredictFront, PredictHead, Way, head_of
 from prism_core.rest.requests import HEADER, without_id
 from prism_core.serving import Dialect
 
-Ask = Callable[[str, Head, bytes | memoryview, float, OnAnswer, str], Asking | None]
+Ask = Callable[[str, Head, bytes | memoryview, float, OnAnswer, str, AskSender], Pending | None]
 
 # A hostile client can make up heads; then all are learned anew.
 REMEMBERED = 4096
@@ -119,9 +121,8 @@ class Heads:
 
 
 def _known(way: Way, dialect: Dialect | None, asked: PredictHead, found: _Parsed) -> PlainHead | LinkHead:
-    headers = told_of(found.headers) if way.door is not None else {}
     service, cors = way.service, way.cors
-    known = (asked, dialect, headers, found.path, way.door, service, service.ask)
+    known = (asked, dialect, told_of(found.headers), found.path, way.door, service, service.ask)
     if cors is not None and asked.reference.startswith(MARK):
         return LinkHead(*known, cors, [pair for pair in found.headers if pair[0] == b"origin"])
     return PlainHead(*known, cors.lines(found.path, found.headers) if cors is not None else b"")

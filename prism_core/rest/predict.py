@@ -20,6 +20,7 @@ from prism_core.gateway.callers.door import ENTRY, Door, Entry, discreet, pairs_
 from prism_core.gateway.callers.link import MARK, caller_id
 from prism_core.gateway.lane import Head, Prediction
 from prism_core.gateway.service import PredictService
+from prism_core.gateway.traffic.sender import Sender
 from prism_core.rest.access import PREDICTION, VALUES, AccessLog
 from prism_core.rest.cors import Cors, is_preflight, telling
 from prism_core.rest.entrance import REFUSED
@@ -214,7 +215,13 @@ class PredictFront:
                 return
             if self.access is not None:
                 scope[VALUES] = self.access.values_of(way.service.meant(asked.reference), body)
-            predicting = lane.predict(asked.head, body, asked.timeout_s, scope.get(REQUEST, ""))
+            predicting = lane.predict(
+                asked.head,
+                body,
+                asked.timeout_s,
+                scope.get(REQUEST, ""),
+                lambda: sender_of(told_of(scope["headers"]), scope.get("client"), entry),
+            )
             prediction = await self._answer(predicting, receive)
             if prediction is None:
                 return
@@ -283,6 +290,13 @@ def entered(
     return door.enter(asked.reference, "predict", headers, client[0] if client else "", asked.length)
 
 
+def sender_of(headers: Mapping[str, str], client: tuple[str, int] | None, entry: Entry | None) -> Sender:
+    """Return who sent a request, as the door has found out where there is one."""
+    if entry is not None:
+        return Sender(headers, entry.call.client, entry.caller.id)
+    return Sender(headers, client[0] if client else "")
+
+
 class Watch:
     """Cancels a task when its client hangs up."""
 
@@ -347,6 +361,7 @@ def headers_of(prediction: Prediction, lines: bytes = b"") -> Headers:
         (b"x-prism-model-version", b"%d" % prediction.version),
         (b"x-prism-cache", prediction.cache.encode()),
         (b"x-prism-batch", b"%d" % prediction.batch_rows),
+        *pairs_of(prediction.lines),
     ]
 
 

@@ -18,15 +18,17 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from prism_core.errors import Overloaded, PrismError
 from prism_core.filling import LARGE_BYTES, Filling
-from prism_core.gateway.asking import Asking, Prediction
+from prism_core.gateway.asking import Prediction
 from prism_core.gateway.callers.door import Entry
+from prism_core.gateway.traffic.askable import Pending
+from prism_core.gateway.traffic.sender import Sender
 from prism_core.rest.access import LEFT, Line
 from prism_core.rest.bounded import BoundedProtocol
 from prism_core.rest.entrance import REFUSED
 from prism_core.rest.errors import as_prism_error
 from prism_core.rest.heads import Heads, LinkHead, PlainHead
 from prism_core.rest.patience import Due, Owed
-from prism_core.rest.predict import entered, lines_of
+from prism_core.rest.predict import entered, lines_of, sender_of
 from prism_core.rest.requests import made_id
 from prism_core.rest.speaking import refusal_in
 from prism_core.serving import Dialect
@@ -51,7 +53,8 @@ class PredictProtocol(BoundedProtocol):
         super().__init__(limits, **uvicorn)
         self._heads = heads
         self._front = heads.front
-        self._asking: Asking | None = None
+        self._asking: Pending | None = None
+        self._known: PlainHead | LinkHead | None = None  # the head of the newest request
         self._entry: Entry | None = None  # of the newest request, where there is a door
         self._given = self._request = ""  # its id: what came with it, what it has
         self._line: Line | None = None  # what the access log will say of it, where there is one
@@ -143,6 +146,7 @@ class PredictProtocol(BoundedProtocol):
 
     def _ask(self, known: PlainHead | LinkHead, body: bytes | memoryview, *, checked: bool = False) -> None:
         self._busy = True
+        self._known = known
         asked = known.asked
         self._lines = known.lines
         self._dialect = known.dialect
@@ -160,13 +164,24 @@ class PredictProtocol(BoundedProtocol):
                 if known.door is not None:
                     self._entry = entered(known.door, asked, self._headers_of(known), self.client)
             asking = known.ask(
-                asked.reference, asked.head, body, asked.timeout_s, self._answered, self._request
+                asked.reference,
+                asked.head,
+                body,
+                asked.timeout_s,
+                self._answered,
+                self._request,
+                self._sender,
             )
         except Exception as error:
             self._answered(error)
             return
         if asking is not None and not asking.done:
             self._asking = asking
+
+    def _sender(self) -> Sender:
+        """Return who sent the newest request."""
+        headers = self._known.headers if self._known is not None else {}
+        return sender_of(headers, self.client, self._entry)
 
     def _headers_of(self, known: PlainHead | LinkHead) -> Mapping[str, str]:
         return {**known.headers, "x-request-id": self._given} if self._given else known.headers
@@ -241,7 +256,7 @@ class PredictProtocol(BoundedProtocol):
         return (
             b"HTTP/1.1 200 OK\r\n%bx-request-id: %b\r\n%bcontent-length: %d\r\n"
             b"server-timing: queue;dur=%.3f, compute;dur=%.3f\r\n"
-            b"x-prism-model-version: %d\r\nx-prism-cache: %b\r\nx-prism-batch: %d\r\n\r\n%b"
+            b"x-prism-model-version: %d\r\nx-prism-cache: %b\r\nx-prism-batch: %d\r\n%b\r\n%b"
             % (
                 self._common(),
                 self._request.encode(),
@@ -252,6 +267,7 @@ class PredictProtocol(BoundedProtocol):
                 prediction.version,
                 prediction.cache.encode(),
                 prediction.batch_rows,
+                prediction.lines,
                 body if len(body) < LARGE_BYTES else b"",  # type: ignore[str-format]  # a memoryview will do
             )
         )

@@ -15,8 +15,8 @@ from prism_core.errors import Forbidden, PrismError, Unauthorized
 from prism_core.gateway.callers.door import Addresses, Door, Entry, Limiter
 from prism_core.gateway.callers.link import MARK, Link
 from prism_core.gateway.callers.link_table import Held, LinkTable, shown
-from prism_core.gateway.lane import Lane
 from prism_core.gateway.service import PredictService
+from prism_core.gateway.traffic.askable import Askable
 from prism_core.specs import Call, Caller
 
 
@@ -127,6 +127,6 @@ class LinkService(PredictService):
         held = self._table.held.get(reference.removeprefix(MARK))
         return held.link.model if held else ""
 
-    def lane(self, reference: str) -> Lane:
-        """Return the lane of a link's model."""
+    def lane(self, reference: str) -> Askable:
+        """Return the lane of a link's model, or its route."""
         return self._service.lane(self._table.find(reference.removeprefix(MARK)).link.model)

@@ -54,7 +54,7 @@ class FakeService:
         self.reference = reference
         return self
 
-    async def predict(self, head, body, timeout_s, request):
+    async def predict(self, head, body, timeout_s, request, sender):
         self.asked.append((self.reference, body, head, timeout_s))
         if self.hangs:
             try:

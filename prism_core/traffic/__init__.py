@@ -1,0 +1,11 @@
+"""What decides which version answers: routes as plain values, and policies that are functions of values.
+
+No socket, clock or event loop in here; `prism_core.gateway.traffic` does what is decided.
+
+| module       | what it holds                                                             |
+|--------------|---------------------------------------------------------------------------|
+| `route`      | the route of a model, whole                                               |
+| `targets`    | what a route can lead to                                                  |
+| `splitting`  | which share of a split a request belongs to                               |
+| `ensemble`, `hedge`, `circuit`, `bandit`, `experiment`, `recording` | the values of one policy each |
+"""

@@ -1,0 +1,76 @@
+"""The route of a model: which versions answer for its bare name, and what happens beside. A plain value.
+
+Aliases and numbered versions are asked as ever; only ``churn`` alone goes by the route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+
+from prism_core.traffic.bandit import Bandit
+from prism_core.traffic.circuit import CircuitPolicy
+from prism_core.traffic.ensemble import Ensemble
+from prism_core.traffic.experiment import Experiment, TrafficGuard
+from prism_core.traffic.hedge import Hedge
+from prism_core.traffic.recording import Recording
+from prism_core.traffic.targets import Fallback, NotNegative, Rule, Shadow, Share, Target
+
+
+@attrs.frozen
+class Route:
+    """Where the traffic of a model goes.
+
+    Parameters
+    ----------
+    split
+        The versions among which it is parted; empty: all goes to ``latest``.
+    sticky
+        What of a request keeps it with one share: ``header:NAME``, ``cookie:NAME``, ``key``, ``address``;
+        "": each request is drawn for itself.
+    rules
+        Asked before the split; the first that is true decides.
+    shadow
+        Versions that are asked too, after the answer.
+    fallback
+        Who answers where the chosen version does not, in order.
+    timeout_ms
+        How long each of them has, 0 for as long as the request has.
+    ensemble
+        Instead of a split: versions that answer together.
+    bandit
+        Learns the weights of the split from feedback.
+    hedge
+        Asks a second replica where the first is slow.
+    circuit
+        When a version that fails is left out for a while.
+    experiment
+        What is compared between the shares of the split.
+    guard
+        Takes traffic away from a share that is worse.
+    record
+        Which requests are kept to be replayed.
+    """
+
+    split: tuple[Share, ...] = ()
+    sticky: str = ""
+    rules: tuple[Rule, ...] = ()
+    shadow: tuple[Shadow, ...] = ()
+    fallback: tuple[Fallback, ...] = ()
+    timeout_ms: NotNegative = 0.0
+    ensemble: Ensemble | None = None
+    bandit: Bandit | None = None
+    hedge: Hedge | None = None
+    circuit: CircuitPolicy = attrs.field(factory=CircuitPolicy)
+    experiment: Experiment | None = None
+    guard: TrafficGuard | None = None
+    record: Recording | None = None
+
+    @property
+    def targets(self) -> Iterator[Target]:
+        """Everything that it can lead to."""
+        members = self.ensemble.members if self.ensemble else ()
+        for target in (*self.rules, *self.split, *members, *self.shadow, *self.fallback):
+            if target.version is not None or target.model:
+                yield target
