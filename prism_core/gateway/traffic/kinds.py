@@ -43,5 +43,51 @@ class RoutedCall(msgspec.Struct, tag="routed", frozen=True, gc=False):
     cache: str = "bypass"
 
 
-# A tagged union, as soon as there is a second kind.
-TrafficRecord = RoutedCall
+class Remembered(msgspec.Struct, tag="remembered", frozen=True, gc=False):
+    """What is needed to judge an answer later, when somebody knows what was right.
+
+    Parameters
+    ----------
+    at, request, model, revision, arm, answered
+        As in `RoutedCall`.
+    chance
+        With what probability the split chose the arm; 0 where something else decided.
+    media_type, answer
+        The answer, as it was sent; empty where it cannot be compared with a label, or is too long to keep.
+    """
+
+    at: float
+    request: str
+    model: str
+    revision: int
+    arm: str
+    answered: str
+    chance: float = 0.0
+    media_type: str = ""
+    answer: bytes = b""
+
+
+class Judged(msgspec.Struct, tag="judged", frozen=True, gc=False):
+    """What an answer was worth, as somebody has found out later. The leader alone makes these.
+
+    Parameters
+    ----------
+    at
+        When that came, in Unix seconds.
+    request, model, revision, arm, chance
+        As in `Remembered`.
+    reward
+        Between 0, as wrong as can be, and 1, right.
+    """
+
+    at: float
+    request: str
+    model: str
+    revision: int
+    arm: str
+    reward: float
+    chance: float = 0.0
+
+
+# A tagged union.
+TrafficRecord = RoutedCall | Remembered | Judged
