@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from secrets import token_bytes
 from typing import TYPE_CHECKING
 
 import attrs
@@ -17,7 +16,8 @@ from prism_core.gateway.traffic.journey import Ended, Journey
 from prism_core.gateway.traffic.kinds import TrafficRecord
 from prism_core.gateway.traffic.sender import AskSender, Sender, nobody
 from prism_core.traffic.route import Route
-from prism_core.traffic.splitting import choose
+from prism_core.traffic.splitting import Split
+from prism_core.traffic.sticky import key_of
 
 if TYPE_CHECKING:
     from prism_core.gateway.lane import Lane
@@ -83,8 +83,9 @@ class Routed:
         self.lanes = lanes
         self.taps: tuple[Tap, ...] = ()
         self._explain = explain
-        named = ((share, share.reference(model)) for share in route.split)
-        self._split = [(share, ref.encode()) for share, ref in named if ref in lanes]
+        named = ((share.reference(model), share.weight) for share in route.split)
+        self._split = Split(model, ((name, weight, name) for name, weight in named if name in lanes))
+        self._key_of = key_of(route.sticky)
         self._fallbacks = self._served(one.reference(model) for one in route.fallback if one.value is None)
 
     def ask(
@@ -126,16 +127,8 @@ class Routed:
             tap(ended)
 
     def _chosen(self, who: Sender) -> str:
-        share = choose(self._split, _key(self.route.sticky, who))
-        return f"{self.model}@latest" if share is None else share.reference(self.model)
+        key = self._key_of(who) if self._key_of is not None else b""
+        return self._split.choose(key) or f"{self.model}@latest"
 
     def _served(self, references: Iterable[str]) -> list[Lane]:
         return [self.lanes[one] for one in references if one in self.lanes]
-
-
-def _key(sticky: str, who: Sender) -> bytes:
-    """Return what a request is hashed by: the same for all that are to stay together."""
-    kind, _, name = sticky.partition(":")
-    header = who.headers.get(name.lower(), "")
-    found = {"header": header, "key": who.caller, "address": who.address}.get(kind, "")
-    return found.encode() if found else token_bytes(8)

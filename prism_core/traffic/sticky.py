@@ -1,0 +1,104 @@
+"""What of a request keeps it with one share of a split.
+
+| sticky key    | requests that stay together                                                      |
+|---------------|----------------------------------------------------------------------------------|
+| `header:NAME` | those with the same value of a header                                            |
+| `cookie:NAME` | those with the same value of a cookie                                            |
+| `key`         | those of one API key, link or person who has signed in                           |
+| `address`     | those of one address; of IPv6 the first 64 bits, which are one household's       |
+
+A request that has none is drawn for itself, as all are where nothing is sticky.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Protocol
+
+# What HTTP calls a token: the name of a header or a cookie (RFC 9110, 5.6.2).
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_MAPPED = b"\0" * 10 + b"\xff\xff"
+
+
+class Sender(Protocol):
+    """Who sent a request; ``headers`` are by their lower-case names."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The request's headers."""
+
+    @property
+    def address(self) -> str:
+        """Whose request it is."""
+
+    @property
+    def caller(self) -> str:
+        """The id of its key, link or person, "" where nobody is known."""
+
+
+# Returns the key of a request, empty where it has none.
+KeyOf = Callable[[Sender], bytes]
+
+
+def key_of(sticky: str) -> KeyOf | None:
+    """Return what finds the keys of requests; None where each is drawn for itself.
+
+    Raises
+    ------
+    ValueError
+        If there is no such sticky key.
+    """
+    kind, colon, name = sticky.partition(":")
+    named = bool(_TOKEN.fullmatch(name))
+    if kind == "header" and named:
+        return partial(_header, name.lower())
+    if kind == "cookie" and named:
+        return partial(_cookie, name)
+    if not colon and kind in _PLAIN:
+        return _PLAIN[kind]
+    raise ValueError(f"{sticky!r} is no sticky key: header:NAME, cookie:NAME, key or address.")
+
+
+def cookie(headers: Mapping[str, str], name: str) -> str:
+    """Return the value of a cookie, "" where there is none; of several of one name the first."""
+    for pair in headers.get("cookie", "").split(";"):
+        found, _, value = pair.partition("=")
+        if found.strip() == name:
+            value = value.strip()
+            return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
+    return ""
+
+
+def household(address: str) -> bytes:
+    """Return what the addresses of one household share: all of IPv4, the first 64 bits of IPv6."""
+    if ":" not in address:
+        return address.encode()
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    except OSError:  # no address: what a proxy calls the client, perhaps
+        return address.encode()
+    if packed.startswith(_MAPPED):
+        return socket.inet_ntoa(packed[12:]).encode()
+    return packed[:8]
+
+
+def _header(name: str, sender: Sender) -> bytes:
+    return sender.headers.get(name, "").encode()
+
+
+def _cookie(name: str, sender: Sender) -> bytes:
+    return cookie(sender.headers, name).encode()
+
+
+def _caller(sender: Sender) -> bytes:
+    return sender.caller.encode()
+
+
+def _address(sender: Sender) -> bytes:
+    return household(sender.address)
+
+
+_PLAIN: Mapping[str, KeyOf | None] = {"": None, "key": _caller, "address": _address}
