@@ -12,7 +12,8 @@ import functools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 import cattrs
@@ -169,6 +170,7 @@ def converter() -> cattrs.Converter:
         (_has_origin(dict, Mapping), _mapping_hook),
         (_has_origin(Literal), _literal_hook),
         (_has_origin(Annotated), _annotated_hook),
+        (_is_scalar_union, _scalar_union_hook),
     ):
         made.register_structure_hook_factory(applies, factory)
     return made
@@ -272,6 +274,26 @@ def _literal_hook(cls: Any, _: cattrs.Converter) -> Hook:
     def hook(value: Any, _: Any) -> Any:
         if value not in choices:
             raise ValueError(f"expected one of {', '.join(map(str, choices))}, got {_shown(value)}.")
+        return value
+
+    return hook
+
+
+def _is_scalar_union(kind: Any) -> bool:
+    """Tell a union such as ``int | str | None``, whose members YAML and JSON tell apart."""
+    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else ()
+    return len(set(members) - {NoneType}) > 1 and all(
+        member in (bool, int, str, NoneType) for member in members
+    )
+
+
+def _scalar_union_hook(cls: Any, _: cattrs.Converter) -> Hook:
+    members = get_args(cls)
+    expected = " or ".join(member.__name__ for member in members if member is not NoneType)
+
+    def hook(value: Any, _: Any) -> Any:
+        if type(value) not in members:
+            raise ValueError(f"expected {expected}, got {_shown(value)}.")
         return value
 
     return hook

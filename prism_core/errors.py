@@ -9,6 +9,7 @@
                                 NotAcceptable 406  PayloadTooLarge 413  Unauthorized 401  Forbidden 403
                                 RateLimited 429  QuotaExceeded 429  LinkExpired 410  LinkNotFound 404
                                 InvalidParameter 400  KeyNotFound 404  RouteNotFound 404  MethodNotAllowed 405
+                                InvalidRoute 422
                                 MalformedRequest 400  RequestTooSlow 408  TargetTooLong 414  HeadTooLarge 431
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
@@ -244,6 +245,12 @@ class KeyNotFound(RequestError):
 
 class InvalidParameter(RequestError):
     """A query parameter or a header of the request is wrong."""
+
+
+class InvalidRoute(RequestError):
+    """Traffic cannot go as the route says; the message names the key's path. Nothing was changed."""
+
+    status = 422
 
 
 class RouteNotFound(RequestError):

@@ -33,6 +33,8 @@ COMMANDS = {
     "keys": "keys",
     "alias": "alias",
     "rollback": "rollback",
+    "route": "route",
+    "undo": "undo",
     "stop": "stop",
     "start": "start",
     "remove": "remove",

@@ -41,6 +41,11 @@ def act_as(actor: Actor) -> None:
     _actor.set(actor)
 
 
+def actor() -> Actor:
+    """Return who acts in this task."""
+    return _actor.get() or the_server()
+
+
 @functools.cache
 def the_server() -> Actor:
     """Return the server itself as an actor."""
@@ -72,10 +77,10 @@ class Audit:
         AuditFailed
             If it is not; then what it is about must not be done.
         """
-        actor = _actor.get() or the_server()
+        by = actor()
         loop = asyncio.get_running_loop()
         # Shielded: a caller that is cancelled must not leave it open whether its entry was written.
-        writing = loop.run_in_executor(self._writer, self._append, actor, action, subject, facts)
+        writing = loop.run_in_executor(self._writer, self._append, by, action, subject, facts)
         try:
             await asyncio.shield(writing)
         except OSError as error:

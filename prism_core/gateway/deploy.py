@@ -12,10 +12,10 @@ import base64
 import binascii
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import attrs
 import structlog
@@ -34,15 +34,17 @@ from prism_core.gateway.lifecycle import State
 from prism_core.gateway.operate import Operator
 from prism_core.gateway.optimizing import Workshop, example_of
 from prism_core.gateway.records import VersionRow
-from prism_core.gateway.registry import LATEST, Version
+from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.store import Checkpoint, Kept, passing
+from prism_core.gateway.traffic.changes import Change, Ways
+from prism_core.gateway.traffic.leading import planned, take, ways_of
+from prism_core.gateway.uninterrupted import uninterrupted
 from prism_core.gateway.views import UploadRequest, check_name
 from prism_core.manifest import Manifest
 from prism_core.optimization import Optimization
 from prism_core.specs import Artifact
 
 Progress = Callable[[str, Mapping[str, Any]], None]
-Result = TypeVar("Result")
 
 log = structlog.get_logger("prism.deploy")
 
@@ -318,13 +320,28 @@ class Uploads:
         named = [alias] if alias and alias != LATEST else []
         told = {"digest": manifest.digest, "loader": manifest.loader, "alias": alias}
         await self.audit.write("model.upload", version_of(manifest), **told)
-        await self.operator.records.publish(VersionRow(manifest, version.signature), named)
+        model = self.operator.registry.model(manifest.model)
+        change = await self.operator.records.publish(
+            VersionRow(manifest, version.signature), named, self._led(model, version, named)
+        )
         undo.pop_all()
         self.checkpoint("published")
-        model = self.operator.registry.model(manifest.model)
         model.last_version, model.ceiling, version.published = manifest.version, None, True
+        if change:
+            take(model, change)
         model.named |= dict.fromkeys(named, manifest.version)
         self.operator.put_into_service(version, lane)
+
+    def _led(self, model: Model, version: Version, named: list[str]) -> Change | None:
+        """Return what a new version does to the traffic of a model; None where it is the first."""
+        latest = model.latest
+        if latest is None:
+            return None
+        aliases = {**model.named, **dict.fromkeys(named, version.manifest.version)}
+        # To take it back is to hold the bare name where it was.
+        before = attrs.evolve(ways_of(model), ceiling=latest.manifest.version)
+        why = f"version {version.manifest.version}"
+        return planned(model, Ways(model.route, aliases), "model.upload", before=before, why=why)
 
     async def _abandon(self, version: Version) -> None:
         if version.state is State.STARTING:
@@ -346,13 +363,3 @@ def decoded(example: str) -> bytes:
         raise InvalidParameter(
             "The example is not base64.", hint="Send the body that is to be predicted."
         ) from error
-
-
-async def uninterrupted(work: Coroutine[Any, Any, Result]) -> Result:
-    """Await ``work`` to its end, also when the caller is cancelled meanwhile; that is raised afterwards."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait({task})
-        raise

@@ -34,6 +34,8 @@ from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Staged
+from prism_core.gateway.traffic.leads import check_unrouted
+from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
@@ -54,6 +56,8 @@ class Gateway:
         The one door for predictions.
     token
         What the admin API asks for.
+    routes
+        Where the traffic of models goes, and how it came to that.
     publishing
         How links are reached.
     tls
@@ -101,6 +105,7 @@ class Gateway:
         followers: Followers,
         publishing: Publishing,
         token: str,
+        routes: Routes,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -113,6 +118,7 @@ class Gateway:
         self.followers = followers
         self.publishing = publishing
         self.token = token
+        self.routes = routes
         self.service = PredictService(self.registry)
         self.tls: dict[str, str] | None = None
         self.outside = Outside()
@@ -285,6 +291,8 @@ class Gateway:
     async def stop(self, model: str, version: int | None = None) -> None:
         """Take a version, or all of a model's, out of service until it is started again."""
         chosen = self._chosen(model, version)
+        if version is not None:
+            check_unrouted(self.registry, chosen)
         self.operator.break_off(chosen)
         async with self.registry.lock(model):
             await asyncio.gather(*map(self.operator.stop, self._still(chosen)))
@@ -304,6 +312,7 @@ class Gateway:
         """Forget a version, or the whole model, and free what nothing else needs."""
         chosen = self._chosen(model, version)
         check_unaliased(self.registry.model(model), chosen)
+        check_unrouted(self.registry, chosen)
         self.operator.break_off(chosen)
         async with self.registry.lock(model):
             chosen = self._still(chosen)

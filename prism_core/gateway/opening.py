@@ -37,6 +37,7 @@ from prism_core.gateway.store import Checkpoint, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.telling import Telling
 from prism_core.gateway.traffic.desk import Desk
+from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.tunnel_metrics import TunnelStates
 from prism_core.gateway.watch import Watch
 from prism_core.plugins import PluginSet
@@ -99,6 +100,7 @@ async def open_gateway(
             followers,
             publishing,
             admin_token(data),
+            Routes(records, registry, followers, audit),
         )
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")

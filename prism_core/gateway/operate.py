@@ -41,6 +41,8 @@ from prism_core.gateway.registry import LATEST, Model, Registry, Version
 from prism_core.gateway.replica import Place
 from prism_core.gateway.store import Store
 from prism_core.gateway.supervisor import Supervisor
+from prism_core.gateway.traffic.changes import Ways
+from prism_core.gateway.traffic.leading import lead, planned, ways_of, without
 from prism_core.gateway.views import check_name
 from prism_core.manifest import Manifest
 from prism_core.plugins import PluginSet
@@ -238,24 +240,22 @@ class Operator:
             return
         if alias not in model.named:
             raise self.registry.explain(f"{model.name}@{alias}")
-        await self.records.remove_alias(model.name, alias)
-        del model.named[alias]
-        self.registry.refresh()
+        await self._lead(model, without(ways_of(model), alias), "alias.remove")
 
     async def _point(self, model: Model, alias: str, version: Version) -> None:
-        await self.records.set_alias(model.name, alias, version.manifest.version)
-        model.named[alias] = version.manifest.version
-        self.registry.refresh()
+        ways = ways_of(model)
+        aliases = {**ways.aliases, alias: version.manifest.version}
+        await self._lead(model, attrs.evolve(ways, aliases=aliases), "alias.set")
 
     async def _hold(self, model: Model, version: Version) -> None:
         newest = version.manifest.version == max(model.versions)
         await self._set_ceiling(model, None if newest else version.manifest.version)
 
     async def _set_ceiling(self, model: Model, ceiling: int | None) -> None:
-        if ceiling != model.ceiling:
-            await self.records.set_ceiling(model.name, ceiling)
-            model.ceiling = ceiling
-            self.registry.refresh()
+        await self._lead(model, attrs.evolve(ways_of(model), ceiling=ceiling), "alias.set")
+
+    async def _lead(self, model: Model, after: Ways, action: str) -> None:
+        await lead(self.records, self.registry, planned(model, after, action))
 
     # --- environments ----------------------------------------------------------------------
 

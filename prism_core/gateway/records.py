@@ -24,6 +24,8 @@ from prism_core.gateway.callers.keys import Key
 from prism_core.gateway.callers.link import Link
 from prism_core.gateway.disk import database_error
 from prism_core.gateway.store import Checkpoint, passing
+from prism_core.gateway.traffic import changes
+from prism_core.gateway.traffic.changes import Change, Statement
 from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
 from prism_core.protocols import ReplicaHandle
@@ -65,6 +67,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             caller text primary key, last_used double precision not null, spent bigint not null)""",
     ),
     ("create table link (slug text primary key, created double precision not null, link text not null)",),
+    (
+        "alter table model add column route text",
+        "alter table model add column revision bigint not null default 0",
+        """create table route_change (
+            seq bigint primary key, at double precision not null, model text not null, actor text not null,
+            action text not null, why text not null, before text not null, after text not null,
+            undoes bigint)""",
+        """create table traffic_state (
+            model text not null, kind text not null, name text not null, revision bigint not null,
+            state text not null, primary key (model, kind, name, revision))""",
+    ),
 )
 # Enough to see what happened lately; a crash loop must not fill the disk.
 KEPT_EVENTS = 10_000
@@ -72,7 +85,6 @@ KEPT_EVENTS = 10_000
 # waits for, and one that nobody misses.
 PATIENCE_MS, LITTLE_PATIENCE_MS = 5000, 200
 
-Statement = tuple[str, Sequence[Any]]
 Result = TypeVar("Result")
 
 
@@ -120,8 +132,14 @@ class Records:
         """Return everything that is stored about models."""
         return await self._run(self._models)
 
-    async def publish(self, row: VersionRow, aliases: Iterable[str] = ()) -> None:
-        """Store a version together with the aliases that now point to it; a ceiling over ``latest`` ends."""
+    async def publish(
+        self, row: VersionRow, aliases: Iterable[str] = (), change: Change | None = None
+    ) -> Change | None:
+        """Store a version together with the aliases that now point to it; a ceiling over ``latest`` ends.
+
+        ``change`` is what that does to the traffic of a model that was there before; it is returned with
+        its number.
+        """
         manifest = row.manifest
         name, number = manifest.model, manifest.version
         model = (
@@ -133,28 +151,24 @@ class Records:
             " values($1, $2, $3, $4, $5, $6)"
         )
         texts = (manifest.to_json().decode(), msgspec.json.encode(row.signature).decode())
-        await self._write(
+        statements = (
             (model, (name, number, manifest.created)),
             (version, (name, number, manifest.digest, *texts, int(row.wanted))),
-            *((_SET_ALIAS, (name, alias, number)) for alias in aliases),
+            *((changes.SET_ALIAS, (name, alias, number)) for alias in aliases),
         )
+        if change:
+            return await self.change(change, *statements)
+        await self.write(*statements)
+        return None
+
+    async def change(self, change: Change, *before: Statement) -> Change:
+        """Store where a model's traffic goes from now on; return the change with its number."""
+        return await self._run(lambda: self._changed(change, before))
 
     async def set_wanted(self, model: str, versions: Iterable[int], wanted: bool) -> None:
         """Store whether ``versions`` are to be served."""
         sql = "update version set wanted = $3 where model = $1 and version = $2"
-        await self._write(*((sql, (model, version, int(wanted))) for version in versions))
-
-    async def set_ceiling(self, model: str, ceiling: int | None) -> None:
-        """Store where ``latest`` is held down."""
-        await self._write(("update model set ceiling = $2 where name = $1", (model, ceiling)))
-
-    async def set_alias(self, model: str, alias: str, version: int) -> None:
-        """Point ``alias`` to ``version``."""
-        await self._write((_SET_ALIAS, (model, alias, version)))
-
-    async def remove_alias(self, model: str, alias: str) -> None:
-        """Forget ``alias``."""
-        await self._write(("delete from alias where model = $1 and alias = $2", (model, alias)))
+        await self.write(*((sql, (model, version, int(wanted))) for version in versions))
 
     async def remove(self, model: str, versions: Iterable[int], *, whole: bool) -> None:
         """Forget ``versions``, and with ``whole`` the model itself."""
@@ -163,7 +177,8 @@ class Records:
         if whole:
             statements.append(("delete from alias where model = $1", (model,)))
             statements.append(("delete from model where name = $1", (model,)))
-        await self._write(*statements)
+            statements += changes.forget(model)
+        await self.write(*statements)
 
     async def replica_started(self, handle: ReplicaHandle) -> None:
         """Remember a process, so that a later gateway can find it."""
@@ -173,11 +188,11 @@ class Records:
             " started = excluded.started, address = excluded.address"
         )
         values = (handle.replica, handle.backend, handle.pid, handle.started, handle.address)
-        await self._write((sql, values), durable=False)
+        await self.write((sql, values), durable=False)
 
     async def replica_gone(self, replica: str) -> None:
         """Forget a process that has ended."""
-        await self._write(("delete from replica where replica = $1", (replica,)), durable=False)
+        await self.write(("delete from replica where replica = $1", (replica,)), durable=False)
 
     async def replicas(self) -> list[ReplicaHandle]:
         """Return the processes that have been started and not been seen to end."""
@@ -195,7 +210,7 @@ class Records:
         trim = "delete from event where seq <= (select max(seq) from event) - $1"
         facts = msgspec.json.encode(event.facts).decode()
         values = (event.at, event.name, event.model, event.version, facts)
-        await self._write((add, values), (trim, (KEPT_EVENTS,)), durable=False)
+        await self.write((add, values), (trim, (KEPT_EVENTS,)), durable=False)
 
     async def events(self, limit: int = 100) -> list[ModelEvent]:
         """Return the newest events, the oldest of them first."""
@@ -210,7 +225,7 @@ class Records:
             " where model = $1 and version = $2 and (last_used <> $3 or load_s <> $4 or own_bytes <> $5)"
         )
         values = [(*key, use.last, use.load_s, use.own_bytes) for key, use in uses.items()]
-        await self._write(*((sql, value) for value in values), durable=False)
+        await self.write(*((sql, value) for value in values), durable=False)
 
     async def add_habits(self, habits: Iterable[tuple[str, int, int, int]], oldest_week: int) -> None:
         """Add calls of a model in an hour of a week; forget weeks before ``oldest_week``."""
@@ -219,7 +234,7 @@ class Records:
             " on conflict(model, hour, week) do update set calls = habit.calls + excluded.calls"
         )
         forget = ("delete from habit where week < $1", (oldest_week,))
-        await self._write(*((sql, habit) for habit in habits), forget, durable=False)
+        await self.write(*((sql, habit) for habit in habits), forget, durable=False)
 
     async def habits(self, hour: int) -> list[tuple[str, int]]:
         """Return model and week of every use in an hour of the week."""
@@ -236,11 +251,11 @@ class Records:
     async def add_key(self, key: Key) -> None:
         """Store a new API key."""
         sql = "insert into api_key(id, created, key) values($1, $2, $3)"
-        await self._write((sql, (key.id, key.created, msgspec.json.encode(key).decode())))
+        await self.write((sql, (key.id, key.created, msgspec.json.encode(key).decode())))
 
     async def remove_key(self, key_id: str) -> None:
         """Forget an API key, and what was used with it."""
-        await self._write(
+        await self.write(
             ("delete from api_key where id = $1", (key_id,)), (_FORGET_CALLER, (keys.caller_id(key_id),))
         )
 
@@ -252,11 +267,11 @@ class Records:
     async def add_link(self, made: Link) -> None:
         """Store a new link."""
         sql = "insert into link(slug, created, link) values($1, $2, $3)"
-        await self._write((sql, (made.slug, made.created, msgspec.json.encode(made).decode())))
+        await self.write((sql, (made.slug, made.created, msgspec.json.encode(made).decode())))
 
     async def remove_link(self, slug: str) -> None:
         """Forget a link, and what was used with it."""
-        await self._write(
+        await self.write(
             ("delete from link where slug = $1", (slug,)), (_FORGET_CALLER, (link.caller_id(slug),))
         )
 
@@ -271,15 +286,26 @@ class Records:
             " on conflict(caller) do update set"
             " last_used = excluded.last_used, spent = caller_use.spent + excluded.spent"
         )
-        await self._write(*((sql, use) for use in uses), durable=False)
+        await self.write(*((sql, use) for use in uses), durable=False)
 
-    async def _write(self, *statements: Statement, durable: bool = True) -> None:
+    async def write(self, *statements: Statement, durable: bool = True) -> None:
+        """Write in one transaction; ``durable``: it outlives a power cut."""
         await self._run(lambda: self._written(statements, durable))
+
+    async def read(self, sql: str, *values: Any) -> list[Any]:
+        """Return the rows of a question."""
+        return await self._run(lambda: self._query(sql, *values))
 
     async def _run(self, call: Callable[[], Result]) -> Result:
         # Shielded: a caller that is cancelled must not leave it open whether its row was written.
         loop = asyncio.get_running_loop()
         return await asyncio.shield(loop.run_in_executor(self._writer, call))
+
+    def _changed(self, change: Change, before: Iterable[Statement]) -> Change:
+        ((seq,),) = self._query("select coalesce(max(seq), 0) + 1 from route_change")
+        numbered = change.numbered(seq)
+        self._written((*before, *changes.statements(numbered)), durable=True)
+        return numbered
 
     def _written(self, statements: Iterable[Statement], durable: bool) -> None:
         try:
@@ -319,9 +345,18 @@ class Records:
 
     def _models(self) -> list[ModelRow]:
         return [
-            ModelRow(name, last, created, ceiling, tuple(self._versions(name)), self._aliases(name))
-            for name, last, ceiling, created in self._query(
-                "select name, last_version, ceiling, created from model order by name"
+            ModelRow(
+                name,
+                last,
+                created,
+                ceiling,
+                tuple(self._versions(name)),
+                self._aliases(name),
+                changes.route_of(name, text),
+                revision,
+            )
+            for name, last, ceiling, created, text, revision in self._query(
+                "select name, last_version, ceiling, created, route, revision from model order by name"
             )
         ]
 
@@ -339,10 +374,6 @@ class Records:
 
 
 _FORGET_CALLER = "delete from caller_use where caller = $1"
-_SET_ALIAS = (
-    "insert into alias(model, alias, version) values($1, $2, $3)"
-    " on conflict(model, alias) do update set version = excluded.version"
-)
 
 
 @asynccontextmanager

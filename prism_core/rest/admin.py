@@ -37,6 +37,7 @@ from prism_core.rest.links import link_admin_routes
 from prism_core.rest.mounted import Mounts, frontend_at
 from prism_core.rest.public import Answer, answer
 from prism_core.rest.requests import REQUEST
+from prism_core.rest.routes import route_routes
 from prism_core.rest.speaking import refusal_in
 from prism_core.rest.streams import Stream, with_heartbeat
 from prism_core.rest.tunnels import tunnel_routes
@@ -105,6 +106,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *_upload_routes(gateway),
         *_look_routes(gateway),
         *_move_routes(gateway),
+        *route_routes(gateway),
         *key_routes(gateway),
         *link_admin_routes(gateway),
         *environment_routes(gateway),

@@ -29,12 +29,15 @@ WORDS = {
     "alias": "An alias, for instance champion.",
     "follow": "Go on with what is written from now on; the answer then ends with the connection.",
     "key_id": "The key's id, as it is listed.",
+    "limit": "So many of the last changes.",
     "model": "A model's name.",
+    "redo": "Take back the last undo instead.",
     "slug": "The link's slug, as it is listed.",
     "spec": "The request as a JSON object, see the reference.",
     "spec_bytes": "So many bytes at the body's beginning are the request.",
     "tail": "So many of the last lines.",
     "version": "A version's number.",
+    "why": "In words, for the history.",
 }
 
 

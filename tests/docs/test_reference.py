@@ -22,6 +22,8 @@ from prism_core.rest.openapi import document
 from prism_core.rest.public import PREDICT_PATHS, public_routes
 from prism_core.rest.routing import route_of
 from prism_core.settings import Settings
+from prism_core.traffic.route import Route
+from prism_core.traffic.targets import Target
 from prism_oip.rest import paths as oip_paths
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -52,6 +54,31 @@ def test_the_walk_finds_the_deepest_setting():
     assert {f"models.NAME.batching.{field.name}" for field in attrs.fields(Batching)} <= set(
         setting_keys(Settings)
     )
+
+
+def route_keys(cls, prefix=""):
+    """Yield every key of a route; what all targets have is told once, by itself."""
+    for field in attrs.fields(cls):
+        if field.name in TARGET and prefix:
+            continue
+        key = f"{prefix}{field.name}"
+        yield key
+        kind = typing.get_type_hints(cls)[field.name]
+        for inner in typing.get_args(kind) or (kind,):
+            if attrs.has(inner):
+                listed = typing.get_origin(kind) is tuple
+                yield from route_keys(inner, f"{key}[]." if listed else f"{key}.")
+
+
+TARGET = {field.name for field in attrs.fields(Target)}
+
+
+def test_every_key_of_a_route(reference):
+    assert reference("routes") == {*route_keys(Route), *route_keys(Target)}
+
+
+def test_the_walk_finds_the_deepest_key_of_a_route():
+    assert {"ensemble.members[].weight", "circuit.pause_s"} <= set(route_keys(Route))
 
 
 def test_every_error_code(reference):

@@ -52,11 +52,11 @@ async def test_a_locked_database_refuses_and_changes_nothing(tmp_path, locked):
     async with open_records(tmp_path / "prism.db") as rows:
         holder = locked()
         with pytest.raises(StorageFailed, match="locked") as refused:
-            await rows.set_alias("m", "champion", 1)
+            await rows.set_wanted("m", [1], True)
         holder.execute("rollback")
 
         assert refused.value.details["retry_after_s"]
-        await rows.set_ceiling("m", 1)
+        await rows.set_wanted("m", [1], True)
 
 
 async def test_what_nobody_misses_does_not_wait_again_and_again(tmp_path, locked):

@@ -10,6 +10,7 @@ import pytest
 
 from prism_core.errors import ConfigError
 from prism_core.gateway.records import KEPT_EVENTS, MIGRATIONS, VersionRow, migrate, open_records
+from prism_core.gateway.traffic.changes import Change, Ways
 from prism_core.protocols import ReplicaHandle
 from prism_core.specs import ModelEvent
 from tests.unit.gateway.conftest import SIGNATURE, manifest_of
@@ -25,6 +26,10 @@ async def records():
 
 def row(version=1, **facts):
     return VersionRow(manifest_of(version=version, **facts), SIGNATURE)
+
+
+def change(before, after, model="churn"):
+    return Change(0.0, model, "admin", "route.set", before, after)
 
 
 async def test_what_is_published_is_read_again(tmp_path):
@@ -59,7 +64,7 @@ async def test_removing_the_whole_model_leaves_nothing(records):
 
 async def test_publishing_ends_a_rollback(records):
     await records.publish(row(1))
-    await records.set_ceiling("churn", 1)
+    await records.change(change(Ways(), Ways(ceiling=1)))
     assert (await records.models())[0].ceiling == 1
 
     await records.publish(row(2))
@@ -70,9 +75,8 @@ async def test_publishing_ends_a_rollback(records):
 async def test_wanted_and_aliases_are_kept(records):
     await records.publish(row(1))
     await records.set_wanted("churn", [1], False)
-    await records.set_alias("churn", "a", 1)
-    await records.set_alias("churn", "b", 1)
-    await records.remove_alias("churn", "a")
+    await records.change(change(Ways(), Ways(aliases={"a": 1, "b": 1})))
+    await records.change(change(Ways(aliases={"a": 1, "b": 1}), Ways(aliases={"b": 1})))
 
     (model,) = await records.models()
 

@@ -1,0 +1,94 @@
+"""Whether what routes lead to is there: asked before a route is set, and before a version goes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from prism_core.errors import IllegalTransition, InvalidRoute, PrismError
+from prism_core.gateway.registry import Model, Registry, Version
+from prism_core.gateway.traffic.changes import Ways
+from prism_core.traffic.route import Route
+from prism_core.traffic.targets import Target
+
+
+def check_leads(registry: Registry, model: Model, route: Route) -> None:
+    """See whether a model may go by a route.
+
+    Raises
+    ------
+    InvalidRoute
+        If it names what is not there; or what takes no predictions, unless the model's route has it already:
+        a canary that has failed must not keep anybody from changing the rest.
+    """
+    known = {target.reference(model.name) for target in model.route.targets} if model.route else set()
+    for target in route.targets:
+        reference = target.reference(model.name)
+        version = _found(registry, reference)
+        if version.lane is None and reference not in known:
+            name, number = version.manifest.model, version.manifest.version
+            raise InvalidRoute(
+                f"The route of {model.name!r} leads to {reference}, which is {version.state}; "
+                "only what is ready can be led to.",
+                hint=f"prism start {name} --version {number}",
+            )
+
+
+def check_ways(registry: Registry, model: Model, ways: Ways) -> None:
+    """See whether everything is still there that a model would be led to again.
+
+    Raises
+    ------
+    IllegalTransition, InvalidRoute
+        If it is not.
+    """
+    if ways.route:
+        check_leads(registry, model, ways.route)
+    for alias, number in ways.aliases.items():
+        if model.named.get(alias) != number:
+            _check_there(model, f"@{alias}", number)
+    if ways.ceiling not in (None, model.ceiling):
+        _check_there(model, "latest", ways.ceiling)
+
+
+def check_unrouted(registry: Registry, versions: Collection[Version]) -> None:
+    """Raise `IllegalTransition` if the route of a model that stays leads to one of ``versions``."""
+    going = set(map(id, versions))
+    for model in registry.models.values():
+        if all(id(version) in going for version in model.versions.values()):
+            continue  # its route goes with it
+        for target, version in leads(registry, model):
+            if id(version) in going:
+                number = version.manifest.version
+                raise IllegalTransition(
+                    f"The route of {model.name!r} leads to {target.reference(model.name)}; "
+                    f"version {number} of {version.manifest.model!r} cannot go.",
+                    hint=f"Change the route first: prism route {model.name} shows it, --clear takes it away.",
+                )
+
+
+def leads(registry: Registry, model: Model) -> Iterator[tuple[Target, Version]]:
+    """Yield what a model's route leads to and is there."""
+    for target in model.route.targets if model.route else ():
+        try:
+            yield target, registry.find(target.reference(model.name))
+        except PrismError:
+            continue
+
+
+def _found(registry: Registry, reference: str) -> Version:
+    try:
+        return registry.find(reference)
+    except PrismError as error:
+        raise InvalidRoute(
+            f"The route leads to {reference}: {error.message}", hint=error.hint, details=error.details
+        ) from error
+
+
+def _check_there(model: Model, what: str, number: int | None) -> None:
+    version = model.versions.get(number or 0)
+    if version is None or version.lane is None:
+        state = f"is {version.state}" if version else "is gone"
+        raise IllegalTransition(
+            f"{what} of {model.name!r} cannot lead to version {number} again: it {state}.",
+            hint=f"prism start {model.name} --version {number}" if version else "Upload it again.",
+        )

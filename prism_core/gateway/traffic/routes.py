@@ -1,0 +1,155 @@
+"""The routes of all models: set, shown, taken back. What is decided here is stored before it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import attrs
+import msgspec
+
+from prism_core.errors import IllegalTransition
+from prism_core.gateway.auditing import Audit
+from prism_core.gateway.followers import Followers
+from prism_core.gateway.records import Records
+from prism_core.gateway.registry import Registry
+from prism_core.gateway.traffic.changes import KEPT_CHANGES, SELECT, Change, Ways, change_of
+from prism_core.gateway.traffic.leading import lead, planned, ways_of
+from prism_core.gateway.traffic.leads import check_leads, check_ways
+from prism_core.traffic.route import Route
+
+
+@attrs.frozen(eq=False)
+class Routes:
+    """Where the traffic of models goes, and how it came to that."""
+
+    records: Records
+    registry: Registry
+    followers: Followers
+    audit: Audit
+
+    async def set(self, model: str, route: Route | None, *, why: str = "") -> Change:
+        """Let the bare name of a model go by a route from now on; None: to ``latest``, as without one.
+
+        It is in effect in all gateways when this returns.
+
+        Raises
+        ------
+        ModelNotFound
+            If there is no such model.
+        InvalidRoute
+            If the route names what is not there, or what does not take predictions and was not in the
+            route before.
+        """
+        facts = {"route": msgspec.to_builtins(route), "why": why}
+        async with self.audit.acting("route.set", model, **facts), self.registry.lock(model):
+            found = self.registry.model(model)
+            if route:
+                check_leads(self.registry, found, route)
+            after = attrs.evolve(ways_of(found), route=route)
+            return await self._lead(planned(found, after, "route.set", why=why))
+
+    async def undo(self, model: str = "") -> Change:
+        """Take back the last change of a model, or of all, that was not taken back yet.
+
+        Raises
+        ------
+        IllegalTransition
+            If there is none, or something was changed since without a record, or what was led to is gone.
+        """
+        return await self._take_back(model, undoable, "route.undo", "undo")
+
+    async def redo(self, model: str = "") -> Change:
+        """Take back the last `undo`, as long as nothing else was changed after it."""
+        return await self._take_back(model, redoable, "route.redo", "redo")
+
+    async def history(self, model: str = "", limit: int = 50) -> list[Change]:
+        """Return the last changes of a model, or of all, the newest first."""
+        if model:
+            self.registry.model(model)
+        return [change_of(row) for row in await self.records.read(SELECT, model, limit)]
+
+    async def _take_back(self, model: str, choose: Any, action: str, verb: str) -> Change:
+        last = self._last(choose, verb, model, await self.history(model, KEPT_CHANGES))
+        facts = {"seq": last.seq}
+        async with self.audit.acting(action, last.model, **facts), self.registry.lock(last.model):
+            # It may have waited for somebody else's change.
+            last = self._last(choose, verb, last.model, await self.history(last.model, KEPT_CHANGES))
+            found = self.registry.model(last.model)
+            after = reverted(last, ways_of(found))
+            check_ways(self.registry, found, after)
+            why = f"{verb} of {last.action} ({last.seq})"
+            return await self._lead(planned(found, after, action, why=why, undoes=last.seq))
+
+    def _last(self, choose: Any, verb: str, model: str, changes: Sequence[Change]) -> Change:
+        found: Change | None = choose(changes)
+        if found is None:
+            of = f" of {model!r}" if model else ""
+            raise IllegalTransition(
+                f"There is no change{of} to {verb}.",
+                hint="`prism route MODEL --history` shows what was changed.",
+            )
+        return found
+
+    async def _lead(self, change: Change) -> Change:
+        stored = await lead(self.records, self.registry, change)
+        await self.followers.agree()
+        return stored
+
+
+def undoable(changes: Sequence[Change]) -> Change | None:
+    """Return the newest change that stands and takes none back, None where there is none."""
+    standing = _standing(changes)
+    return next((change for change in standing if change.undoes is None), None)
+
+
+def redoable(changes: Sequence[Change]) -> Change | None:
+    """Return the newest undo that stands and has no other change after it, None where there is none."""
+    by_seq = {change.seq: change for change in changes}
+    for change in _standing(changes):
+        if change.undoes is None:
+            return None
+        if (undone := by_seq.get(change.undoes)) and undone.undoes is None:
+            return change
+    return None
+
+
+def _standing(changes: Sequence[Change]) -> Iterable[Change]:
+    """Yield changes, the newest first, that no later one has taken back and that itself stands."""
+    taken_back = set()
+    for change in changes:
+        if change.seq not in taken_back:
+            if change.undoes is not None:
+                taken_back.add(change.undoes)
+            yield change
+
+
+def reverted(change: Change, now: Ways) -> Ways:
+    """Return the ways without a change; what it did not touch stays as it is.
+
+    Raises
+    ------
+    IllegalTransition
+        If what it touched is not any more as it left it.
+    """
+    before, after = _flat(change.before), _flat(change.after)
+    have = _flat(now)
+    touched = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+    for key in sorted(touched):
+        if have.get(key) != after.get(key):
+            raise IllegalTransition(
+                f"The {_words(key)} of {change.model!r} was changed otherwise since change {change.seq}.",
+                hint="Set what you want instead; `prism route MODEL --history` shows what was.",
+            )
+    wanted = {**have, **{key: before.get(key) for key in touched}}
+    aliases = {key[1:]: to for key, to in wanted.items() if key[0] == "@" and to is not None}
+    return Ways(wanted.get("route"), aliases, wanted.get("ceiling"))
+
+
+def _flat(ways: Ways) -> Mapping[str, Any]:
+    aliases = {f"@{alias}": to for alias, to in ways.aliases.items()}
+    return {"route": ways.route, "ceiling": ways.ceiling, **aliases}
+
+
+def _words(key: str) -> str:
+    return {"route": "route", "ceiling": "alias latest"}.get(key, f"alias {key[1:]}")

@@ -1,0 +1,302 @@
+"""Routes set, stored, taken back, beside aliases and uploads; the supervisor starts nothing."""
+
+from __future__ import annotations
+
+import asyncio
+
+import attrs
+import msgspec
+import pytest
+
+from prism_core.errors import IllegalTransition, InvalidRoute, ModelNotFound
+from prism_core.gateway.followers import Followers
+from prism_core.gateway.registry import LATEST
+from prism_core.gateway.traffic.desk import Desk as TrafficDesk
+from prism_core.gateway.traffic.leads import check_unrouted
+from prism_core.gateway.traffic.routes import Routes
+from prism_core.gateway.traffic.states import State, States
+from prism_core.traffic.route import Route
+from prism_core.traffic.targets import Fallback, Share
+from tests.unit.gateway.conftest import ignore, open_desk
+
+CANARY = Route(
+    (Share(1, weight=90), Share(2, weight=10)), "header:X-User", fallback=(Fallback(value={"p": 0}),)
+)
+
+
+def routes_of(desk):
+    TrafficDesk().routing.serve(desk.registry)
+    return Routes(desk.operator.records, desk.registry, Followers(desk.registry, ignore), desk.uploads.audit)
+
+
+@pytest.fixture
+async def two(desk):
+    """Two versions of churn, the second is latest."""
+    await desk.upload(b"one")
+    await desk.upload(b"two")
+    return desk
+
+
+@pytest.fixture
+def routes(two):
+    return routes_of(two)
+
+
+async def point(desk, alias, number):
+    model = desk.registry.model("churn")
+    async with desk.registry.lock("churn"):
+        await desk.operator.point(model, alias, model.versions[number])
+
+
+async def stored(desk):
+    (row,) = await desk.operator.records.models()
+    return row
+
+
+async def test_a_route_is_followed_and_stored(two, routes):
+    change = await routes.set("churn", CANARY, why="canary")
+
+    assert two.registry.lanes["churn"].route == CANARY
+    assert ((await stored(two)).route, (await stored(two)).revision) == (CANARY, change.seq)
+    assert (change.before.route, change.after.route, change.why) == (None, CANARY, "canary")
+
+
+async def test_a_route_is_there_after_a_restart(tmp_path):
+    async with open_desk(tmp_path) as desk:
+        await desk.upload(b"one")
+        await desk.upload(b"two")
+        change = await routes_of(desk).set("churn", CANARY)
+
+    async with open_desk(tmp_path) as desk:
+        model = desk.registry.model("churn")
+        assert (model.route, model.revision) == (CANARY, change.seq)
+
+
+async def test_the_same_again_is_no_change(routes):
+    await routes.set("churn", CANARY)
+    before = await routes.history("churn")
+
+    await routes.set("churn", CANARY)
+
+    assert await routes.history("churn") == before
+
+
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        (Route((Share(9),)), "no version 9; it has 1, 2"),
+        (Route((Share("champion"),)), "no alias 'champion'"),
+        (Route(fallback=(Fallback(model="rf"),)), "no model 'rf'"),
+    ],
+)
+async def test_a_route_to_nowhere_is_refused(two, routes, route, told):
+    with pytest.raises(InvalidRoute, match=told):
+        await routes.set("churn", route)
+
+    assert two.registry.model("churn").route is None
+
+
+async def test_a_stopped_version_joins_no_route_but_may_stay_in_one(two, routes):
+    await routes.set("churn", CANARY)
+    await two.operator.stop(two.registry.version("churn", 2))
+
+    await routes.set("churn", attrs.evolve(CANARY, timeout_ms=5.0))
+    await routes.set("churn", None)
+
+    with pytest.raises(InvalidRoute, match="STOPPED") as refused:
+        await routes.set("churn", CANARY)
+    assert refused.value.hint == "prism start churn --version 2"
+
+
+async def test_what_a_route_leads_to_does_not_go(two, routes):
+    await two.upload(b"other", name="rf")
+    await routes.set("rf", Route(fallback=(Fallback(model="churn/1"),)))
+    await routes.set("churn", CANARY)
+
+    for number in (1, 2):
+        with pytest.raises(IllegalTransition, match="leads to churn/"):
+            check_unrouted(two.registry, [two.registry.version("churn", number)])
+    with pytest.raises(IllegalTransition, match="'rf'"):
+        check_unrouted(two.registry, two.registry.model("churn").versions.values())
+
+
+async def test_the_route_of_a_model_that_goes_as_a_whole_goes_too(two, routes):
+    await routes.set("churn", CANARY)
+    check_unrouted(two.registry, two.registry.model("churn").versions.values())
+
+
+# --- undo ------------------------------------------------------------------------------------
+
+
+async def test_undo_goes_back_one_change_after_the_other(two, routes):
+    await routes.set("churn", CANARY)
+    await point(two, "champion", 1)
+    await point(two, LATEST, 1)
+
+    model = two.registry.model("churn")
+    assert model.ceiling == 1
+    await routes.undo("churn")
+    assert (model.ceiling, model.named, model.route) == (None, {"champion": 1}, CANARY)
+    await routes.undo("churn")
+    assert (model.named, model.route) == ({}, CANARY)
+    await routes.undo()
+    assert model.route is None
+    assert (await stored(two)).route is None
+
+
+async def test_undo_of_an_upload_holds_the_name_where_it_was(two, routes):
+    await routes.undo("churn")
+    assert two.serves("churn") == 1
+
+    await routes.redo("churn")
+    assert two.serves("churn") == 2
+
+
+async def test_a_first_upload_is_not_undone(routes):
+    await routes.undo("churn")
+
+    with pytest.raises(IllegalTransition, match="no change of 'churn' to undo"):
+        await routes.undo("churn")
+
+
+async def test_redo_takes_back_undos_until_something_else_is_changed(two, routes):
+    await routes.set("churn", CANARY)
+    wider = attrs.evolve(CANARY, timeout_ms=9.0)
+    await routes.set("churn", wider)
+    model = two.registry.model("churn")
+    await routes.undo("churn")
+    await routes.undo("churn")
+
+    await routes.redo("churn")
+    assert model.route == CANARY
+    await routes.redo("churn")
+    assert model.route == wider
+    with pytest.raises(IllegalTransition, match="to redo"):
+        await routes.redo("churn")
+    await routes.undo("churn")
+    await point(two, "champion", 1)
+    with pytest.raises(IllegalTransition, match="to redo"):
+        await routes.redo("churn")
+
+
+async def test_undo_is_refused_where_the_version_is_gone(two, routes):
+    await two.upload(b"three")
+    await point(two, "champion", 1)
+    await point(two, "champion", 2)
+    await two.operator.remove(two.registry.model("churn"), [two.registry.version("churn", 1)])
+
+    with pytest.raises(
+        IllegalTransition, match="@champion of 'churn' cannot lead to version 1 again: it is gone"
+    ):
+        await routes.undo("churn")
+    assert two.registry.model("churn").named == {"champion": 2}
+
+
+async def test_a_removed_model_leaves_no_changes_and_no_number_is_given_twice(two, routes):
+    change = await routes.set("churn", CANARY)
+    model = two.registry.model("churn")
+    await two.operator.remove(model, list(model.versions.values()))
+    await two.upload(b"one")
+    await two.upload(b"two")
+
+    assert [one.action for one in await routes.history("churn")] == ["model.upload"]
+    assert (await routes.set("churn", CANARY)).seq > change.seq
+
+
+# --- revisions -------------------------------------------------------------------------------
+
+
+async def test_the_revision_follows_what_the_route_leads_to(two, routes):
+    await point(two, "champion", 1)
+    await routes.set("churn", Route((Share("champion"), Share(2))))
+    model = two.registry.model("churn")
+    first = model.revision
+
+    await point(two, "other", 1)
+    assert model.revision == first
+    await point(two, "champion", 2)
+    assert model.revision > first
+
+
+# --- faults ----------------------------------------------------------------------------------
+
+
+class Gate:
+    """Raises at one step."""
+
+    at = ""
+
+    def __call__(self, step):
+        if step == self.at:
+            raise RuntimeError(f"broken at {step}")
+
+
+@pytest.mark.parametrize("step", ["records.statement", "records.commit"])
+async def test_a_change_that_is_not_stored_is_not_made(tmp_path, step):
+    gate = Gate()
+    async with open_desk(tmp_path, checkpoint=gate) as desk:
+        await desk.upload(b"one")
+        await desk.upload(b"two")
+        routes = routes_of(desk)
+        gate.at = step
+        with pytest.raises(RuntimeError):
+            await routes.set("churn", CANARY)
+        gate.at = ""
+        assert desk.registry.model("churn").route is None
+        assert desk.serves("churn") == 2
+        assert (await stored(desk)).route is None
+        assert [one.action for one in await routes.history("churn")] == ["model.upload"]
+
+
+async def test_a_change_is_whole_for_who_comes_after_a_kill(tmp_path):
+    gate = Gate()
+    async with open_desk(tmp_path, checkpoint=gate) as desk:
+        await desk.upload(b"one")
+        await desk.upload(b"two")
+        gate.at = "records.committed"
+        with pytest.raises(RuntimeError):
+            await routes_of(desk).set("churn", CANARY)
+
+    async with open_desk(tmp_path) as desk:
+        assert desk.registry.model("churn").route == CANARY
+        assert (await routes_of(desk).history("churn"))[0].after.route == CANARY
+
+
+async def test_two_at_once_are_one_after_the_other(two, routes):
+    other = attrs.evolve(CANARY, timeout_ms=7.0)
+    first, second = await asyncio.gather(routes.set("churn", CANARY), routes.set("churn", other))
+
+    assert (first.after, first.seq + 1) == (second.before, second.seq)
+    assert two.registry.model("churn").route == other
+
+
+async def test_who_stops_waiting_leaves_nothing_half_done(two, routes):
+    task = asyncio.create_task(routes.set("churn", CANARY))
+    while not two.registry.lock("churn").locked():
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert two.registry.model("churn").route == (await stored(two)).route
+
+
+async def test_a_route_of_no_model(routes):
+    with pytest.raises(ModelNotFound):
+        await routes.set("nowhere", CANARY)
+
+
+# --- states ----------------------------------------------------------------------------------
+
+
+async def test_states_are_read_again_and_go_with_the_model(two):
+    states = States(two.operator.records)
+    text = msgspec.json.encode({"wins": 3}).decode()
+    await states.save(*(State("churn", "bandit", "churn/2", revision, text) for revision in (1, 2)))
+    await states.save(State("churn", "bandit", "churn/2", 2, "{}"), State("nowhere", "bandit", "a", 1, "{}"))
+
+    assert [(one.revision, one.text) for one in await states.load("bandit")] == [(1, text), (2, "{}")]
+    await states.forget("bandit", "churn", below=2)
+    assert [one.revision for one in await states.load("bandit", "churn")] == [2]
+    model = two.registry.model("churn")
+    await two.operator.remove(model, list(model.versions.values()))
+    assert await states.load("bandit") == []
