@@ -146,7 +146,7 @@ class Asking:
         self.done = False
         self._losses = 0
         self._second: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
 
     def begin(self) -> None:
         """Look into the cache, else compute; may answer at once."""
@@ -190,9 +190,8 @@ class Asking:
         elif lane.refusal is not None:
             self._fail(lane.refusal)
         else:
-            lane.waiting[self] = None
             lane.crowd.be_lenient(time.monotonic())
-            self._arm(self._head.hold_s or lane.hold_s)
+            self._wait_for_replica()
             lane.wake_up()
 
     def compute_alone(self, client: ReplicaClient) -> None:
@@ -224,17 +223,28 @@ class Asking:
 
     def cancel(self) -> None:
         """Nobody waits any more: the runtime drops it if it can, and nothing is answered."""
-        if self.done:
-            return
+        if not self.done:
+            self._answer = _nobody
+            self._drop(None)
+
+    def expire(self) -> None:
+        """Its time is over, before its deadline: the runtime drops it if it can."""
+        if not self.done:
+            self._drop(self._late())
+
+    # --- on the way ------------------------------------------------------------------
+
+    def _drop(self, outcome: DeadlineExceeded | None) -> None:
         if self._client is not None:
             self._client.cancel(self._call_id)
         if self._second is not None:
             self._second.cancel()
-        self._answer = _nobody
         self._leave()
-        self._end(None)
+        self._end(outcome)
 
-    # --- on the way ------------------------------------------------------------------
+    def _wait_for_replica(self) -> None:
+        self._lane.waiting[self] = None
+        self._arm(self._head.hold_s or self._lane.hold_s)
 
     async def _look_further(self, cache: AnswerCache, key: bytes) -> None:
         kept = await cache.fetch(key)
@@ -293,8 +303,12 @@ class Asking:
         elif self._losses == 1 or lane.refusal is not None:
             self.compute()
         else:
-            self._arm(self._head.hold_s or lane.hold_s)
-            lane.trials.add(self)
+            self._stand_trial(error)
+
+    def _stand_trial(self, error: ReplicaLost) -> None:
+        """Be asked alone, as it may have ended its replica: ``error`` says so."""
+        self._arm(self._head.hold_s or self._lane.hold_s)
+        self._lane.trials.add(self)
 
     def _ask_later(self, refusal: Overloaded) -> None:
         """Ask again when the queue of a replica that has just come should have room for it."""

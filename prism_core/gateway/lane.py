@@ -152,6 +152,7 @@ class Lane:
         answer: OnAnswer,
         request: str = "",
         sender: AskSender = nobody,
+        how: type[Asking] = Asking,
     ) -> Asking | None:
         """Begin a call; ``answer`` is called once with its outcome, perhaps before this returns.
 
@@ -168,6 +169,8 @@ class Lane:
             The X-Request-Id, for the runtime's log.
         sender
             Is not asked: to a version all are equal.
+        how
+            What it does where there is no replica; see `prism_core.gateway.traffic.askings`.
         """
         if self.in_flight >= self.crowd.bound and (self.cache is None or not head.cached):
             self._record(self._refused)
@@ -175,7 +178,7 @@ class Lane:
             return None
         begun = time.monotonic()
         deadline = begun + (timeout_s or self.manifest.timeout_s)
-        asking = Asking(self, head, body, begun, deadline, answer, request)
+        asking = how(self, head, body, begun, deadline, answer, request)
         self.in_flight += 1
         asking.begin()
         return asking

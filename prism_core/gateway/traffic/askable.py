@@ -18,6 +18,9 @@ class Pending(Protocol):
     def cancel(self) -> None:
         """Nobody waits any more: nothing is answered."""
 
+    def expire(self) -> None:
+        """Its time is over: it is answered at once, with what there is or `DeadlineExceeded`."""
+
 
 class Askable(Protocol):
     """What predictions can be asked of. See `Lane.ask` and `Lane.predict`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,12 @@ import attrs
 from prism_core.errors import PrismError
 from prism_core.gateway.asking import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import answered
+from prism_core.gateway.traffic.chains import Chain, Chains, Hedging
+from prism_core.gateway.traffic.circuits import Circuits
 from prism_core.gateway.traffic.journey import Ended, Journey
-from prism_core.gateway.traffic.kinds import TrafficRecord
-from prism_core.gateway.traffic.sender import AskSender, Sender, nobody
+from prism_core.gateway.traffic.kinds import RoutedCall, TrafficRecord
+from prism_core.gateway.traffic.sender import NOBODY, AskSender, Sender, nobody
+from prism_core.gateway.traffic.steps import Step, takes_json
 from prism_core.traffic.route import Route
 from prism_core.traffic.splitting import Split
 from prism_core.traffic.sticky import key_of
@@ -25,23 +28,41 @@ if TYPE_CHECKING:
 
 # Gets each routed request after its answer.
 Tap = Callable[[Ended], None]
+# Makes of a route with an ensemble the step that asks its members; see `Routing.ensembles`.
+MakeEnsemble = Callable[["Routed"], Step]
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Routing:
-    """What the routes of one gateway process share.
+    """What the routes of one gateway process share, and what outlives their changes.
 
     Parameters
     ----------
     record
         Takes what is found out about requests, on its way to the leader.
+
+    Attributes
+    ----------
     taps
         Each returns what is to get the requests of a route after their answers, None for a route that does
         not want it. Called whenever the lanes or the route of a model have changed.
+    ensembles
+        Makes the first step of a route with an ensemble; fallbacks come behind it. Called as taps are.
+    hedging
+        Makes what asks a lane, where a route wants hedged requests; called as taps are.
+    weights
+        By model and reference, instead of those of its split, where its route learns them. A model's are
+        replaced whole.
+    circuits
+        Of the versions.
     """
 
     record: Callable[[TrafficRecord], None]
     taps: list[Callable[[Routed], Tap | None]] = attrs.field(factory=list)
+    ensembles: MakeEnsemble | None = None
+    hedging: Hedging | None = None
+    weights: dict[str, Mapping[str, float]] = attrs.field(factory=dict)
+    circuits: Circuits = attrs.field(factory=Circuits)
 
     def serve(self, registry: Registry) -> None:
         """Follow the routes of a registry's models from now on."""
@@ -82,11 +103,14 @@ class Routed:
         self.revision = revision
         self.lanes = lanes
         self.taps: tuple[Tap, ...] = ()
-        self._explain = explain
-        named = ((share.reference(model), share.weight) for share in route.split)
-        self._split = Split(model, ((name, weight, name) for name, weight in named if name in lanes))
+        self._chains = Chains(model, route, lanes, explain, routing.circuits, routing.hedging)
+        self._known: dict[tuple[str, bool], Chain] = {}
+        self._learns = route.bandit is not None
+        self._learned: Mapping[str, float] | None = None
+        self._split = self._parted({})
         self._key_of = key_of(route.sticky)
-        self._fallbacks = self._served(one.reference(model) for one in route.fallback if one.value is None)
+        self._has_value = any(one.value is not None for one in route.fallback)
+        self._ensemble = routing.ensembles(self) if route.ensemble and routing.ensembles else None
 
     def ask(
         self,
@@ -98,14 +122,9 @@ class Routed:
         sender: AskSender = nobody,
     ) -> Journey | None:
         """Begin a call; see `Lane.ask`."""
-        who = sender()
-        lanes = [*self._served([self._chosen(who)]), *self._fallbacks]
-        if not lanes:
-            answer(self._explain(f"{self.model}@latest"))
-            return None
-        begun = time.monotonic()
-        deadline = begun + (timeout_s or lanes[0].manifest.timeout_s)
-        journey = Journey(self, lanes, head, body, begun, deadline, answer, request, who)
+        who = sender() if self._key_of is not None or self.taps else NOBODY
+        steps = self._steps(who, value=self._has_value and takes_json(head))
+        journey = Journey(self, steps, head, body, time.monotonic(), timeout_s, answer, request, who)
         journey.go_on()
         return journey
 
@@ -126,9 +145,40 @@ class Routed:
         for tap in self.taps:
             tap(ended)
 
+    def left(self, call: RoutedCall) -> None:
+        """Hear of a request that nobody waited for any more."""
+        self.routing.record(call)
+
+    # --- who is asked ------------------------------------------------------------------
+
+    def _steps(self, who: Sender, *, value: bool) -> Chain:
+        """Return who is asked, in order; ``value`` says whether a value may be the answer."""
+        reference = "" if self._ensemble is not None else self._chosen(who)
+        steps = self._known.get((reference, value))
+        if steps is None:
+            steps = self._known[reference, value] = self._chain(reference, value=value)
+        return steps
+
+    def _chain(self, reference: str, *, value: bool) -> Chain:
+        if self._ensemble is not None:
+            return self._chains.behind_step(self._ensemble, value=value)
+        return self._chains.behind(reference, value=value)
+
     def _chosen(self, who: Sender) -> str:
+        """Return the reference of the version that a request is for."""
+        learned = self.routing.weights.get(self.model) if self._learns else None
+        if learned is not self._learned:
+            self._split, self._learned = self._parted(learned or {}), learned
         key = self._key_of(who) if self._key_of is not None else b""
         return self._split.choose(key) or f"{self.model}@latest"
 
-    def _served(self, references: Iterable[str]) -> list[Lane]:
-        return [self.lanes[one] for one in references if one in self.lanes]
+    def _parted(self, learned: Mapping[str, float]) -> Split[str]:
+        """Return the shares that requests go to; weights that were ``learned`` are instead of the split's.
+
+        What is not served keeps its share where there are fallbacks: they answer for it. Without any the
+        others do, as far as one is served.
+        """
+        named = {share.reference(self.model): share.weight for share in self.route.split}
+        if not self._chains.has_fallbacks:
+            named = {name: weight for name, weight in named.items() if name in self.lanes} or named
+        return Split(self.model, ((name, learned.get(name, weight), name) for name, weight in named.items()))
