@@ -7,5 +7,6 @@ No socket, clock or event loop in here; `prism_core.gateway.traffic` does what i
 | `route`      | the route of a model, whole                                               |
 | `targets`    | what a route can lead to                                                  |
 | `splitting`, `sticky` | which share of a split a request belongs to, and by what of it |
+| `statistics` | what may be said of a difference, however often one looks                  |
 | `ensemble`, `hedge`, `circuit`, `bandit`, `experiment`, `recording` | the values of one policy each |
 """
