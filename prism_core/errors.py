@@ -15,7 +15,7 @@
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
                                 TunnelFailed 502  TunnelRefused 502
                                 AuditFailed 507  IdentityUnavailable 503
-                                StorageFull 507  StorageFailed 503
+                                StorageFull 507  StorageFailed 503  TooFewMembers 503  NoQuorum 500
 
 The message is one sentence of fact with the offending value and the expectation; the
 hint is the next action; ``details`` are for machines. None of the three ever holds a
@@ -327,6 +327,16 @@ class DeadlineExceeded(ServingError):
 
 class ModelFailed(ServingError):
     """The model raised, or answered with something that does not fit."""
+
+    status = 500
+
+
+class TooFewMembers(ServingError):
+    """Fewer members of an ensemble answered than it needs; ``details["failed"]`` says why not."""
+
+
+class NoQuorum(ServingError):
+    """Too few members of an ensemble agree on a label; ``details["rows"]`` are the rows."""
 
     status = 500
 

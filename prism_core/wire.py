@@ -21,6 +21,8 @@ PROTOCOL = 1
 PREFIX = struct.Struct("<II")
 MAX_HEADER_BYTES = 1 << 20
 MAX_BODY_BYTES = 1 << 31
+# The style of a call whose answer is for an ensemble: all that can be combined, whatever is asked for.
+MEMBER = "member"
 
 
 class WireError(Exception):
@@ -71,6 +73,28 @@ class Call(Frame, tag="call", gc=True):
     request: str = ""
 
 
+class Combine(Call, tag="combine"):
+    """Gateway -> runtime: make the answer to a request of what the members of an ensemble answered.
+
+    The body is the request's own, and behind it one ``application/vnd.prism.tensors`` of each member.
+    The model is not asked.
+
+    Parameters
+    ----------
+    combination
+        A `prism_core.traffic.combination.Combination` as msgpack; the same bytes for all requests of a
+        route.
+    members
+        Who answered, by places in it, in the order of the body.
+    sizes
+        How many bytes are the request's, and how many each member's.
+    """
+
+    combination: bytes = b""
+    members: list[int] = []
+    sizes: list[int] = []
+
+
 class Cancel(Frame, tag="cancel"):
     """Gateway -> runtime: nobody waits for this call any more. Never answered."""
 
@@ -118,7 +142,7 @@ class Drain(Frame, tag="drain"):
     """Gateway -> runtime: answer what you have, take nothing new, exit."""
 
 
-AnyFrame = Hello | Ready | Call | Cancel | Reply | Error | Ping | Stats | Drain
+AnyFrame = Hello | Ready | Call | Combine | Cancel | Reply | Error | Ping | Stats | Drain
 
 _encoder = msgspec.msgpack.Encoder()
 _decode = msgspec.msgpack.Decoder(AnyFrame).decode

@@ -8,6 +8,7 @@ values     decoded JSON -> an array, losslessly
 faults     all faults of a request in one error; values, shapes and names as messages show them
 counting   how many values a body of text holds, before any is made
 jsonable   what orjson cannot write by itself
+tensors    named arrays as bytes, between processes of PRISM and for clients
 =========  ====================================================================================
 
 Plugins have it from `prism_core.plugin`.

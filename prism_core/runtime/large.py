@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any, cast
 
 import attrs
@@ -149,6 +149,18 @@ class LargeRequests:
         self._turns.add(job, first=True)
         return job
 
+    def do(self, whole: Callable[[], Any], done: Callable[[Any], None]) -> Job:
+        """Do something long beside the others; ``done`` is called with its result, or an exception."""
+
+        def ended(found: Any) -> None:
+            self._end(job)
+            done(found)
+
+        job = Job(_no_steps(), whole, ended)
+        self._begin(job)
+        self._turns.add(job)
+        return job
+
     async def drain(self) -> None:
         """Return when everything that was submitted has been answered."""
         await self._empty.wait()
@@ -237,6 +249,11 @@ class LargeRequests:
         self._open.discard(one)
         if not self._open:
             self._empty.set()
+
+
+def _no_steps() -> Generator[None, None, None]:
+    return
+    yield
 
 
 def _large_from(signature: Signature) -> int:

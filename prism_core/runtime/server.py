@@ -18,6 +18,7 @@ from prism_core.dialects import Dialects
 from prism_core.errors import PrismError, Unauthorized
 from prism_core.filling import LARGE_BYTES, Filling, write_all
 from prism_core.runtime.batching import Waiting
+from prism_core.runtime.combining import Combined, Combiner
 from prism_core.runtime.engine import Answered, Engine
 from prism_core.runtime.http import Bounds, HttpConnection, full
 from prism_core.runtime.large import LargeCall, LargeRequests, Written
@@ -66,6 +67,7 @@ class Service:
         self.dialects = Dialects(dialects)
         self.bounds = bounds
         self.large = LargeRequests(engine) if engine else None
+        self.combiner = Combiner(engine.session, self.large) if engine and self.large else None
         self.failure = failure
         self.token = token
         self.warnings = warnings
@@ -237,6 +239,8 @@ class FrameConnection(asyncio.Protocol):
             request = self._calls.pop(frame.id, None)
             if request:
                 self._service.cancel(request)
+        elif type(frame) is wire.Combine:
+            self._combine(frame, body)
         elif type(frame) is wire.Ping:
             self._send(self._stats(frame.id))
         elif type(frame) is wire.Drain:
@@ -260,6 +264,20 @@ class FrameConnection(asyncio.Protocol):
             self._fail(call, error)
         except Exception:
             self._fail(call, engine.session.internal("A normalizer"))
+
+    def _combine(self, call: wire.Combine, body: memoryview) -> None:
+        combiner = cast(Combiner, self._service.combiner)
+        job = combiner.begin(call, body, lambda found: self._combined(call, found))
+        if job:
+            self._calls[call.id] = job
+
+    def _combined(self, call: wire.Combine, found: Combined | Exception) -> None:
+        self._calls.pop(call.id, None)
+        if isinstance(found, Exception):
+            self._fail(call, cast(Combiner, self._service.combiner).failure(found))
+        else:
+            reply = wire.Reply(call.id, found.media_type, found.rows, 0, 0, int(found.compute_s * 1e6))
+            self._send(reply, found.body)
 
     def _answered(self, call: wire.Call, answered: Answered) -> None:
         self._calls.pop(call.id, None)

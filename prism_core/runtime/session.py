@@ -28,7 +28,9 @@ from prism_core.limits import Limits
 from prism_core.manifest import Manifest
 from prism_core.protocols import BaseModel
 from prism_core.specs import Answer, Normalizer, Request
+from prism_core.traffic.combination import member_outputs
 from prism_core.types import Batch, Signature, concatenate
+from prism_core.wire import MEMBER
 
 JSON = "application/json"
 # Distinct heads that are remembered; a hostile client may send a new one each time.
@@ -66,6 +68,8 @@ class Session:
         self._limits = limits
         self._outputs = {spec.name for spec in self.signature.outputs}
         self._computed = self.signature.computed
+        wanted = member_outputs(self.signature)
+        self._of_member = () if wanted == self._computed else wanted
         self._readers: dict[tuple[str, str], tuple[Normalizer, Request, tuple[str, ...]]] = {}
         self._writers: dict[str, Normalizer] = {}
 
@@ -110,11 +114,28 @@ class Session:
         head = (media_type, query)
         return self._readers.get(head) or self._remember(self._readers, head, self._reader(media_type, query))
 
+    def read_reply(
+        self, body: memoryview, media_type: str = "", query: str = "", *, waited_for: bool = True
+    ) -> tuple[tuple[str, ...], Any]:
+        """Return which outputs ``body`` asks for, of whatever answers, and the ``reply`` of its batch.
+
+        Raises
+        ------
+        PrismError, TakesLong
+            As `read`.
+        """
+        normalizer, request, outputs = self._read_by(media_type, query)
+        assert normalizer.normalize is not None
+        batch = normalizer.normalize(body, self.signature, attrs.evolve(request, waited_for=waited_for))
+        return batch.outputs or outputs, batch.reply
+
     def _asked(self, batch: Batch, outputs: tuple[str, ...], accept: str, style: str) -> Batch:
         if outputs and not batch.outputs:
             batch = Batch(batch.tensors, outputs, batch.parameters, batch.reply)
         if batch.parameters:  # of any normalizer; they are compared, and given to the model
             self._limits.check_depth(batch.parameters)
+        if style == MEMBER:
+            return Batch(batch.tensors, self._of_member, batch.parameters, batch.reply)
         if batch.outputs:
             self._check_outputs(batch.outputs)
             wanted = self._with_predictions(batch.outputs, accept, style)
@@ -181,7 +202,7 @@ class Session:
         TakesLong
             If it should not be ``waited_for``.
         """
-        normalizer = self._writers.get(accept) or self._chosen(accept)
+        normalizer = self._writers.get(accept) or self.writer(accept)
         assert normalizer.encode is not None
         return normalizer.media_type, normalizer.encode(self._answer(outputs, style, reply, waited_for))
 
@@ -189,7 +210,7 @@ class Session:
         self, outputs: Batch, accept: str = "", style: str = "", reply: Any = None
     ) -> Generator[None, None, tuple[str, bytes | bytearray] | None]:
         """Do as `write`, in steps; None if only `write` can."""
-        normalizer = self._chosen(accept)
+        normalizer = self.writer(accept)
         if normalizer.encode_steps is None:
             return None
         body = yield from normalizer.encode_steps(self._answer(outputs, style, reply))
@@ -202,7 +223,7 @@ class Session:
     def check_accept(self, accept: str) -> None:
         """Raise `NotAcceptable` before anything is computed for nothing."""
         if accept not in self._writers:
-            self._chosen(accept)
+            self.writer(accept)
 
     def warm_up(self) -> str:
         """Predict once on a plausible input; return "" or why that failed."""
@@ -226,7 +247,8 @@ class Session:
         outputs = tuple(one for one in parameters.pop("outputs", "").split(",") if one)
         return normalizer, Request(parameters, self.manifest.options, self._limits, True), outputs
 
-    def _chosen(self, accept: str) -> Normalizer:
+    def writer(self, accept: str) -> Normalizer:
+        """Return what writes an answer that ``accept`` allows; raises `NotAcceptable`."""
         return self._writers.get(accept) or self._remember(self._writers, accept, self._writer(accept))
 
     def _writer(self, accept: str) -> Normalizer:
@@ -247,7 +269,7 @@ class Session:
     def _with_predictions(self, outputs: tuple[str, ...], accept: str, style: str) -> tuple[str, ...]:
         # Only our own JSON promises them; elsewhere what is asked for is all that is answered.
         primary = self.signature.predictions
-        if primary in outputs or style == "v1" or self._chosen(accept).media_type != JSON:
+        if primary in outputs or style == "v1" or self.writer(accept).media_type != JSON:
             return outputs
         return (primary, *outputs)
 

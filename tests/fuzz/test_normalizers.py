@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from prism_core.fitting.tensors import pack
 from prism_core.inputs import csv_parts, json_parts, prism_normalizers
-from prism_core.inputs.tensors import pack
 from prism_core.plugin import Batch, PrismError, Request, Signature, TensorSpec
 from prism_core.testing.fuzzing import fuzz
 from prism_core.testing.normalizers import in_steps

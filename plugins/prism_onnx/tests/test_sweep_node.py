@@ -21,7 +21,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto
 
-from prism_core.inputs.tensors import pack, unpack
+from prism_core.fitting.tensors import pack, unpack
 from prism_core.plugin import Artifact, ArtifactError, Batch, ModelLoadFailed, PrismError
 from prism_core.testing.server import ServerProcess
 from prism_onnx import OnnxOptions

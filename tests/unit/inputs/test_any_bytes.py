@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from prism_core.fitting.tensors import pack
 from prism_core.inputs import prism_normalizers
-from prism_core.inputs.tensors import pack
 from prism_core.plugin import Batch, PrismError, Request, Signature, TensorSpec
 
 OUTPUTS = (TensorSpec("y", "FP64", (-1,)),)

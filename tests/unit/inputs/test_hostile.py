@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from prism_core.fitting.tensors import Header, Tensor, pack
 from prism_core.inputs import prism_normalizers
-from prism_core.inputs.tensors import Header, Tensor, pack
 from prism_core.plugin import (
     Batch,
     InvalidInput,

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from prism_core.fitting.tensors import pack
 from prism_core.inputs import csv, csv_parts, json_in, json_out, json_out_parts, json_parts, prism_normalizers
-from prism_core.inputs.tensors import pack
 from prism_core.plugin import Answer, Batch, MalformedBody, PrismError, Request, Signature, TensorSpec
 
 OUTPUTS = (TensorSpec("y", "FP64", (-1,)),)

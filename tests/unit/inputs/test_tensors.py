@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from prism_core.inputs.tensors import ALIGNMENT, MAGIC, pack, unpack
+from prism_core.fitting.tensors import ALIGNMENT, MAGIC, pack, unpack
 from prism_core.plugin import Batch, InvalidInput, MalformedBody, NotAcceptable, Signature, TensorSpec
 from prism_core.types import NUMPY_TYPES
 
