@@ -8,5 +8,6 @@ No socket, clock or event loop in here; `prism_core.gateway.traffic` does what i
 | `targets`    | what a route can lead to                                                  |
 | `splitting`, `sticky` | which share of a split a request belongs to, and by what of it |
 | `statistics` | what may be said of a difference, however often one looks                  |
+| `combination`, `combining` | how the answers of an ensemble's members become one              |
 | `ensemble`, `hedge`, `circuit`, `bandit`, `experiment`, `recording` | the values of one policy each |
 """

@@ -70,7 +70,9 @@ class Route:
     @property
     def targets(self) -> Iterator[Target]:
         """Everything that it can lead to."""
-        members = self.ensemble.members if self.ensemble else ()
+        members: tuple[Target, ...] = self.ensemble.members if self.ensemble else ()
+        if self.ensemble and self.ensemble.stack:
+            members = (*members, self.ensemble.stack)
         for target in (*self.rules, *self.split, *members, *self.shadow, *self.fallback):
             if target.version is not None or target.model:
                 yield target

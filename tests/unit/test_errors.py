@@ -113,6 +113,7 @@ def test_a_plugin_can_raise_whatever_a_hook_is_told_to_raise():
         "IllegalTransition",
         "InternalError",
         "InvalidParameter",
+        "InvalidRoute",
         "StillLoading",
     }
     core_only |= {"PluginConflict", "PluginLoadError", "UnknownPlugin"}
@@ -124,10 +125,12 @@ def test_a_plugin_can_raise_whatever_a_hook_is_told_to_raise():
         "LinkNotFound",
         "HeadTooLarge",
         "MalformedRequest",
+        "NoQuorum",
         "RequestTooSlow",
         "StorageFailed",
         "StorageFull",
         "TargetTooLong",
+        "TooFewMembers",
     }
 
     assert {cls.__name__ for cls in OWN.values()} - set(plugin.__all__) == core_only

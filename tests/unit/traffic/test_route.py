@@ -15,7 +15,7 @@ from prism_core.traffic.experiment import Experiment, TrafficGuard
 from prism_core.traffic.hedge import Hedge
 from prism_core.traffic.recording import Recording
 from prism_core.traffic.route import Route
-from prism_core.traffic.targets import Fallback, Rule, Shadow, Share
+from prism_core.traffic.targets import Fallback, Rule, Shadow, Share, Target
 
 ROUTES = [
     Route(),
@@ -33,7 +33,7 @@ ROUTES = [
         guard=TrafficGuard(),
         record=Recording(10, redact=("name",)),
     ),
-    Route(ensemble=Ensemble((Share(1), Share(2)), "stacking", stack=None)),
+    Route(ensemble=Ensemble((Share(1), Share(2)), "stacking", stack=Target(3))),
 ]
 
 
@@ -58,6 +58,10 @@ def test_a_route_comes_back_as_it_was(route):
         ({"fallback": [{}]}, "fallback[0]: name either a version of the model or another model."),
         ({"fallback": [{"version": 1, "value": 2}]}, "fallback[0]: name either a version or a value."),
         ({"ensemble": {}}, "ensemble.members: this key is required."),
+        (
+            {"ensemble": {"members": [{"version": 1}], "need": 2}},
+            "ensemble: need is 2, and there are 1 members.",
+        ),
     ],
 )
 def test_what_is_wrong_is_told_by_its_key(data, told):
