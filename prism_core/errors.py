@@ -11,6 +11,7 @@
                                 InvalidParameter 400  KeyNotFound 404  RouteNotFound 404  MethodNotAllowed 405
                                 InvalidRoute 422
                                 MalformedRequest 400  RequestTooSlow 408  TargetTooLong 414  HeadTooLarge 431
+                                NoRecordings 404
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
                                 TunnelFailed 502  TunnelRefused 502
@@ -263,6 +264,12 @@ class MethodNotAllowed(RequestError):
     """The route does not take this method; ``details["allow"]`` names those that it does."""
 
     status = 405
+
+
+class NoRecordings(RequestError):
+    """Nothing was recorded of the model, or nothing in the time that was asked for."""
+
+    status = 404
 
 
 class ServingError(PrismError):

@@ -35,6 +35,7 @@ COMMANDS = {
     "rollback": "rollback",
     "route": "route",
     "undo": "undo",
+    "recordings": "recordings",
     "stop": "stop",
     "start": "start",
     "remove": "remove",

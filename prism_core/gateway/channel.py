@@ -29,12 +29,13 @@ class Start(msgspec.Struct):
     """What a follower is started with, on its standard input.
 
     ``private`` is the path of the leader's own socket, for all requests that are not
-    predictions. ``json`` is how the leader logs.
+    predictions. ``json`` is how the leader logs. ``key`` is what redacted texts are hashed with.
     """
 
     settings: Settings
     private: str
     json: bool
+    key: bytes = b""
 
 
 # --- leader -> follower -------------------------------------------------------------------

@@ -35,6 +35,7 @@ from prism_core.gateway.service import PredictService
 from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Staged
 from prism_core.gateway.traffic.leads import check_unrouted
+from prism_core.gateway.traffic.recordings.shelf import Recordings
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
@@ -82,6 +83,8 @@ class Gateway:
         Other faces of the server: their records, and what these have opened.
     host
         The server as they see it.
+    recordings, recording_key
+        What was recorded of requests, and what redacted texts are hashed with in this run.
     followers
         The other gateway processes; none where ``settings.gateways`` is 1.
     settled
@@ -94,6 +97,8 @@ class Gateway:
     links: Links
     link_door: LinkDoor
     unlocking: Unlocking
+    recordings: Recordings
+    recording_key: bytes
 
     def __init__(
         self,
@@ -321,6 +326,8 @@ class Gateway:
             await self.followers.agree()  # their last records are here then
             for found in chosen:
                 self.metrics.forget(model, found.manifest.version)
+            if model not in self.registry.models:
+                await self.recordings.forget(model)
 
     @audited("environments.prune")
     async def prune_environments(self) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -37,6 +39,8 @@ from prism_core.gateway.store import Checkpoint, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.telling import Telling
 from prism_core.gateway.traffic.desk import Desk
+from prism_core.gateway.traffic.recordings.recorder import open_recorder
+from prism_core.gateway.traffic.recordings.shelf import open_recordings
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.tunnel_metrics import TunnelStates
 from prism_core.gateway.watch import Watch
@@ -102,6 +106,7 @@ async def open_gateway(
             admin_token(data),
             Routes(records, registry, followers, audit),
         )
+        await _open_recordings(gateway, desk, data, stack)
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
@@ -166,6 +171,15 @@ async def _restore(registry: Registry, records: Records, store: Store) -> Regist
     if garbage:
         log.info("store.collected", removed=len(garbage))
     return registry
+
+
+async def _open_recordings(gateway: Gateway, desk: Desk, data: Path, stack: AsyncExitStack) -> None:
+    # Never written down: nobody who takes the files can try which text a hash stands for.
+    gateway.recording_key = secrets.token_bytes(32)
+    registry, audit = gateway.registry, gateway.audit
+    gateway.recordings = await stack.enter_async_context(open_recordings(data, registry, audit))
+    recorder = open_recorder(data, gateway.recording_key, desk.routing, registry)
+    await stack.enter_async_context(recorder)
 
 
 async def _open_doors(gateway: Gateway, records: Records, stack: AsyncExitStack) -> None:

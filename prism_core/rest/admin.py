@@ -36,6 +36,7 @@ from prism_core.rest.keys import key_routes
 from prism_core.rest.links import link_admin_routes
 from prism_core.rest.mounted import Mounts, frontend_at
 from prism_core.rest.public import Answer, answer
+from prism_core.rest.recordings import recording_routes
 from prism_core.rest.requests import REQUEST
 from prism_core.rest.routes import route_routes
 from prism_core.rest.speaking import refusal_in
@@ -111,6 +112,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *link_admin_routes(gateway),
         *environment_routes(gateway),
         *tunnel_routes(gateway),
+        *recording_routes(gateway, stopping),
         *_stream_routes(gateway, stopping),
     ]
 

@@ -32,10 +32,12 @@ WORDS = {
     "limit": "So many of the last changes.",
     "model": "A model's name.",
     "redo": "Take back the last undo instead.",
+    "since": "From when on, in Unix seconds.",
     "slug": "The link's slug, as it is listed.",
     "spec": "The request as a JSON object, see the reference.",
     "spec_bytes": "So many bytes at the body's beginning are the request.",
     "tail": "So many of the last lines.",
+    "until": "Until when, in Unix seconds.",
     "version": "A version's number.",
     "why": "In words, for the history.",
 }
