@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin
@@ -29,6 +29,7 @@ from cattrs.gen import make_dict_structure_fn
 from prism_core.errors import ConfigError
 from prism_core.rates import Rate
 from prism_core.sizes import Bytes, SizeMarker, parse_bytes
+from prism_core.traffic.flaws import Flaw
 
 __all__ = ["Bytes", "Key", "named", "parse_bytes", "structure", "structure_extension_config"]
 
@@ -44,6 +45,14 @@ class Problem:
     key: Key
     message: str
     hint: str = ""
+
+
+class Flawed(ValueError):
+    """An object whose values do not go together: it says so itself, by its method ``flaws``."""
+
+    def __init__(self, flaws: Iterable[Flaw]) -> None:
+        super().__init__("its values do not go together.")
+        self.flaws = tuple(flaws)
 
 
 def structure(data: Any, cls: type[T], path: str = "", *, origins: Mapping[Key, str] | None = None) -> T:
@@ -120,6 +129,9 @@ def _problems(error: BaseException, key: Key) -> Iterator[Problem]:
         known = [field.alias for field in attrs.fields(error.cl)]
         for name in sorted(error.extra_fields, key=str):
             yield Problem((*key, name), "there is no such key.", _suggestion(str(name), known))
+    elif isinstance(error, Flawed):
+        for flaw in error.flaws:
+            yield Problem((*key, *flaw.key), flaw.message, flaw.hint)
     elif isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from _problems(inner, (*key, *_step(inner)))
@@ -217,11 +229,15 @@ def _shown(value: Any) -> str:
 def _attrs_hook(cls: type, made: cattrs.Converter) -> Hook:
     attrs.resolve_types(cls, include_extras=True)
     inner: Hook = make_dict_structure_fn(cls, made, _cattrs_forbid_extra_keys=True, _cattrs_use_alias=True)
+    checked = hasattr(cls, "flaws")
 
     def hook(value: Any, target: Any) -> Any:
         if isinstance(value, cls):
             return value
-        return inner(_mapping(value), target)
+        found = inner(_mapping(value), target)
+        if checked and (flaws := tuple(found.flaws())):
+            raise Flawed(flaws)
+        return found
 
     return hook
 

@@ -6,6 +6,7 @@ The classes are the reference: ``docs/reference/settings.md`` has a heading for 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,6 +17,8 @@ from prism_core.limits import Limits
 from prism_core.manifest import Batching
 from prism_core.rates import Rate
 from prism_core.sizes import Bytes
+from prism_core.traffic.flaws import MODEL, Flaw
+from prism_core.traffic.route import Route
 
 MB = 1024 * 1024
 
@@ -241,6 +244,7 @@ class Settings:
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     access_log: str = ""
     models: dict[str, ModelSettings] = attrs.field(factory=dict)
+    routes: dict[str, Route] = attrs.field(factory=dict)
     cache: CacheSettings = CacheSettings()
     memory: MemorySettings = MemorySettings()
     environments: EnvironmentSettings = EnvironmentSettings()
@@ -251,3 +255,11 @@ class Settings:
     trusted_proxies: tuple[str, ...] = ()
     proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
     plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Yield what no kind of a single value can say."""
+        for name in self.routes:
+            if not MODEL.fullmatch(name):
+                yield Flaw(
+                    ("routes", name), "no model can have this name.", "A route is that of a whole model."
+                )

@@ -300,6 +300,8 @@ class Gateway:
             check_unrouted(self.registry, chosen)
         self.operator.break_off(chosen)
         async with self.registry.lock(model):
+            if version is not None:
+                check_unrouted(self.registry, chosen)
             await asyncio.gather(*map(self.operator.stop, self._still(chosen)))
             await self.followers.agree()
 
@@ -322,6 +324,7 @@ class Gateway:
         async with self.registry.lock(model):
             chosen = self._still(chosen)
             if chosen:
+                check_unrouted(self.registry, chosen)
                 await self.operator.remove(self.registry.model(model), chosen)
             await self.followers.agree()  # their last records are here then
             for found in chosen:

@@ -42,6 +42,8 @@ from prism_core.gateway.traffic.desk import Desk
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
 from prism_core.gateway.traffic.routes import Routes
+from prism_core.gateway.traffic.stated import Stated, following
+from prism_core.gateway.traffic.states import States
 from prism_core.gateway.tunnel_metrics import TunnelStates
 from prism_core.gateway.watch import Watch
 from prism_core.plugins import PluginSet
@@ -111,6 +113,9 @@ async def open_gateway(
         await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
         gateway.settled, gateway.problems = boot.settled, boot.problems
+        stated = Stated(settings.routes, gateway.routes, States(records))
+        gateway.routes.waiting = stated.waiting
+        await stack.enter_async_context(following(stated, events))
         for lifespan in plugins.hooks.prism_lifespan(gateway=gateway):
             await stack.enter_async_context(lifespan)
         log.info("gateway.open", data_dir=str(data), models=len(registry.models))

@@ -14,8 +14,7 @@ import attrs
 from prism_core.environment import SERVER
 from prism_core.errors import InvalidParameter
 from prism_core.manifest import Batching
-
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+from prism_core.traffic.flaws import MODEL
 
 
 @attrs.frozen
@@ -179,7 +178,7 @@ def check_name(name: str, kind: str = "model") -> str:
     InvalidParameter
         If it may not.
     """
-    if NAME.fullmatch(name):
+    if MODEL.fullmatch(name):
         return name
     raise InvalidParameter(
         f"{name!r} is no name for the {kind}: lower-case letters, digits, '.', '_' and '-', at most 64, "

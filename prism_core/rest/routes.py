@@ -11,9 +11,10 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery, JSONBody
 
 from prism_core.converters import structure
-from prism_core.errors import ConfigError, InvalidRoute
+from prism_core.errors import ConfigError
 from prism_core.gateway.gateway import Gateway
 from prism_core.gateway.traffic.changes import Change
+from prism_core.gateway.traffic.leads import refused
 from prism_core.rest.admin_openapi import told
 from prism_core.rest.public import Answer, answer
 from prism_core.traffic.route import Route
@@ -97,7 +98,7 @@ def read_route(data: Any) -> Route:
     try:
         return structure(data, Route)
     except ConfigError as error:
-        raise InvalidRoute(error.message, hint=error.hint, details=error.details) from error
+        raise refused(error) from error
 
 
 def _shown(gateway: Gateway, name: str) -> RouteInfo:

@@ -13,6 +13,7 @@ from prism_core.traffic.bandit import Bandit
 from prism_core.traffic.circuit import CircuitPolicy
 from prism_core.traffic.ensemble import Ensemble
 from prism_core.traffic.experiment import Experiment, TrafficGuard
+from prism_core.traffic.flaws import Flaw, Key, flaws_of
 from prism_core.traffic.hedge import Hedge
 from prism_core.traffic.recording import Recording
 from prism_core.traffic.targets import Fallback, NotNegative, Rule, Shadow, Share, Target
@@ -68,11 +69,23 @@ class Route:
     record: Recording | None = None
 
     @property
+    def led(self) -> Iterator[tuple[Key, Target]]:
+        """Everything that it can lead to, with the key of each."""
+        for name in ("rules", "split", "shadow", "fallback"):
+            for place, target in enumerate(getattr(self, name)):
+                if target.version is not None or target.model:
+                    yield (name, place), target
+        if self.ensemble:
+            for place, target in enumerate(self.ensemble.members):
+                yield ("ensemble", "members", place), target
+            if self.ensemble.stack:
+                yield ("ensemble", "stack"), self.ensemble.stack
+
+    @property
     def targets(self) -> Iterator[Target]:
         """Everything that it can lead to."""
-        members: tuple[Target, ...] = self.ensemble.members if self.ensemble else ()
-        if self.ensemble and self.ensemble.stack:
-            members = (*members, self.ensemble.stack)
-        for target in (*self.rules, *self.split, *members, *self.shadow, *self.fallback):
-            if target.version is not None or target.model:
-                yield target
+        return (target for _, target in self.led)
+
+    def flaws(self) -> Iterator[Flaw]:
+        """Yield what is wrong with it by itself; the converter asks, and tells each with its key."""
+        return flaws_of(self)

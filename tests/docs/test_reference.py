@@ -40,6 +40,8 @@ def setting_keys(cls, prefix=""):
         kind, key = hints[field.name], f"{prefix}{field.name}"
         yield key
         inner = typing.get_args(kind)[-1:]
+        if inner == (Route,):
+            continue  # routes.md has its keys
         if attrs.has(kind):
             yield from setting_keys(kind, f"{key}.")
         elif inner and attrs.has(inner[0]):

@@ -4,11 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from prism_core.errors import IllegalTransition, InvalidRoute, PrismError
+import msgspec
+
+from prism_core.converters import Problem, config_error, dotted
+from prism_core.errors import ConfigError, IllegalTransition, InvalidRoute, PrismError
 from prism_core.gateway.registry import Model, Registry, Version
 from prism_core.gateway.traffic.changes import Ways
 from prism_core.traffic.route import Route
 from prism_core.traffic.targets import Target
+
+
+def sound(route: Route) -> Route:
+    """Return a route as it is stored: what YAML has and JSON has not is text from now on.
+
+    Raises
+    ------
+    InvalidRoute
+        If something is wrong with it by itself.
+    """
+    if flaws := list(route.flaws()):
+        problems = [Problem(flaw.key, flaw.message, flaw.hint) for flaw in flaws]
+        raise refused(config_error(problems, "", {}))
+    try:
+        return msgspec.json.decode(msgspec.json.encode(route), type=Route)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise InvalidRoute(f"The route cannot be written as JSON: {error}.") from error
+
+
+def refused(error: ConfigError) -> InvalidRoute:
+    """Return what is wrong with a route's keys as the error of a route."""
+    return InvalidRoute(error.message, hint=error.hint, details=error.details)
 
 
 def check_leads(registry: Registry, model: Model, route: Route) -> None:
@@ -21,14 +46,16 @@ def check_leads(registry: Registry, model: Model, route: Route) -> None:
         a canary that has failed must not keep anybody from changing the rest.
     """
     known = {target.reference(model.name) for target in model.route.targets} if model.route else set()
-    for target in route.targets:
+    for key, target in route.led:
         reference = target.reference(model.name)
-        version = _found(registry, reference)
+        try:
+            version = registry.find(reference)
+        except PrismError as error:
+            raise InvalidRoute(f"{dotted(key)}: {error.message}", hint=error.hint) from error
         if version.lane is None and reference not in known:
             name, number = version.manifest.model, version.manifest.version
             raise InvalidRoute(
-                f"The route of {model.name!r} leads to {reference}, which is {version.state}; "
-                "only what is ready can be led to.",
+                f"{dotted(key)}: {reference} is {version.state}; only what is ready can be led to.",
                 hint=f"prism start {name} --version {number}",
             )
 
@@ -73,15 +100,6 @@ def leads(registry: Registry, model: Model) -> Iterator[tuple[Target, Version]]:
             yield target, registry.find(target.reference(model.name))
         except PrismError:
             continue
-
-
-def _found(registry: Registry, reference: str) -> Version:
-    try:
-        return registry.find(reference)
-    except PrismError as error:
-        raise InvalidRoute(
-            f"The route leads to {reference}: {error.message}", hint=error.hint, details=error.details
-        ) from error
 
 
 def _check_there(model: Model, what: str, number: int | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -12,21 +12,44 @@ from prism_core.errors import IllegalTransition
 from prism_core.gateway.auditing import Audit
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.records import Records
-from prism_core.gateway.registry import Registry
+from prism_core.gateway.registry import Model, Registry
 from prism_core.gateway.traffic.changes import KEPT_CHANGES, SELECT, Change, Ways, change_of
 from prism_core.gateway.traffic.leading import lead, planned, ways_of
-from prism_core.gateway.traffic.leads import check_leads, check_ways
+from prism_core.gateway.traffic.leads import check_leads, check_ways, sound
 from prism_core.traffic.route import Route
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen
+class LiveLine:
+    """A line about what a route does now: about which key of it (``split``, ``guard``), and in words.
+
+    ``target`` is the reference of what it is about, "" for the whole key.
+    """
+
+    key: str
+    text: str
+    target: str = ""
+
+
+@attrs.define(eq=False)
 class Routes:
-    """Where the traffic of models goes, and how it came to that."""
+    """Where the traffic of models goes, and how it came to that.
+
+    Attributes
+    ----------
+    waiting
+        Why a route of the settings is not followed yet, by model.
+    live
+        Each yields lines about what a model's route does now, for people: a circuit that is open, a canary
+        that the guard watches.
+    """
 
     records: Records
     registry: Registry
     followers: Followers
     audit: Audit
+    waiting: Mapping[str, str] = attrs.field(factory=dict)
+    live: list[Callable[[Model], Iterable[LiveLine]]] = attrs.field(factory=list)
 
     async def set(self, model: str, route: Route | None, *, why: str = "") -> Change:
         """Let the bare name of a model go by a route from now on; None: to ``latest``, as without one.
@@ -38,9 +61,10 @@ class Routes:
         ModelNotFound
             If there is no such model.
         InvalidRoute
-            If the route names what is not there, or what does not take predictions and was not in the
-            route before.
+            If its values do not go together, if it names what is not there, or what takes no predictions
+            and was not in the route before.
         """
+        route = sound(route) if route else None
         facts = {"route": msgspec.to_builtins(route), "why": why}
         async with self.audit.acting("route.set", model, **facts), self.registry.lock(model):
             found = self.registry.model(model)

@@ -22,14 +22,14 @@ ROUTES = [
     Route(
         (Share(3, weight=90), Share("champion", weight=10), Share(model="rf/2", weight=0)), "header:X-User-ID"
     ),
-    Route(fallback=(Fallback(2), Fallback(value={"p": [0.5, None, {"a": "b"}]}), Fallback(value=[1]))),
+    Route(fallback=(Fallback(2), Fallback(value={"p": [0.5, None, {"a": "b"}]}))),
     Route(rules=(Rule(4, when="true"),), shadow=(Shadow(model="rf@champion", percent=20),), timeout_ms=200),
     Route(
         (Share(1), Share(2)),
         bandit=Bandit("exp3"),
         hedge=Hedge(3.0),
         circuit=CircuitPolicy(7),
-        experiment=Experiment("champion"),
+        experiment=Experiment(2),
         guard=TrafficGuard(),
         record=Recording(10, redact=("name",)),
     ),
