@@ -243,6 +243,8 @@ class Predicted(Protocol):
     batch_rows: int
     queue_us: int
     compute_us: int
+    lines: bytes
+    """Header lines that say what a route did, each with its line end; b"" mostly."""
 
 
 class Admitted(Protocol):
@@ -330,10 +332,14 @@ class Host(Protocol):
         timeout_s: float = 0.0,
         request: str = "",
         no_store: bool = False,
+        headers: Mapping[str, str] | None = None,
+        client: str = "",
+        admitted: Any = None,
     ) -> Predicted:
         """Return the answer to ``body``; whoever is cancelled waits for it no more, nor does the runtime.
 
-        With ``no_store`` it is computed in any case, and not kept.
+        With ``no_store`` it is computed in any case, and not kept. ``headers``, ``client`` and what
+        `enter` returned say who asks: the model's route may go by it.
 
         Raises
         ------

@@ -16,7 +16,12 @@ import structlog
 from prism_core.specs import ModelEvent
 
 # What somebody has to look at.
-LEVELS = {"link.down": logging.WARNING, "link.failed": logging.ERROR, "link.moved": logging.WARNING}
+LEVELS = {
+    "circuit.opened": logging.WARNING,
+    "link.down": logging.WARNING,
+    "link.failed": logging.ERROR,
+    "link.moved": logging.WARNING,
+}
 # What a slow listener may be behind.
 HELD_EVENTS = 1000
 

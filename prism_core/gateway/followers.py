@@ -91,6 +91,8 @@ class Followers:
         Called with what followers report of callers.
     routed
         Called with what they report of routed requests.
+    left
+        Called with the process id of one that is gone.
     refused
         How many requests were refused for what; those of followers are added.
     rates
@@ -103,6 +105,7 @@ class Followers:
         self.greetings: list[Callable[[], Command]] = []
         self.heard: Callable[[CallerUses], None] = lambda uses: None
         self.routed: Callable[[Sequence[TrafficRecord]], None] = lambda records: None
+        self.left: Callable[[int], None] = lambda pid: None
         self.refused: Counter[str] = Counter()
         self.rates: Limiter | None = None
         self._registry = registry
@@ -122,6 +125,7 @@ class Followers:
     def leave(self, member: Member) -> None:
         """Forget a follower that is gone; nobody waits for its answers any more."""
         self.members.remove(member)
+        self.left(member.pid)
         for future in member.asked.values():
             future.cancel()
 

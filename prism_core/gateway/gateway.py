@@ -34,6 +34,7 @@ from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Staged
+from prism_core.gateway.traffic.circuit_states import CircuitStates
 from prism_core.gateway.traffic.leads import check_unrouted
 from prism_core.gateway.traffic.recordings.shelf import Recordings
 from prism_core.gateway.traffic.routes import Routes
@@ -77,6 +78,8 @@ class Gateway:
         The same for the routes of links.
     unlocking
         Gives sessions to who opens a link.
+    circuits
+        The states of the circuits of versions, in all gateways.
     audit
         Who did what; see `Audit.acting`.
     frontends
@@ -99,6 +102,7 @@ class Gateway:
     unlocking: Unlocking
     recordings: Recordings
     recording_key: bytes
+    circuits: CircuitStates
 
     def __init__(
         self,

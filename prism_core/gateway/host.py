@@ -20,6 +20,7 @@ from prism_core.gateway.callers.door import Entry, caller_of, discreet
 from prism_core.gateway.faults import told_of_fault
 from prism_core.gateway.refusals import Refusals
 from prism_core.gateway.registry import Version, unserved
+from prism_core.gateway.traffic.sender import Sender
 from prism_core.serving import Served, Statistics, Surroundings
 from prism_core.specs import NOBODY, Caller
 
@@ -107,10 +108,19 @@ class GatewayHost:
         timeout_s: float = 0.0,
         request: str = "",
         no_store: bool = False,
+        headers: Mapping[str, str] | None = None,
+        client: str = "",
+        admitted: Entry | None = None,
     ) -> Prediction:
         """Return the answer to ``body``; whoever is cancelled waits for it no more, nor does the runtime."""
         lane = self._gateway.service.lane(reference)
-        return await lane.predict(Head(media_type, accept, cached=not no_store), body, timeout_s, request)
+        head = Head(media_type, accept, cached=not no_store)
+
+        def sender() -> Sender:
+            address, caller = (admitted.call.client, admitted.caller.id) if admitted else (client, "")
+            return Sender(headers or {}, address, caller)
+
+        return await lane.predict(head, body, timeout_s, request, sender)
 
     def served(self, caller: Caller = NOBODY) -> Sequence[Served]:
         """Return all versions that a caller may see."""

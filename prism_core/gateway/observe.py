@@ -21,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from prism_core.gateway.tallies import Histogram, VersionCalls, statistics_of
+from prism_core.gateway.traffic.counted import CountedCalls
 from prism_core.serving import Statistics
 from prism_core.specs import CallRecord
 
@@ -126,6 +127,8 @@ class Metrics:
         self.registry.register(self.calls)
         self.refused = Refused()
         self.registry.register(self.refused)
+        self.routed = CountedCalls()
+        self.registry.register(self.routed)
         self.restarts = Counter(
             "prism_replica_restarts", "Replicas replaced.", ["model", "version"], registry=self.registry
         )
@@ -167,6 +170,7 @@ class Metrics:
         self.flush()
         self.calls.versions.pop((model, version), None)
         self.restarts.remove(model, str(version))
+        self.routed.forget(f"{model}/{version}")
 
     async def run(self) -> None:
         """Hand records to the observers until cancelled."""

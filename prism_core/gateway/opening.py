@@ -34,11 +34,13 @@ from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator
 from prism_core.gateway.publishing import open_publishing
 from prism_core.gateway.records import Records, open_records
-from prism_core.gateway.registry import Registry
+from prism_core.gateway.registry import Emit, Registry
 from prism_core.gateway.store import Checkpoint, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.telling import Telling
+from prism_core.gateway.traffic.circuit_states import CircuitStates
 from prism_core.gateway.traffic.desk import Desk
+from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
 from prism_core.gateway.traffic.routes import Routes
@@ -85,7 +87,7 @@ async def open_gateway(
         registry = await _restore(Registry(events.emit), records, store)
         followers = Followers(registry, metrics.record)
         desk = Desk()
-        followers.routed = desk.hear_all
+        circuits = _hear_routed(desk, registry, metrics, followers, events.emit)
         desk.routing.serve(registry)
         operator = await _open_operator(
             settings, plugins, records, registry, store, metrics, followers, stack
@@ -109,6 +111,7 @@ async def open_gateway(
             Routes(records, registry, followers, audit),
         )
         await _open_recordings(gateway, desk, data, stack)
+        gateway.circuits = circuits
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
@@ -124,6 +127,19 @@ async def open_gateway(
 
 def _hear(plugins: PluginSet, event: ModelEvent) -> None:
     plugins.hooks.prism_model_event(event=event)
+
+
+def _hear_routed(
+    desk: Desk, registry: Registry, metrics: Metrics, followers: Followers, emit: Emit
+) -> CircuitStates:
+    """Let what is found out about routed requests come to the metrics, from all gateways."""
+    followers.routed = desk.hear_all
+    circuits = CircuitStates(registry, emit)
+    desk.want(RoutedCall, metrics.routed.hear)
+    desk.want(CircuitMoved, circuits.hear)
+    followers.left = circuits.left
+    metrics.registry.register(circuits)
+    return circuits
 
 
 async def _open_operator(

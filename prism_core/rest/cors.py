@@ -28,7 +28,8 @@ SENT = (
 # What its script may see of an answer, beside what every script may.
 SEEN = (
     b"ratelimit, ratelimit-policy, retry-after, server-timing, x-prism-batch, x-prism-cache, "
-    b"x-prism-model-version, x-request-id"
+    b"x-prism-fallback, x-prism-hedged, x-prism-members-used, x-prism-model, x-prism-model-version, "
+    b"x-request-id"
 )
 # Chrome remembers no preflight for longer than two hours; a change of the settings should not take that long.
 MAX_AGE_S = 600

@@ -26,13 +26,15 @@ ROUTE = "/admin/v1/models/{model:str}/route"
 class RouteInfo:
     """Where the traffic of a model goes, as it is shown.
 
-    ``revision`` is the number of the change that made it so, ``aliases`` hold ``latest`` too.
+    ``revision`` is the number of the change that made it so, ``aliases`` hold ``latest`` too; ``circuits``
+    are the states of those of the versions that may answer.
     """
 
     model: str
     route: dict[str, Any] | None
     revision: int
     aliases: dict[str, int]
+    circuits: dict[str, str]
 
 
 @attrs.frozen
@@ -104,4 +106,5 @@ def read_route(data: Any) -> Route:
 def _shown(gateway: Gateway, name: str) -> RouteInfo:
     model = gateway.registry.model(name)
     route = msgspec.to_builtins(model.route) if model.route else None
-    return RouteInfo(name, route, model.revision, model.aliases)
+    circuits = {arm: str(state) for arm, state in gateway.circuits.of(name).items()}
+    return RouteInfo(name, route, model.revision, model.aliases, circuits)

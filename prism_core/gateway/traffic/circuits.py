@@ -7,14 +7,16 @@ nobody behind it is asked all the same, since a refusal would help no one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
-
-import attrs
+from weakref import ref
 
 from prism_core.errors import DeadlineExceeded, InternalError, ModelFailed, ReplicaLost
 from prism_core.gateway.asking import Prediction
 from prism_core.gateway.breaker import Breaker, Circuit
+from prism_core.gateway.traffic.kinds import CircuitMoved
 from prism_core.traffic.circuit import CircuitPolicy
 
 if TYPE_CHECKING:
@@ -34,23 +36,32 @@ class VersionCircuit:
     ----------
     lane
         The version.
-    policy
-        When it opens.
+    moved
+        Called with each new state.
+
+    Attributes
+    ----------
+    strained
+        Whether it is not closed.
     """
 
-    def __init__(self, lane: Lane, policy: CircuitPolicy) -> None:
-        self.lane = lane
+    __slots__ = ("_breaker", "_lane", "_moved", "strained")
+
+    def __init__(self, lane: Lane, moved: Callable[[Circuit], None]) -> None:
+        self._lane = ref(lane)
+        self._moved = moved
         self._breaker = Breaker()
-        self.follow(policy)
+        self.strained = False
 
     def follow(self, policy: CircuitPolicy) -> None:
-        """Go by another policy from now on."""
+        """Go by a policy from now on."""
         breaker = self._breaker
-        breaker.patience, breaker.first_s, breaker.longest_s = (
-            policy.failures,
-            policy.pause_s,
-            policy.longest_s,
-        )
+        breaker.patience = policy.failures
+        breaker.first_s, breaker.longest_s = policy.pause_s, policy.longest_s
+
+    def of(self, lane: Lane | None) -> bool:
+        """Return whether it is the circuit of this lane."""
+        return lane is not None and self._lane() is lane
 
     @property
     def state(self) -> Circuit:
@@ -59,34 +70,61 @@ class VersionCircuit:
 
     def allows(self, now: float) -> bool:
         """Return whether the version is asked; where that is a trial, the next time it is not."""
-        return self._breaker.allows(now)
+        before = self._breaker.state
+        allowed = self._breaker.allows(now)
+        self._tell(before)
+        return allowed
 
     def hear(self, outcome: Prediction | Exception, now: float, *, hurried: bool) -> None:
         """Hear how a call ended; ``hurried``: it had less time than the route and the version allow it."""
         breaker = self._breaker
+        before = breaker.state
         if isinstance(outcome, Prediction):
             # What was kept says nothing of how it is now.
             if breaker.failures and outcome.batch_rows:
                 breaker.succeeded()
         elif isinstance(outcome, FAULTS) and not (hurried and isinstance(outcome, DeadlineExceeded)):
             breaker.failed(now)
+        self._tell(before)
+
+    def _tell(self, before: Circuit) -> None:
+        state = self._breaker.state
+        if state is not before:
+            self.strained = state is not Circuit.CLOSED
+            self._moved(state)
 
 
-@attrs.define(eq=False)
 class Circuits:
-    """All circuits of a process, by the model with the route, and the reference of the version."""
+    """All circuits of a process, by the model with the route, and the reference of the version.
 
-    _kept: dict[tuple[str, str], VersionCircuit] = attrs.field(factory=dict)
+    Parameters
+    ----------
+    record
+        Takes what changes.
+    """
+
+    def __init__(self, record: Callable[[CircuitMoved], None]) -> None:
+        self._record = record
+        self._kept: dict[tuple[str, str], VersionCircuit] = {}
 
     def of(self, model: str, lane: Lane, policy: CircuitPolicy) -> VersionCircuit:
         """Return the circuit of a version that the route of ``model`` leads to."""
-        key = (model, f"{lane.model}/{lane.version}")
-        found = self._kept.get(key)
-        if found is None or found.lane is not lane:
-            found = self._kept[key] = VersionCircuit(lane, policy)
+        arm = f"{lane.model}/{lane.version}"
+        found = self._kept.get((model, arm))
+        if found is None or not found.of(lane):
+            found = self._kept[model, arm] = VersionCircuit(
+                lane, lambda state: self._moved(model, arm, state)
+            )
         found.follow(policy)
         return found
 
-    def states(self, model: str) -> Mapping[str, Circuit]:
-        """Return the state of each version's circuit."""
-        return {arm: circuit.state for (own, arm), circuit in self._kept.items() if own == model}
+    def settle(self, model: str, lanes: Mapping[str, Lane]) -> None:
+        """Forget the circuits of versions that are not served any more, or were started anew."""
+        for (own, arm), circuit in tuple(self._kept.items()):
+            if own == model and not circuit.of(lanes.get(arm)):
+                del self._kept[own, arm]
+                if circuit.strained:
+                    self._moved(model, arm, Circuit.CLOSED)
+
+    def _moved(self, model: str, arm: str, state: Circuit) -> None:
+        self._record(CircuitMoved(time.time(), model, arm, str(state), os.getpid()))

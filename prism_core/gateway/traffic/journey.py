@@ -150,7 +150,8 @@ class Journey:
             at = self._next
             step = self._steps[at]
             self._next = at + 1
-            if at == last or step.circuit is None or step.circuit.allows(now):
+            circuit = step.circuit
+            if circuit is None or not circuit.strained or circuit.allows(now) or at == last:
                 return step, now
             self._failure = self._failure or OPEN
 
@@ -191,6 +192,8 @@ class Journey:
         if isinstance(outcome, Prediction):
             if self._failure:
                 outcome.lines += b"x-prism-fallback: %b\r\n" % self._failure.encode()
+            if outcome.model != self._routed.model:  # else the version's number would be taken for another's
+                outcome.lines += b"x-prism-model: %b\r\n" % outcome.model.encode()
             answered = f"{outcome.model}/{outcome.version}" if outcome.version else ""
             call = self._call(answered, 200, "ok", outcome.cache)
         else:

@@ -6,7 +6,7 @@ import msgspec
 
 
 class RoutedCall(msgspec.Struct, tag="routed", frozen=True, gc=False):
-    """One request that went by a route and was answered, or was not.
+    """One request that went by a route and was answered, or was not: ``status`` 499 is one whose sender left.
 
     Parameters
     ----------
@@ -89,5 +89,27 @@ class Judged(msgspec.Struct, tag="judged", frozen=True, gc=False):
     chance: float = 0.0
 
 
+class CircuitMoved(msgspec.Struct, tag="circuit", frozen=True, gc=False):
+    """The circuit of a version has another state, in one gateway process.
+
+    Parameters
+    ----------
+    at
+        When, in Unix seconds.
+    model, arm
+        Whose route leads to which version.
+    state
+        ``closed``, ``open`` or ``half_open``.
+    gateway
+        The id of the process.
+    """
+
+    at: float
+    model: str
+    arm: str
+    state: str
+    gateway: int
+
+
 # A tagged union.
-TrafficRecord = RoutedCall | Remembered | Judged
+TrafficRecord = RoutedCall | Remembered | Judged | CircuitMoved

@@ -62,7 +62,11 @@ class Routing:
     ensembles: MakeEnsemble | None = None
     hedging: Hedging | None = None
     weights: dict[str, Mapping[str, float]] = attrs.field(factory=dict)
-    circuits: Circuits = attrs.field(factory=Circuits)
+    circuits: Circuits = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Let what circuits do be recorded too."""
+        self.circuits = Circuits(self.record)
 
     def serve(self, registry: Registry) -> None:
         """Follow the routes of a registry's models from now on."""
@@ -72,6 +76,7 @@ class Routing:
     def _make(
         self, explain: Callable[[str], PrismError], model: Model, route: Route, lanes: Mapping[str, Lane]
     ) -> Routed:
+        self.circuits.settle(model.name, lanes)
         routed = Routed(self, model.name, route, model.revision, lanes, explain)
         routed.taps = tuple(tap for make in self.taps if (tap := make(routed)) is not None)
         return routed

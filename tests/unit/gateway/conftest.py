@@ -92,7 +92,7 @@ class FakeSupervisor(Supervisor):
 class AnsweringLane(Lane):
     """A lane without replicas; the body ``bad`` is not understood."""
 
-    async def predict(self, head, body, timeout_s=0.0):
+    async def predict(self, head, body, timeout_s=0.0, request="", sender=None):
         if body == b"bad":
             raise InvalidInput("That is no row.")
         return Prediction(b"[]", head.media_type, self.manifest.model, self.manifest.version, 1)

@@ -10,13 +10,15 @@ import pytest
 from prism_core import __version__
 from prism_core.errors import ModelFailed, ModelNotFound, Overloaded
 from prism_core.gateway.auditing import _actor
-from prism_core.gateway.callers.door import ENTRY, Door
+from prism_core.gateway.callers.door import ENTRY, Door, Entry
 from prism_core.gateway.host import GatewayHost
 from prism_core.gateway.lane import Prediction
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.registry import Model, Registry, Version
 from prism_core.gateway.service import PredictService
+from prism_core.gateway.traffic.sender import Sender
 from prism_core.plugin import NOBODY, Caller, reference_to
+from prism_core.specs import Call
 from tests.unit.gateway.conftest import SIGNATURE, AnsweringLane, ignore, manifest_of
 
 ONE = Caller("key:1", models=frozenset({"churn"}))
@@ -124,6 +126,26 @@ def test_a_version_tells_what_it_is(host):
     assert host.find("fraud").max_batch_rows == 0
 
 
+@pytest.mark.parametrize("let_in", [True, False])
+async def test_who_asks_is_told_where_a_route_asks(gateway, host, let_in):
+    """Behind a door it knows whom a proxy asks for, and whose key it was."""
+    asked = []
+
+    class Curious:
+        async def predict(self, head, body, timeout_s, request, sender):
+            asked.append(sender())
+
+    gateway.registry.lanes = {"churn": Curious()}
+    call = Call("churn", "predict", {}, "10.0.0.7", 0, ONE)
+    await host.predict(
+        "churn", b"[]", headers={"x-user": "7"}, client="::1", admitted=Entry(call) if let_in else None
+    )
+
+    assert asked == [
+        Sender({"x-user": "7"}, "10.0.0.7", "key:1") if let_in else Sender({"x-user": "7"}, "::1")
+    ]
+
+
 def test_a_reason_is_for_anybody(host):
     """What a loader said may quote a path: that is for the owner."""
     failed = host.find("churn/3")
@@ -210,7 +232,7 @@ async def test_nobody_owns_a_server_without_a_token(gateway, host):
 async def test_predictions_come_from_the_lane(gateway, host, monkeypatch):
     told = []
 
-    async def predict(lane, head, body, timeout_s=0.0, request=""):
+    async def predict(lane, head, body, timeout_s=0.0, request="", sender=None):
         told.append((lane.version, head.media_type, head.accept, head.cached, body, timeout_s, request))
         return Prediction(b"[]", head.accept, lane.model, lane.version, 1)
 

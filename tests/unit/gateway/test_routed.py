@@ -19,13 +19,15 @@ from prism_core.errors import (
     StillLoading,
 )
 from prism_core.gateway.asking import Asking, Head, Prediction
-from prism_core.gateway.breaker import Circuit
 from prism_core.gateway.lane import Lane
+from prism_core.gateway.traffic import journey
 from prism_core.gateway.traffic.askings import Impatient, Suspect
+from prism_core.gateway.traffic.kinds import CircuitMoved
 from prism_core.gateway.traffic.routed import Routed, Routing
 from prism_core.gateway.traffic.sender import Sender
 from prism_core.gateway.traffic.steps import Step
 from prism_core.manifest import Manifest
+from prism_core.testing import Clock
 from prism_core.traffic.bandit import Bandit
 from prism_core.traffic.circuit import CircuitPolicy
 from prism_core.traffic.ensemble import Ensemble
@@ -95,6 +97,10 @@ def ask(routed: Routed, user: str = "", head: Head = Head()) -> Any:  # noqa: B0
     routed.ask(head, b"[]", 1.0, outcome.append, "id", lambda: Sender({"x-user": user}))
     assert len(outcome) == 1
     return outcome[0]
+
+
+def moves(records: list[Any]) -> list[tuple[str, str]]:
+    return [(record.arm, record.state) for record in records if isinstance(record, CircuitMoved)]
 
 
 # --- who is chosen ---------------------------------------------------------------------
@@ -272,13 +278,13 @@ TWO = CircuitPolicy(failures=2, pause_s=60.0)
 
 def test_a_version_that_fails_again_and_again_is_left_out():
     first = Told(1, ModelFailed("It fell."))
-    routed, _ = scene(Route((Share(1),), fallback=(Fallback(2),), circuit=TWO), first, Told(2))
+    routed, records = scene(Route((Share(1),), fallback=(Fallback(2),), circuit=TWO), first, Told(2))
     answers = [ask(routed).lines for _ in range(4)]
     assert (
         answers == [b"x-prism-fallback: model_failed\r\n"] * 2 + [b"x-prism-fallback: circuit_open\r\n"] * 2
     )
     assert len(first.calls) == 2
-    assert routed.routing.circuits.states("m")["m/1"] is Circuit.OPEN
+    assert moves(records) == [("m/1", "open")]
 
 
 def test_a_circuit_outlives_a_change_of_the_route_and_no_new_start_of_the_version():
@@ -303,16 +309,55 @@ def test_a_version_with_nobody_behind_it_is_asked_though_its_circuit_is_open():
 
 @pytest.mark.parametrize("error", [Overloaded("Much."), StillLoading("Soon."), InvalidInput("no")])
 def test_what_is_not_a_versions_fault_opens_nothing(error):
-    routed, _ = scene(Route((Share(1),), fallback=(Fallback(2),), circuit=TWO), Told(1, error), Told(2))
+    routed, records = scene(Route((Share(1),), fallback=(Fallback(2),), circuit=TWO), Told(1, error), Told(2))
     for _ in range(4):
         ask(routed)
-    assert routed.routing.circuits.states("m")["m/1"] is Circuit.CLOSED
+    assert moves(records) == []
 
 
-@pytest.mark.parametrize(("given_s", "state"), [(0.01, Circuit.CLOSED), (0.0, Circuit.OPEN)])
-def test_a_caller_in_a_hurry_opens_nothing(given_s, state):
-    lane = Told(1, DeadlineExceeded("late"))
-    routed, _ = scene(Route((Share(1),), circuit=TWO), lane)
+@pytest.mark.parametrize(("given_s", "expected"), [(0.01, []), (0.0, [("m/1", "open")])])
+def test_a_caller_in_a_hurry_opens_nothing(given_s, expected):
+    routed, records = scene(Route((Share(1),), circuit=TWO), Told(1, DeadlineExceeded("late")))
     for _ in range(2):
         routed.ask(Head(), b"[]", given_s, lambda outcome: None)
-    assert routed.routing.circuits.states("m")["m/1"] is state
+    assert moves(records) == expected
+
+
+def test_one_call_tries_after_the_pause_and_closes_the_circuit(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(journey.time, "monotonic", clock)
+    first = Told(1, ModelFailed("It fell."))
+    routed, records = scene(Route((Share(1),), fallback=(Fallback(2),), circuit=TWO), first, Told(2))
+    for _ in range(3):
+        ask(routed)
+    clock.advance(60.0)
+    first.holds = True
+    routed.ask(Head(), b"[]", 5.0, lambda outcome: None)
+    beside = ask(routed)
+    first.calls[-1].end(said(1))
+    first.holds, first.error = False, None
+
+    assert beside.lines == b"x-prism-fallback: circuit_open\r\n"
+    assert ask(routed).version == 1
+    assert moves(records) == [("m/1", "open"), ("m/1", "half_open"), ("m/1", "closed")]
+
+
+def test_a_lone_version_that_works_again_has_a_closed_circuit(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(journey.time, "monotonic", clock)
+    lane = Told(1, ModelFailed("It fell."))
+    routed, records = scene(Route((Share(1),), circuit=TWO), lane)
+    for _ in range(3):
+        ask(routed)
+    lane.error = None
+    clock.advance(60.0)
+    ask(routed)
+    assert moves(records)[-1] == ("m/1", "closed")
+
+
+def test_the_circuit_of_a_version_that_is_gone_is_told_closed():
+    routed, records = scene(Route((Share(1),), circuit=TWO), Told(1, ModelFailed("It fell.")))
+    for _ in range(2):
+        ask(routed)
+    routed.routing.circuits.settle("m", {"m/1": Told(1)})
+    assert moves(records) == [("m/1", "open"), ("m/1", "closed")]

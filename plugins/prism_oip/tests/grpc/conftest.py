@@ -126,6 +126,7 @@ class Answer:
     batch_rows: int = 1
     queue_us: int = 0
     compute_us: int = 0
+    lines: bytes = b""
 
 
 @attrs.define
@@ -143,6 +144,7 @@ class ToyHost:
     asked: list[dict[str, Any]] = attrs.field(factory=list)
     refusal: PrismError | None = None
     lines: bytes = b""
+    routed: bytes = b""
     ready: bool = True
     changed: asyncio.Event = attrs.field(factory=asyncio.Event)
 
@@ -161,7 +163,7 @@ class ToyHost:
     async def predict(self, reference, body, **told):
         self.asked.append({"reference": reference, **told})
         answer = await self.model(pb.ModelInferRequest.FromString(bytes(body)))
-        return Answer(memoryview(answer.SerializeToString()))
+        return Answer(memoryview(answer.SerializeToString()), lines=self.routed)
 
     def find(self, reference):
         return Served("toy", 1, "READY" if self.ready else "STARTING")

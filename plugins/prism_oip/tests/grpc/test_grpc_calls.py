@@ -79,6 +79,19 @@ async def test_what_the_door_says_goes_along(toy_host, speaking):
         assert dict(await call.trailing_metadata())["ratelimit"] == '"key";r=1;t=1'
 
 
+async def test_a_route_is_told_who_asks_and_tells_what_it_did(toy_host, speaking):
+    host = toy_host(echo, routed=b"x-prism-fallback: model_failed\r\n")
+    async with speaking(host) as (_, client):
+        call = client.ModelInfer(REQUEST, timeout=20, metadata=(("x-user-id", "7"),))
+        await call
+        trailing = dict(await call.trailing_metadata())
+
+    assert trailing["x-prism-fallback"] == "model_failed"
+    (asked,) = host.asked
+    assert (asked["headers"]["x-user-id"], asked["client"]) == ("7", "127.0.0.1")
+    assert asked["admitted"].caller
+
+
 @pytest.mark.parametrize("text", ["half \udc80 a character", "é" * 5000, "line\nfeed"])
 async def test_any_message_is_told(toy_host, speaking, text):
     async with speaking(toy_host(failing(errors.InvalidInput(text)))) as (_, client):

@@ -92,9 +92,12 @@ class Call:
         return problem
 
     def answered(self, size: int, predicted: Predicted | None = None) -> None:
-        """Take note of an answer."""
-        if self._admitted is not None and self._admitted.lines:
-            self._context.set_trailing_metadata(pairs_of(self._admitted.lines))
+        """Take note of an answer; what the door and a route say of it comes behind it."""
+        lines = self._admitted.lines if self._admitted is not None else b""
+        if predicted is not None and predicted.lines:
+            lines += predicted.lines
+        if lines:
+            self._context.set_trailing_metadata(pairs_of(lines))
         self.note(OK, size, predicted)
 
     async def refuse(self, error: Exception) -> NoReturn:

@@ -19,7 +19,7 @@ async def infer(call: Call, body: bytes) -> tuple[bytes, Predicted]:
 
 async def predicted(call: Call, reference: str, body: bytes) -> tuple[bytes, Predicted]:
     """Return the answer of a model, or of an alias or a version of it; whoever is cancelled asks no more."""
-    call.enter(reference, "predict", len(body))
+    admitted = call.enter(reference, "predict", len(body))
     answer = await call.host.predict(
         reference,
         body,
@@ -28,5 +28,8 @@ async def predicted(call: Call, reference: str, body: bytes) -> tuple[bytes, Pre
         timeout_s=call.timeout_s(),
         request=call.request,
         no_store=call.no_store(),
+        headers=call.headers,
+        client=call.client,
+        admitted=admitted,
     )
     return bytes(answer.body), answer
