@@ -4,7 +4,7 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 UV := $(shell command -v uv || echo .venv/bin/uv)
-PARTS := '.[server,oidc,mdns]' 'plugins/prism_sklearn[lz4,skops,optimize]' 'plugins/prism_oip[grpc]' plugins/prism_onnx plugins/prism_podman plugins/prism_redis_cache plugins/prism_tunnel examples/prism_lookup
+PARTS := '.[server,oidc,mdns,rules,geo]' 'plugins/prism_sklearn[lz4,skops,optimize]' 'plugins/prism_oip[grpc]' plugins/prism_onnx plugins/prism_podman plugins/prism_redis_cache plugins/prism_tunnel examples/prism_lookup
 GROUPS := --group dev --group sweep
 COMPILE := pip compile -q --upgrade --universal --no-header --no-annotate --no-emit-package prism-core
 

@@ -254,6 +254,7 @@ class Settings:
     cors: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
+    geo_database: str = ""
     plugins: dict[str, dict[str, Any]] = attrs.field(factory=dict)
 
     def flaws(self) -> Iterator[Flaw]:

@@ -39,6 +39,7 @@ from prism_core.gateway.store import Checkpoint, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.telling import Telling
 from prism_core.gateway.traffic.circuit_states import CircuitStates
+from prism_core.gateway.traffic.countries import open_countries
 from prism_core.gateway.traffic.desk import Desk
 from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
@@ -46,6 +47,7 @@ from prism_core.gateway.traffic.recordings.shelf import open_recordings
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.traffic.stated import Stated, following
 from prism_core.gateway.traffic.states import States
+from prism_core.gateway.traffic.unclear import watch_rules
 from prism_core.gateway.tunnel_metrics import TunnelStates
 from prism_core.gateway.watch import Watch
 from prism_core.plugins import PluginSet
@@ -88,6 +90,7 @@ async def open_gateway(
         followers = Followers(registry, metrics.record)
         desk = Desk()
         circuits = _hear_routed(desk, registry, metrics, followers, events.emit)
+        desk.routing.country_of = open_countries(settings.geo_database)
         desk.routing.serve(registry)
         operator = await _open_operator(
             settings, plugins, records, registry, store, metrics, followers, stack
@@ -108,8 +111,9 @@ async def open_gateway(
             followers,
             publishing,
             admin_token(data),
-            Routes(records, registry, followers, audit),
+            Routes(records, registry, followers, audit, countries=bool(settings.geo_database)),
         )
+        watch_rules(gateway.routes, desk, metrics)
         await _open_recordings(gateway, desk, data, stack)
         gateway.circuits = circuits
         await _open_doors(gateway, records, stack)

@@ -22,6 +22,7 @@ from prism_core.gateway.callers.opening import open_following_doors
 from prism_core.gateway.channel import Start, decode_start
 from prism_core.gateway.follower import open_follower
 from prism_core.gateway.lanes import lane_maker
+from prism_core.gateway.traffic.countries import open_countries
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.isolation.life import tie_to_life
 from prism_core.plugins import PluginSet, load_plugins
@@ -75,6 +76,7 @@ async def follow(start: Start, plugins: PluginSet, channel: socket.socket, publi
         caching = await stack.enter_async_context(open_caching(settings, plugins, data, CollectorRegistry()))
         make_lanes = partial(lane_maker, settings, caching)
         follower = await stack.enter_async_context(open_follower(channel, make_lanes, settings.limits))
+        follower.routing.country_of = open_countries(settings.geo_database)
         recorder = open_recorder(data, start.key, follower.routing, follower.mirror.registry)
         await stack.enter_async_context(recorder)
         others = HandOn(start.private)

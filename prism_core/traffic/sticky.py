@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -62,14 +62,13 @@ def key_of(sticky: str) -> KeyOf | None:
     raise ValueError(f"{sticky!r} is no sticky key: header:NAME, cookie:NAME, key or address.")
 
 
-def cookie(headers: Mapping[str, str], name: str) -> str:
-    """Return the value of a cookie, "" where there is none; of several of one name the first."""
+def cookies(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the cookies of a request, in their order; a name may come more than once."""
     for pair in headers.get("cookie", "").split(";"):
-        found, _, value = pair.partition("=")
-        if found.strip() == name:
-            value = value.strip()
-            return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
-    return ""
+        name, _, value = pair.partition("=")
+        value = value.strip()
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        yield name.strip(), value[1:-1] if quoted else value
 
 
 def household(address: str) -> bytes:
@@ -90,7 +89,7 @@ def _header(name: str, sender: Sender) -> bytes:
 
 
 def _cookie(name: str, sender: Sender) -> bytes:
-    return cookie(sender.headers, name).encode()
+    return next((value for found, value in cookies(sender.headers) if found == name), "").encode()
 
 
 def _caller(sender: Sender) -> bytes:

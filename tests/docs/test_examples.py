@@ -5,11 +5,16 @@ import re
 import shlex
 from pathlib import Path
 
+import attrs
 import click
 import pytest
+import yaml
 
 from prism_core.cli.app import app
+from prism_core.converters import structure
+from prism_core.gateway.traffic.rules import check_rules
 from prism_core.settings_file import load_settings
+from prism_core.traffic.route import Route
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("plugins/*/README.md")])
@@ -29,6 +34,12 @@ def examples(*languages):
 
 @pytest.mark.parametrize("text", examples("yaml"))
 def test_settings_are_settings(tmp_path, text):
+    """Or a route, where the keys are those of one."""
+    said = yaml.safe_load(text)
+    if said.keys() <= {field.name for field in attrs.fields(Route)}:
+        route = structure(said, Route)
+        check_rules("churn", route, countries=True)
+        return
     path = tmp_path / "prism.yaml"
     path.write_text(text)
 

@@ -215,6 +215,7 @@ class Journey:
             time.monotonic() - self._begun,
             self._failure,
             cache,
+            self._steps[0].rule,
         )
 
 

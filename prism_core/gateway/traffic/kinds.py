@@ -28,6 +28,8 @@ class RoutedCall(msgspec.Struct, tag="routed", frozen=True, gc=False):
         The code of the error for which the chosen version did not answer, "" where it did.
     cache
         How the answer was had, as in `CallRecord`.
+    rule
+        The place, from 1, of the rule that chose the arm; 0: the split did, or whatever was in its place.
     """
 
     at: float
@@ -41,6 +43,7 @@ class RoutedCall(msgspec.Struct, tag="routed", frozen=True, gc=False):
     total_s: float
     failure: str = ""
     cache: str = "bypass"
+    rule: int = 0
 
 
 class Remembered(msgspec.Struct, tag="remembered", frozen=True, gc=False):
@@ -111,5 +114,25 @@ class CircuitMoved(msgspec.Struct, tag="circuit", frozen=True, gc=False):
     gateway: int
 
 
+class UnclearRule(msgspec.Struct, tag="unclear_rule", frozen=True, gc=False):
+    """A rule that was neither true nor false for a request, and so did not decide.
+
+    Parameters
+    ----------
+    model, revision
+        As in `RoutedCall`.
+    rule
+        Its place in the route, from 1.
+    reason, message
+        Why: in a word, and in a sentence that quotes nothing of the request.
+    """
+
+    model: str
+    revision: int
+    rule: int
+    reason: str
+    message: str
+
+
 # A tagged union.
-TrafficRecord = RoutedCall | Remembered | Judged | CircuitMoved
+TrafficRecord = RoutedCall | Remembered | Judged | CircuitMoved | UnclearRule

@@ -15,7 +15,8 @@ from prism_core.gateway.traffic.askable import answered
 from prism_core.gateway.traffic.chains import Chain, Chains, Hedging
 from prism_core.gateway.traffic.circuits import Circuits
 from prism_core.gateway.traffic.journey import Ended, Journey
-from prism_core.gateway.traffic.kinds import RoutedCall, TrafficRecord
+from prism_core.gateway.traffic.kinds import RoutedCall, TrafficRecord, UnclearRule
+from prism_core.gateway.traffic.rules import NO_RULE, CountryOf, Rules, nowhere
 from prism_core.gateway.traffic.sender import NOBODY, AskSender, Sender, nobody
 from prism_core.gateway.traffic.steps import Step, takes_json
 from prism_core.traffic.route import Route
@@ -55,6 +56,8 @@ class Routing:
         replaced whole.
     circuits
         Of the versions.
+    country_of
+        Where addresses are, as rules may ask.
     """
 
     record: Callable[[TrafficRecord], None]
@@ -63,6 +66,7 @@ class Routing:
     hedging: Hedging | None = None
     weights: dict[str, Mapping[str, float]] = attrs.field(factory=dict)
     circuits: Circuits = attrs.field(init=False)
+    country_of: CountryOf = nowhere
 
     def __attrs_post_init__(self) -> None:
         """Let what circuits do be recorded too."""
@@ -109,11 +113,13 @@ class Routed:
         self.lanes = lanes
         self.taps: tuple[Tap, ...] = ()
         self._chains = Chains(model, route, lanes, explain, routing.circuits, routing.hedging)
-        self._known: dict[tuple[str, bool], Chain] = {}
+        self._known: dict[tuple[int, str, bool], Chain] = {}
         self._learns = route.bandit is not None
         self._learned: Mapping[str, float] | None = None
         self._split = self._parted({})
         self._key_of = key_of(route.sticky)
+        self._rules = Rules(model, route, routing.country_of, self._unclear) if route.rules else None
+        self._asks_sender = self._key_of is not None or self._rules is not None
         self._has_value = any(one.value is not None for one in route.fallback)
         self._ensemble = routing.ensembles(self) if route.ensemble and routing.ensembles else None
 
@@ -127,8 +133,9 @@ class Routed:
         sender: AskSender = nobody,
     ) -> Journey | None:
         """Begin a call; see `Lane.ask`."""
-        who = sender() if self._key_of is not None or self.taps else NOBODY
-        steps = self._steps(who, value=self._has_value and takes_json(head))
+        who = sender() if self._asks_sender or self.taps else NOBODY
+        rule, reference = self._rules.decide(head, body, who) if self._rules is not None else NO_RULE
+        steps = self._steps(rule, reference, who, value=self._has_value and takes_json(head))
         journey = Journey(self, steps, head, body, time.monotonic(), timeout_s, answer, request, who)
         journey.go_on()
         return journey
@@ -154,20 +161,26 @@ class Routed:
         """Hear of a request that nobody waited for any more."""
         self.routing.record(call)
 
+    def _unclear(self, rule: int, reason: str, message: str) -> None:
+        self.routing.record(UnclearRule(self.model, self.revision, rule, reason, message))
+
     # --- who is asked ------------------------------------------------------------------
 
-    def _steps(self, who: Sender, *, value: bool) -> Chain:
+    def _steps(self, rule: int, reference: str, who: Sender, *, value: bool) -> Chain:
         """Return who is asked, in order; ``value`` says whether a value may be the answer."""
-        reference = "" if self._ensemble is not None else self._chosen(who)
-        steps = self._known.get((reference, value))
+        if not rule and self._ensemble is None:
+            reference = self._chosen(who)
+        key = (rule, reference, value)
+        steps = self._known.get(key)
         if steps is None:
-            steps = self._known[reference, value] = self._chain(reference, value=value)
+            steps = self._known[key] = self._chain(rule, reference, value=value)
         return steps
 
-    def _chain(self, reference: str, *, value: bool) -> Chain:
-        if self._ensemble is not None:
+    def _chain(self, rule: int, reference: str, *, value: bool) -> Chain:
+        if self._ensemble is not None and not rule:
             return self._chains.behind_step(self._ensemble, value=value)
-        return self._chains.behind(reference, value=value)
+        first, *others = self._chains.behind(reference, value=value)
+        return (attrs.evolve(first, rule=rule), *others)
 
     def _chosen(self, who: Sender) -> str:
         """Return the reference of the version that a request is for."""

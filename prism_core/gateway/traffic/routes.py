@@ -16,6 +16,7 @@ from prism_core.gateway.registry import Model, Registry
 from prism_core.gateway.traffic.changes import KEPT_CHANGES, SELECT, Change, Ways, change_of
 from prism_core.gateway.traffic.leading import lead, planned, ways_of
 from prism_core.gateway.traffic.leads import check_leads, check_ways, sound
+from prism_core.gateway.traffic.rules import check_rules
 from prism_core.traffic.route import Route
 
 
@@ -35,6 +36,11 @@ class LiveLine:
 class Routes:
     """Where the traffic of models goes, and how it came to that.
 
+    Parameters
+    ----------
+    countries
+        Whether rules may ask for them.
+
     Attributes
     ----------
     waiting
@@ -48,6 +54,7 @@ class Routes:
     registry: Registry
     followers: Followers
     audit: Audit
+    countries: bool = False
     waiting: Mapping[str, str] = attrs.field(factory=dict)
     live: list[Callable[[Model], Iterable[LiveLine]]] = attrs.field(factory=list)
 
@@ -61,8 +68,8 @@ class Routes:
         ModelNotFound
             If there is no such model.
         InvalidRoute
-            If its values do not go together, if it names what is not there, or what takes no predictions
-            and was not in the route before.
+            If its values do not go together, if a rule cannot be read, if it names what is not there, or what
+            takes no predictions and was not in the route before.
         """
         route = sound(route) if route else None
         facts = {"route": msgspec.to_builtins(route), "why": why}
@@ -70,6 +77,7 @@ class Routes:
             found = self.registry.model(model)
             if route:
                 check_leads(self.registry, found, route)
+                check_rules(model, route, countries=self.countries)
             after = attrs.evolve(ways_of(found), route=route)
             return await self._lead(planned(found, after, "route.set", why=why))
 

@@ -59,6 +59,8 @@ class Step:
         Asks it something that may have ended a replica of another version; None: as ``ask`` does.
     may_pass
         Whether the next one is asked after this failure.
+    rule
+        Of a chosen one: the place, from 1, of the rule that chose it.
     """
 
     arm: str
@@ -69,6 +71,7 @@ class Step:
     circuit: VersionCircuit | None = None
     suspect: AskStep | None = None
     may_pass: Callable[[Exception], bool] = may_pass
+    rule: int = 0
 
 
 def absent_step(reference: str, error: Callable[[], Exception], own_s: float = OWN_S) -> Step:
