@@ -53,7 +53,23 @@ def announce(version: dict[str, Any], example: Path | None, common: Common, auth
         click.echo(ASKED[auth])
     if own:
         click.echo("`prism trust` tells how other machines come to trust the certificate.")
+    if version.get("routed") and not _answers(version):
+        click.secho(f"The route of {version['model']} gives it no traffic yet.", fg="yellow")
+        click.echo(
+            f"`prism route {version['model']}` shows the route; the next step may be: {_next(version)}"
+        )
     click.echo(f"`prism share {version['model']}` makes a link for somebody else.")
+
+
+def _answers(version: dict[str, Any]) -> bool:
+    """Tell whether a route lets a version answer, other than where another one fails."""
+    idle = ("shadow", "fallback", "split 0 %")
+    return any(not got.startswith(idle) for got in version.get("traffic", ()))
+
+
+def _next(version: dict[str, Any]) -> str:
+    """Return the command that lets a new version see traffic without answering any."""
+    return f"prism route {version['model']} --shadow {version['version']}=10"
 
 
 def curl_line(version: dict[str, Any], example: Path | None, own: str, *, keyed: bool) -> str:

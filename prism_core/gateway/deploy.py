@@ -37,7 +37,7 @@ from prism_core.gateway.records import VersionRow
 from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.store import Checkpoint, Kept, passing
 from prism_core.gateway.traffic.changes import Change, Ways
-from prism_core.gateway.traffic.leading import planned, take, ways_of
+from prism_core.gateway.traffic.leading import planned, take
 from prism_core.gateway.uninterrupted import uninterrupted
 from prism_core.gateway.views import UploadRequest, check_name
 from prism_core.manifest import Manifest
@@ -334,14 +334,11 @@ class Uploads:
 
     def _led(self, model: Model, version: Version, named: list[str]) -> Change | None:
         """Return what a new version does to the traffic of a model; None where it is the first."""
-        latest = model.latest
-        if latest is None:
+        if model.latest is None:
             return None
-        aliases = {**model.named, **dict.fromkeys(named, version.manifest.version)}
-        # To take it back is to hold the bare name where it was.
-        before = attrs.evolve(ways_of(model), ceiling=latest.manifest.version)
-        why = f"version {version.manifest.version}"
-        return planned(model, Ways(model.route, aliases), "model.upload", before=before, why=why)
+        number = version.manifest.version
+        after = Ways(model.route, {**model.named, **dict.fromkeys(named, number)})
+        return planned(model, after, "model.upload", why=f"version {number}", latest=number)
 
     async def _abandon(self, version: Version) -> None:
         if version.state is State.STARTING:

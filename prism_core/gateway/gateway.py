@@ -38,6 +38,7 @@ from prism_core.gateway.traffic.circuit_states import CircuitStates
 from prism_core.gateway.traffic.leads import check_unrouted
 from prism_core.gateway.traffic.recordings.shelf import Recordings
 from prism_core.gateway.traffic.routes import Routes
+from prism_core.gateway.traffic.showing import traffic_of
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
@@ -356,12 +357,14 @@ class Gateway:
     def _model_info(self, model: Model) -> ModelInfo:
         versions = [self._info(model.versions[number]) for number in sorted(model.versions)]
         url = f"{self.public_url}/model/{model.name}/predict"
-        return ModelInfo(model.name, model.aliases, versions, url, self.problems.get(model.name, ""))
+        problem = self.problems.get(model.name, "")
+        return ModelInfo(model.name, model.aliases, versions, url, problem, model.route is not None)
 
     def _info(self, version: Version) -> VersionInfo:
         manifest, model = version.manifest, self.registry.models.get(version.manifest.model)
         aliases = [a for a, n in model.aliases.items() if n == manifest.version] if model else []
-        short = LATEST in aliases
+        routed = model is not None and model.route is not None
+        short = LATEST in aliases and not routed
         route = manifest.model if short else f"{manifest.model}/versions/{manifest.version}"
         crew = self.operator.supervisor.crews.get((manifest.model, manifest.version))
         if crew:
@@ -388,6 +391,8 @@ class Gateway:
             optimization=shown_optimization(manifest.optimization),
             environment=manifest.environment,
             description=manifest.description,
+            routed=routed,
+            traffic=traffic_of(self.registry, version),
         )
 
 

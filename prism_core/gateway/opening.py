@@ -45,6 +45,7 @@ from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
 from prism_core.gateway.traffic.routes import Routes
+from prism_core.gateway.traffic.showing import circuit_lines
 from prism_core.gateway.traffic.stated import Stated, following
 from prism_core.gateway.traffic.states import States
 from prism_core.gateway.traffic.unclear import watch_rules
@@ -116,6 +117,7 @@ async def open_gateway(
         watch_rules(gateway.routes, desk, metrics)
         await _open_recordings(gateway, desk, data, stack)
         gateway.circuits = circuits
+        gateway.routes.live.append(circuit_lines(circuits))
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))

@@ -78,7 +78,11 @@ class Model:
     @property
     def latest(self) -> Version | None:
         """The newest version that takes predictions, not above the ceiling of a rollback."""
-        ceiling = self.last_version if self.ceiling is None else self.ceiling
+        return self.latest_below(self.ceiling)
+
+    def latest_below(self, ceiling: int | None) -> Version | None:
+        """Return what would be the latest with another ceiling, None for none."""
+        ceiling = self.last_version if ceiling is None else ceiling
         serving = (v for number, v in self.versions.items() if v.lane is not None and number <= ceiling)
         return max(serving, key=lambda v: v.manifest.version, default=None)
 

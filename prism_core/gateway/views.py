@@ -119,7 +119,10 @@ class VersionInfo:
     restarted), ``started`` and ``address``.
     ``duplicate`` says that an upload was answered with a version that existed. ``optimization`` is
     what came of the wish for a faster form, None where nobody asked. ``environment`` is the key of
-    what it runs in, "server" for the server's own. ``description`` is Markdown.
+    what it runs in, "server" for the server's own. ``description`` is Markdown. ``routed``: the model's bare
+    name goes by a route; ``traffic`` is what routes give the version, in words: "split 90 %",
+    "fallback of rf". ``warm_until`` is until when it is kept loaded after an alias has left it, None for
+    no longer.
     """
 
     model: str
@@ -144,6 +147,9 @@ class VersionInfo:
     optimization: dict[str, Any] | None = None
     environment: str = SERVER
     description: str = ""
+    routed: bool = False
+    traffic: list[str] = attrs.field(factory=list)
+    warm_until: float | None = None
 
 
 @attrs.frozen
@@ -151,7 +157,7 @@ class ModelInfo:
     """One model, as it is shown.
 
     ``aliases`` maps alias to version. ``error`` is why a model of the settings could not be
-    brought up.
+    brought up. ``routed``: the bare name goes by a route.
     """
 
     model: str
@@ -159,6 +165,7 @@ class ModelInfo:
     versions: list[VersionInfo]
     url: str
     error: str = ""
+    routed: bool = False
 
 
 def name_of(filename: str) -> str:

@@ -27,6 +27,7 @@ BYTES: Schema = {"content": {"application/octet-stream": {}}, "required": True}
 # Parameters of many routes, in words.
 WORDS = {
     "alias": "An alias, for instance champion.",
+    "dry_run": "Change nothing; tell what would be changed.",
     "follow": "Go on with what is written from now on; the answer then ends with the connection.",
     "key_id": "The key's id, as it is listed.",
     "limit": "So many of the last changes.",

@@ -13,8 +13,17 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from prism_core.converters import structure
 from prism_core.errors import ConfigError
 from prism_core.gateway.gateway import Gateway
-from prism_core.gateway.traffic.changes import Change
+from prism_core.gateway.traffic.changes import KEPT_CHANGES
 from prism_core.gateway.traffic.leads import refused
+from prism_core.gateway.traffic.showing import (
+    ChangeInfo,
+    RouteInfo,
+    change_info,
+    change_infos,
+    moved,
+    route_info,
+    warnings_of,
+)
 from prism_core.rest.admin_openapi import told
 from prism_core.rest.public import Answer, answer
 from prism_core.traffic.route import Route
@@ -23,25 +32,10 @@ ROUTE = "/admin/v1/models/{model:str}/route"
 
 
 @attrs.frozen
-class RouteInfo:
-    """Where the traffic of a model goes, as it is shown.
-
-    ``revision`` is the number of the change that made it so, ``aliases`` hold ``latest`` too; ``circuits``
-    are the states of those of the versions that may answer.
-    """
-
-    model: str
-    route: dict[str, Any] | None
-    revision: int
-    aliases: dict[str, int]
-    circuits: dict[str, str]
-
-
-@attrs.frozen
 class History:
     """Changes, the newest first."""
 
-    changes: list[Change]
+    changes: list[ChangeInfo]
 
 
 def route_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
@@ -52,41 +46,66 @@ def route_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 def _set_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @get(ROUTE, **told("The route of a model", RouteInfo))
     async def route(model: FromPath[str]) -> Answer:
-        return answer(_shown(gateway, model))
+        return answer(await _info(gateway, model))
 
     @put(ROUTE, **told("Let a model's bare name go by a route", RouteInfo))
     async def set_route(
-        model: FromPath[str], data: JSONBody[dict[str, Any]], why: FromQuery[str] = ""
+        model: FromPath[str],
+        data: JSONBody[dict[str, Any]],
+        why: FromQuery[str] = "",
+        dry_run: FromQuery[bool] = False,
     ) -> Answer:
-        await gateway.routes.set(model, read_route(data), why=why)
-        return answer(_shown(gateway, model))
+        return answer(await _set(gateway, model, read_route(data), why, dry_run))
 
     @delete(ROUTE, status_code=200, **told("Take a model's route away", RouteInfo))
-    async def clear_route(model: FromPath[str], why: FromQuery[str] = "") -> Answer:
-        await gateway.routes.set(model, None, why=why)
-        return answer(_shown(gateway, model))
+    async def clear_route(
+        model: FromPath[str], why: FromQuery[str] = "", dry_run: FromQuery[bool] = False
+    ) -> Answer:
+        return answer(await _set(gateway, model, None, why, dry_run))
 
     return [route, set_route, clear_route]
+
+
+async def _info(gateway: Gateway, name: str) -> RouteInfo:
+    circuits = {arm: str(state) for arm, state in gateway.circuits.of(name).items()}
+    return attrs.evolve(await route_info(gateway.routes, name), circuits=circuits)
+
+
+async def _set(gateway: Gateway, name: str, route: Route | None, why: str, dry_run: bool) -> RouteInfo:
+    """Set a route, or find out what that would do; tell what it is then, and what moves."""
+    routes, registry = gateway.routes, gateway.registry
+    before = registry.model(name).route
+    if dry_run:
+        route = routes.check(name, route) if route else None
+    else:
+        change = await routes.set(name, route, why=why)
+        before, route = change.before.route, change.after.route
+    model = registry.model(name)
+    info = await _info(gateway, name)
+    shown = msgspec.to_builtins(route) if route else None
+    moves, warnings = moved(registry, model, before, route), warnings_of(registry, model, route)
+    return attrs.evolve(info, route=shown, moves=moves, warnings=warnings)
 
 
 def _undo_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @get(f"{ROUTE}/history", **told("How a model's traffic was led, the newest change first", History))
     async def route_history(model: FromPath[str], limit: FromQuery[int] = 50) -> Answer:
-        return answer(History(await gateway.routes.history(model, max(1, min(limit, 1000)))))
+        changes = await gateway.routes.history(model, max(1, min(limit, KEPT_CHANGES)))
+        return answer(History(change_infos(changes)))
 
-    @post(f"{ROUTE}/undo", status_code=200, **told("Take back a model's last change", Change))
+    @post(f"{ROUTE}/undo", status_code=200, **told("Take back a model's last change", ChangeInfo))
     async def undo_route(model: FromPath[str], redo: FromQuery[bool] = False) -> Answer:
         return answer(await _taken_back(gateway, model, redo))
 
-    @post("/admin/v1/undo", status_code=200, **told("Take back the last change of all models", Change))
+    @post("/admin/v1/undo", status_code=200, **told("Take back the last change of all models", ChangeInfo))
     async def undo(redo: FromQuery[bool] = False) -> Answer:
         return answer(await _taken_back(gateway, "", redo))
 
     return [route_history, undo_route, undo]
 
 
-async def _taken_back(gateway: Gateway, model: str, redo: bool) -> Change:
-    return await (gateway.routes.redo(model) if redo else gateway.routes.undo(model))
+async def _taken_back(gateway: Gateway, model: str, redo: bool) -> ChangeInfo:
+    return change_info(await (gateway.routes.redo(model) if redo else gateway.routes.undo(model)))
 
 
 def read_route(data: Any) -> Route:
@@ -101,10 +120,3 @@ def read_route(data: Any) -> Route:
         return structure(data, Route)
     except ConfigError as error:
         raise refused(error) from error
-
-
-def _shown(gateway: Gateway, name: str) -> RouteInfo:
-    model = gateway.registry.model(name)
-    route = msgspec.to_builtins(model.route) if model.route else None
-    circuits = {arm: str(state) for arm, state in gateway.circuits.of(name).items()}
-    return RouteInfo(name, route, model.revision, model.aliases, circuits)

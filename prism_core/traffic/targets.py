@@ -40,6 +40,27 @@ class Target:
             return self.model if "@" in self.model or "/" in self.model else f"{self.model}@latest"
         return f"{own}/{self.version}" if isinstance(self.version, int) else f"{own}@{self.version}"
 
+    @property
+    def text(self) -> str:
+        """It as people write it: ``3``, ``@champion``, ``rf``, ``rf/3``."""
+        return self.model or (str(self.version) if isinstance(self.version, int) else f"@{self.version}")
+
+
+def target_keys(text: str) -> dict[str, Any]:
+    """Return the keys of a target as people write it; see `Target.text`.
+
+    Raises
+    ------
+    ValueError
+        If nothing was written.
+    """
+    text = text.strip()
+    if text.isdecimal():
+        return {"version": int(text)}
+    if text in ("", "@"):
+        raise ValueError("a version is missing: write 3, @champion, rf, rf@champion or rf/3.")
+    return {"version": text[1:]} if text.startswith("@") else {"model": text}
+
 
 @attrs.frozen
 class Share(Target):

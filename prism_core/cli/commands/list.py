@@ -10,7 +10,9 @@ from prism_core.cli.client import admin
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import ago, escaped, replicas_text, state_text, write_json, write_table
 
-COLUMNS = ("MODEL", "VERSION", "STATE", "ALIASES", "REPLICAS", "MEMORY", "USED", "URL")
+COLUMNS = ("MODEL", "VERSION", "STATE", "ALIASES", "ROUTE", "REPLICAS", "MEMORY", "USED", "URL")
+# A column that is there where a model has a route.
+TRAFFIC = COLUMNS.index("ROUTE")
 
 
 EXAMPLES = """
@@ -31,7 +33,12 @@ def list_models(all_versions: bool) -> None:
     elif not models:
         click.echo("There are no models yet. Upload one: prism upload FILE")
     else:
-        write_table(COLUMNS, [row for model in models for row in _rows(model, all_versions)])
+        table = [row for model in models for row in _rows(model, all_versions)]
+        if not any(model.get("routed") for model in models):
+            table = [(*row[:TRAFFIC], *row[TRAFFIC + 1 :]) for row in table]
+            write_table((*COLUMNS[:TRAFFIC], *COLUMNS[TRAFFIC + 1 :]), table)
+        else:
+            write_table(COLUMNS, table)
 
 
 def _rows(model: dict[str, Any], all_versions: bool) -> list[tuple[str, ...]]:
@@ -43,11 +50,7 @@ def _rows(model: dict[str, Any], all_versions: bool) -> list[tuple[str, ...]]:
                 escaped(model["model"]),
                 "-",
                 f"[red]{escaped(model.get('error') or '-')}[/]",
-                "",
-                "",
-                "",
-                "",
-                "",
+                *[""] * (len(COLUMNS) - 3),
             )
         ]
     return [_row(version) for version in shown]
@@ -62,6 +65,7 @@ def _row(version: dict[str, Any]) -> tuple[str, ...]:
         str(version["version"]),
         state_text(version["state"]),
         escaped(", ".join(sorted(version["aliases"]))),
+        escaped(", ".join(version.get("traffic", ()))),
         replicas,
         memory,
         ago(version["last_used"]) if version["last_used"] else "-",

@@ -2,29 +2,58 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import rich_click as click
 
-from prism_core.cli.client import admin, model_path
+from prism_core.cli.client import AdminClient, admin, model_path
 from prism_core.cli.models import model_argument
-from prism_core.cli.options import Common, command
-from prism_core.cli.output import write_json
+from prism_core.cli.options import Common, arrange, command
+from prism_core.cli.output import ago, escaped, warn, write_json, write_table
+from prism_core.cli.routing.editing import edited
+from prism_core.cli.routing.telling import differences, moves_text, rows
 from prism_core.errors import ConfigError
 
 EXAMPLES = """
 prism route churn
+prism route churn --split 3=90,4=10 --sticky header:X-User-ID --fallback 3
+prism route churn --split 3=50,4=50 --dry-run
+prism route churn --fallback @champion --fallback 'value:{"predictions": [0]}' --timeout-ms 200
+prism route churn --set guard.alpha=0.001 --unset shadow
 prism route churn --file route.yaml
 prism route churn --clear
 prism route churn --history
 """
 
+COMBINE = ("mean", "weighted", "vote", "quorum", "max_probability", "stacking")
+FALSE: dict[str, Any] = {"default": False, "is_flag": True}
+
 
 @command("route", examples=EXAMPLES)
 @model_argument
+@click.option("--split", multiple=True, metavar="V=W,...", help="Versions and their weights: 3=90,4=10.")
+@click.option(
+    "--sticky", metavar="KEY", help='Who stays with a version: header:NAME, cookie:NAME, key, address; "".'
+)
+@click.option(
+    "--rule", "rules", multiple=True, metavar="EXPR=V", help="Asked before the split; may be repeated."
+)
+@click.option("--shadow", multiple=True, metavar="V=PERCENT", help="Asked too, after the answer: 5=20.")
+@click.option("--fallback", multiple=True, metavar="V|value:JSON", help="Who answers then; may be repeated.")
+@click.option("--timeout-ms", type=click.FloatRange(0), metavar="N", help="How long each version has.")
+@click.option("--hedge", help="Ask a second replica where the first is slow.", **FALSE)
+@click.option("--ensemble", multiple=True, metavar="V[=W],...", help="Versions that answer together: 3,4,rf.")
+@click.option("--combine", type=click.Choice(COMBINE), help="How their answers become one.")
+@click.option("--experiment", help="Compare the shares of the split.", **FALSE)
+@click.option("--guard", help="Take the traffic from a share that is worse.", **FALSE)
+@click.option("--bandit", type=click.Choice(["thompson", "exp3"]), help="Learn the weights from feedback.")
+@click.option(
+    "--record", type=click.FloatRange(0, 100), metavar="PERCENT", help="Keep requests, to replay them."
+)
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Any key: guard.alpha=0.001.")
+@click.option("--unset", multiple=True, metavar="KEY", help="A key as without a route: shadow.")
 @click.option(
     "-f",
     "--file",
@@ -32,32 +61,133 @@ prism route churn --history
     type=click.Path(allow_dash=True, dir_okay=False),
     help="The whole route, as YAML or JSON; - reads stdin.",
 )
-@click.option("--clear", is_flag=True, help="Take the route away: all goes to latest.")
-@click.option("--history", is_flag=True, help="Show how the traffic was led before.")
+@click.option("--clear", help="Take the route away: all goes to latest.", **FALSE)
+@click.option("--history", help="Show how the traffic was led before.", **FALSE)
+@click.option("--dry-run", help="Change nothing; show who would move.", **FALSE)
 @click.option("--why", default="", metavar="TEXT", help="In words, for the history.")
-def route(model: str, file: str | None, clear: bool, history: bool, why: str) -> None:
-    """Show or set where the traffic of a model's bare name goes."""
-    path = f"{model_path(model)}/route"
+def route(
+    model: str, file: str | None, clear: bool, history: bool, dry_run: bool, why: str, **said: Any
+) -> None:
+    """Show or set where the traffic of a model's bare name goes.
+
+    Options change the keys that they name and keep the rest of the route; --file and --clear replace it.
+    A version is 3, @champion (an alias), or of another model rf, rf@champion or rf/3.
+    """
+    given = any(value is not None and value is not False and value != () for value in said.values())
+    if given + bool(file) + clear + history > 1:
+        raise click.UsageError("Give keys to change, or --file, or --clear, or --history: one of them.")
+    read = _read(file) if file else None
     with admin() as client:
         if history:
-            found = client.call("GET", f"{path}/history")
-        elif clear:
-            found = client.call("DELETE", path, query={"why": why})
-        elif file:
-            found = client.call("PUT", path, body=_read(file), query={"why": why})
+            _show_history(model, client.call("GET", f"{model_path(model)}/route/history"))
+        elif given or file or clear:
+            wanted = None if clear else read if file else _edited(client, model, said)
+            _show_change(model, _set(client, model, wanted, why, dry_run), dry_run)
         else:
-            found = client.call("GET", path)
-    if Common.of().json:
-        write_json(found)
+            _show(client.call("GET", f"{model_path(model)}/route"))
+
+
+arrange(
+    route,
+    {
+        "Options": ["file", "clear", "history", "dry_run", "why"],
+        "Keys of the route": [],
+    },
+)
+
+
+def _edited(client: AdminClient, model: str, said: dict[str, Any]) -> dict[str, Any]:
+    now = client.call("GET", f"{model_path(model)}/route")["route"]
+    try:
+        return edited(now, said, said["settings"], said["unset"])
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _set(client: AdminClient, model: str, wanted: Any, why: str, dry_run: bool) -> dict[str, Any]:
+    path, query = f"{model_path(model)}/route", {"why": why, "dry_run": "true" if dry_run else ""}
+    if wanted is None:
+        found: dict[str, Any] = client.call("DELETE", path, query=query)
     else:
-        click.echo(json.dumps(found, indent=2))
+        found = client.call("PUT", path, body=wanted, query=query)
+    return found
 
 
 def _read(file: str) -> Any:
     import yaml
 
-    text = sys.stdin.read() if file == "-" else Path(file).read_text()
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file} is no YAML: {error}") from error
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+        found = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} cannot be read as YAML: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"{file} holds no route: expected keys such as `split:`.")
+    return found
+
+
+# --- shown -----------------------------------------------------------------------------------
+
+
+def _show(info: dict[str, Any]) -> None:
+    if Common.of().json:
+        write_json(info)
+        return
+    if info["waiting"]:
+        warn(f"The route of prism.yaml is not followed yet: {info['waiting']}")
+    if info["route"] is None:
+        click.echo(_without(info))
+        click.echo(f"Lead it elsewhere: prism route {info['model']} --split 3=90,4=10")
+        return
+    click.echo(_head(info))
+    write_table(("", "", ""), [tuple(map(escaped, row)) for row in rows(info)])
+
+
+def _without(info: dict[str, Any]) -> str:
+    latest = info["aliases"].get("latest")
+    means = f": it is latest, version {latest}" if latest else ", and nothing of it is served"
+    return f"{info['model']} has no route{means}."
+
+
+def _head(info: dict[str, Any]) -> str:
+    since = f", set {ago(info['at'])} by {info['actor']}" if info["at"] else ""
+    why = f": {info['why']}" if info["why"] else ""
+    return f"{info['model']} goes by route {info['revision']}{since}{why}."
+
+
+def _show_change(model: str, info: dict[str, Any], dry_run: bool) -> None:
+    if Common.of().json:
+        write_json(info)
+        return
+    for warning in info["warnings"]:
+        warn(warning)
+    for line in moves_text(info["moves"], model):
+        click.echo(line.replace(" moves ", " would move ") if dry_run else line)
+    if dry_run:
+        click.echo("" if info["moves"] else "No traffic would move.", nl=not info["moves"])
+        click.echo("Nothing was changed.")
+    elif info["route"] is None:
+        click.echo(_without(info))
+    else:
+        write_table(("", "", ""), [tuple(map(escaped, row)) for row in rows(info)])
+        click.secho(f"`prism undo {model}` takes it back.", dim=True)
+
+
+def _show_history(model: str, found: dict[str, Any]) -> None:
+    if Common.of().json:
+        write_json(found)
+    elif not found["changes"]:
+        click.echo(f"Nothing was changed of where the traffic of {model} goes.")
+    else:
+        write_table(("CHANGE", "WHEN", "WHO", "WHAT", "WHY"), [_history_row(one) for one in found["changes"]])
+
+
+def _history_row(change: dict[str, Any]) -> tuple[str, ...]:
+    what = "; ".join(differences(change["before"], change["after"]))
+    return (
+        str(change["seq"]),
+        ago(change["at"]),
+        escaped(change["actor"]),
+        escaped(what) if change["stands"] else f"[dim strike]{escaped(what)}[/] [dim]taken back[/]",
+        escaped(change["why"]),
+    )

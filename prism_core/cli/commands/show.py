@@ -46,6 +46,7 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         ("model", f"[bold]{escaped(found['model'])}[/] version {found['version']}"),
         ("state", state_text(found["state"])),
         ("aliases", escaped(", ".join(found["aliases"]))),
+        ("route", escaped(_traffic(found))),
         ("artifact", escaped(f"{found['artifact']}, {format_bytes(found['size_bytes'])}")),
         ("digest", escaped(found["digest"])),
         ("loader", escaped(found["loader"])),
@@ -63,6 +64,14 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str]]:
         *(("warning", f"[yellow]{escaped(warning)}[/]") for warning in found["warnings"]),
     ]
     return [(f"[dim]{name}[/]", text) for name, text in facts if text]
+
+
+def _traffic(found: dict[str, Any]) -> str:
+    """Return what routes give a version; that its model's gives it nothing, where it has one."""
+    given = ", ".join(found.get("traffic", ()))
+    if not given and found.get("routed"):
+        return f"nothing; `prism route {found['model']}` shows what goes where"
+    return given
 
 
 def _first_line(text: str) -> str:

@@ -8,6 +8,7 @@ from prism_core.cli.client import admin, model_path
 from prism_core.cli.models import complete_models
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
+from prism_core.cli.routing.telling import differences
 
 EXAMPLES = """
 prism undo churn
@@ -26,8 +27,10 @@ def undo(model: str | None, redo: bool) -> None:
     """
     path = f"{model_path(model)}/route/undo" if model else "/undo"
     with admin() as client:
-        done = client.call("POST", path, query={"redo": "true"} if redo else None)
+        done = client.call("POST", path, query={"redo": "true" if redo else ""})
     if Common.of().json:
         write_json(done)
-    else:
-        click.echo(f"{done['model']}: {done['why']}.")
+        return
+    what = "; ".join(differences(done["before"], done["after"]))
+    click.echo(f"{done['model']}: {what}.")
+    click.secho(f"`prism undo {done['model']}{'' if redo else ' --redo'}` takes that back.", dim=True)

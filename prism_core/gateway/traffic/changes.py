@@ -31,12 +31,14 @@ log = structlog.get_logger("prism.routes")
 class Ways:
     """Where the traffic of a model goes.
 
-    ``aliases`` but ``latest``; ``ceiling`` is where ``latest`` is held down, None for nowhere.
+    ``aliases`` but ``latest``; ``ceiling`` is where ``latest`` is held down, None for nowhere. ``latest`` is
+    what it meant, None where nothing was served.
     """
 
     route: Route | None = None
     aliases: Mapping[str, int] = attrs.field(factory=dict)
     ceiling: int | None = None
+    latest: int | None = None
 
 
 @attrs.frozen
@@ -112,11 +114,10 @@ def forget(model: str) -> list[Statement]:
     ]
 
 
-# What `change_of` reads, the newest first.
-SELECT = (
-    "select at, model, actor, action, before, after, why, undoes, seq from route_change"
-    " where model <> '' and ($1 = '' or model = $1) order by seq desc limit $2"
-)
+# What `change_of` reads.
+_COLUMNS = "select at, model, actor, action, before, after, why, undoes, seq from route_change"
+SELECT = f"{_COLUMNS} where model <> '' and ($1 = '' or model = $1) order by seq desc limit $2"
+SELECT_ONE = f"{_COLUMNS} where model = $1 and seq = $2"
 
 
 def change_of(row: Sequence[Any]) -> Change:

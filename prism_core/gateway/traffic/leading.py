@@ -19,7 +19,7 @@ from prism_core.gateway.uninterrupted import uninterrupted
 
 def ways_of(model: Model) -> Ways:
     """Return where the traffic of a model goes now."""
-    return Ways(model.route, dict(model.named), model.ceiling)
+    return Ways(model.route, dict(model.named), model.ceiling, _latest(model, model.ceiling))
 
 
 def planned(
@@ -27,17 +27,23 @@ def planned(
     after: Ways,
     action: str,
     *,
-    before: Ways | None = None,
     why: str = "",
     undoes: int | None = None,
+    latest: int | None = None,
 ) -> Change:
     """Return the change of a model's ways to ``after``, not stored yet.
 
-    ``before`` is what takes it back, None for the ways as they are now.
+    ``latest`` is what that will be, None for what it is of the versions that are served now.
     """
-    before = before or ways_of(model)
+    before = ways_of(model)
+    after = attrs.evolve(after, latest=latest or _latest(model, after.ceiling))
     revision = 0 if moves_route(model.name, before, after) else model.revision
     return Change(time.time(), model.name, actor().by, action, before, after, why, revision, undoes)
+
+
+def _latest(model: Model, ceiling: int | None) -> int | None:
+    found = model.latest_below(ceiling)
+    return found.manifest.version if found else None
 
 
 async def lead(records: Records, registry: Registry, change: Change) -> Change:
@@ -79,7 +85,7 @@ def moves_route(model: str, before: Ways, after: Ways) -> bool:
     targets = after.route.targets if after.route else ()
     led = {target.reference(model).partition("@")[2] for target in targets} - {""}
     moved = {one for one in led if before.aliases.get(one) != after.aliases.get(one)}
-    return bool(moved) or (LATEST in led and before.ceiling != after.ceiling)
+    return bool(moved) or (LATEST in led and before.latest != after.latest)
 
 
 def without(ways: Ways, alias: str) -> Ways:

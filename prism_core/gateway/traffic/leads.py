@@ -10,6 +10,7 @@ from prism_core.converters import Problem, config_error, dotted
 from prism_core.errors import ConfigError, IllegalTransition, InvalidRoute, PrismError
 from prism_core.gateway.registry import Model, Registry, Version
 from prism_core.gateway.traffic.changes import Ways
+from prism_core.traffic.flaws import Key
 from prism_core.traffic.route import Route
 from prism_core.traffic.targets import Target
 
@@ -83,7 +84,7 @@ def check_unrouted(registry: Registry, versions: Collection[Version]) -> None:
     for model in registry.models.values():
         if all(id(version) in going for version in model.versions.values()):
             continue  # its route goes with it
-        for target, version in leads(registry, model):
+        for _, target, version in leads(registry, model):
             if id(version) in going:
                 number = version.manifest.version
                 raise IllegalTransition(
@@ -93,11 +94,14 @@ def check_unrouted(registry: Registry, versions: Collection[Version]) -> None:
                 )
 
 
-def leads(registry: Registry, model: Model) -> Iterator[tuple[Target, Version]]:
-    """Yield what a model's route leads to and is there."""
-    for target in model.route.targets if model.route else ():
+def leads(
+    registry: Registry, model: Model, route: Route | None = None
+) -> Iterator[tuple[Key, Target, Version]]:
+    """Yield what a model's route, or ``route``, leads to and is there, with the key of each."""
+    route = route or model.route
+    for key, target in route.led if route else ():
         try:
-            yield target, registry.find(target.reference(model.name))
+            yield key, target, registry.find(target.reference(model.name))
         except PrismError:
             continue
 

@@ -12,8 +12,8 @@ from prism_core.errors import IllegalTransition
 from prism_core.gateway.auditing import Audit
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.records import Records
-from prism_core.gateway.registry import Model, Registry
-from prism_core.gateway.traffic.changes import KEPT_CHANGES, SELECT, Change, Ways, change_of
+from prism_core.gateway.registry import LATEST, Model, Registry
+from prism_core.gateway.traffic.changes import KEPT_CHANGES, SELECT, SELECT_ONE, Change, Ways, change_of
 from prism_core.gateway.traffic.leading import lead, planned, ways_of
 from prism_core.gateway.traffic.leads import check_leads, check_ways, sound
 from prism_core.gateway.traffic.rules import check_rules
@@ -76,10 +76,26 @@ class Routes:
         async with self.audit.acting("route.set", model, **facts), self.registry.lock(model):
             found = self.registry.model(model)
             if route:
-                check_leads(self.registry, found, route)
-                check_rules(model, route, countries=self.countries)
+                self._check(found, route)
             after = attrs.evolve(ways_of(found), route=route)
             return await self._lead(planned(found, after, "route.set", why=why))
+
+    def check(self, model: str, route: Route) -> Route:
+        """Return a route as it would be set.
+
+        Raises
+        ------
+        ModelNotFound, InvalidRoute
+            As `set`.
+        """
+        route = sound(route)
+        self._check(self.registry.model(model), route)
+        return route
+
+    async def made(self, model: str, revision: int) -> Change | None:
+        """Return the change that made the revision of a route; None where that is no longer known."""
+        rows = await self.records.read(SELECT_ONE, model, revision)
+        return change_of(rows[0]) if rows else None
 
     async def undo(self, model: str = "") -> Change:
         """Take back the last change of a model, or of all, that was not taken back yet.
@@ -101,6 +117,10 @@ class Routes:
             self.registry.model(model)
         return [change_of(row) for row in await self.records.read(SELECT, model, limit)]
 
+    def _check(self, model: Model, route: Route) -> None:
+        check_leads(self.registry, model, route)
+        check_rules(model.name, route, countries=self.countries)
+
     async def _take_back(self, model: str, choose: Any, action: str, verb: str) -> Change:
         last = self._last(choose, verb, model, await self.history(model, KEPT_CHANGES))
         facts = {"seq": last.seq}
@@ -108,7 +128,7 @@ class Routes:
             # It may have waited for somebody else's change.
             last = self._last(choose, verb, last.model, await self.history(last.model, KEPT_CHANGES))
             found = self.registry.model(last.model)
-            after = reverted(last, ways_of(found))
+            after = reverted(last, found)
             check_ways(self.registry, found, after)
             why = f"{verb} of {last.action} ({last.seq})"
             return await self._lead(planned(found, after, action, why=why, undoes=last.seq))
@@ -119,7 +139,7 @@ class Routes:
             of = f" of {model!r}" if model else ""
             raise IllegalTransition(
                 f"There is no change{of} to {verb}.",
-                hint="`prism route MODEL --history` shows what was changed.",
+                hint=f"`prism route {model or 'MODEL'} --history` shows what was changed.",
             )
         return found
 
@@ -131,14 +151,13 @@ class Routes:
 
 def undoable(changes: Sequence[Change]) -> Change | None:
     """Return the newest change that stands and takes none back, None where there is none."""
-    standing = _standing(changes)
-    return next((change for change in standing if change.undoes is None), None)
+    return next((change for change in standing(changes) if change.undoes is None), None)
 
 
 def redoable(changes: Sequence[Change]) -> Change | None:
     """Return the newest undo that stands and has no other change after it, None where there is none."""
     by_seq = {change.seq: change for change in changes}
-    for change in _standing(changes):
+    for change in standing(changes):
         if change.undoes is None:
             return None
         if (undone := by_seq.get(change.undoes)) and undone.undoes is None:
@@ -146,7 +165,7 @@ def redoable(changes: Sequence[Change]) -> Change | None:
     return None
 
 
-def _standing(changes: Sequence[Change]) -> Iterable[Change]:
+def standing(changes: Sequence[Change]) -> Iterable[Change]:
     """Yield changes, the newest first, that no later one has taken back and that itself stands."""
     taken_back = set()
     for change in changes:
@@ -156,32 +175,41 @@ def _standing(changes: Sequence[Change]) -> Iterable[Change]:
             yield change
 
 
-def reverted(change: Change, now: Ways) -> Ways:
-    """Return the ways without a change; what it did not touch stays as it is.
+def reverted(change: Change, model: Model) -> Ways:
+    """Return a model's ways without a change; what it did not touch stays as it is.
 
     Raises
     ------
     IllegalTransition
         If what it touched is not any more as it left it.
     """
-    before, after = _flat(change.before), _flat(change.after)
+    now, before, after = ways_of(model), _flat(change.before), _flat(change.after)
     have = _flat(now)
     touched = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     for key in sorted(touched):
-        if have.get(key) != after.get(key):
+        same = have.get(key) == after.get(key) or (key == LATEST and now.ceiling == change.after.ceiling)
+        if not same:
             raise IllegalTransition(
                 f"The {_words(key)} of {change.model!r} was changed otherwise since change {change.seq}.",
-                hint="Set what you want instead; `prism route MODEL --history` shows what was.",
+                hint=f"Set what you want instead; `prism route {change.model} --history` shows what was.",
             )
     wanted = {**have, **{key: before.get(key) for key in touched}}
     aliases = {key[1:]: to for key, to in wanted.items() if key[0] == "@" and to is not None}
-    return Ways(wanted.get("route"), aliases, wanted.get("ceiling"))
+    ceiling = _ceiling(change, model) if LATEST in touched else now.ceiling
+    return Ways(wanted.get("route"), aliases, ceiling)
+
+
+def _ceiling(change: Change, model: Model) -> int | None:
+    """Return what lets ``latest`` mean what it meant before a change: the ceiling of then, if that does."""
+    was = change.before
+    then = model.latest_below(was.ceiling)
+    return was.ceiling if then and then.manifest.version == was.latest else was.latest
 
 
 def _flat(ways: Ways) -> Mapping[str, Any]:
     aliases = {f"@{alias}": to for alias, to in ways.aliases.items()}
-    return {"route": ways.route, "ceiling": ways.ceiling, **aliases}
+    return {"route": ways.route, LATEST: ways.latest, **aliases}
 
 
 def _words(key: str) -> str:
-    return {"route": "route", "ceiling": "alias latest"}.get(key, f"alias {key[1:]}")
+    return key if key == "route" else f"alias {key.removeprefix('@')}"

@@ -18,7 +18,7 @@ from prism_core.audit import Actor
 from prism_core.errors import PrismError
 from prism_core.gateway.auditing import act_as
 from prism_core.gateway.events import Events
-from prism_core.gateway.traffic.leads import check_leads, sound
+from prism_core.gateway.traffic.leads import sound
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.traffic.states import State, States
 from prism_core.traffic.route import Route
@@ -63,15 +63,13 @@ class Stated:
                     await self._follow(name)
 
     async def _follow(self, name: str) -> None:
-        model = self.routes.registry.models.get(name)
-        if model is None:
+        if name not in self.routes.registry.models:
             self.waiting[name] = f"There is no model {name!r} yet."
             return
         try:
-            route = sound(self.stated[name])
-            text = _text(route)
+            text = _text(sound(self.stated[name]))
             if text not in [state.text for state in await self.states.load(KIND, name)]:
-                check_leads(self.routes.registry, model, route)
+                route = self.routes.check(name, self.stated[name])
                 await self.routes.set(name, route, why="as prism.yaml says")
                 await self.states.save(State(name, KIND, "route", 0, text), durable=True)
             self.waiting.pop(name, None)

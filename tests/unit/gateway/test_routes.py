@@ -13,8 +13,10 @@ from prism_core.gateway.followers import Followers
 from prism_core.gateway.registry import LATEST
 from prism_core.gateway.traffic.desk import Desk as TrafficDesk
 from prism_core.gateway.traffic.leads import check_unrouted
-from prism_core.gateway.traffic.routes import Routes
+from prism_core.gateway.traffic.routes import LiveLine, Routes
+from prism_core.gateway.traffic.showing import change_infos, moved, route_info, traffic_of, warnings_of
 from prism_core.gateway.traffic.states import State, States
+from prism_core.traffic.moves import Move
 from prism_core.traffic.route import Route
 from prism_core.traffic.targets import Fallback, Share
 from tests.unit.gateway.conftest import ignore, open_desk
@@ -300,3 +302,54 @@ async def test_states_are_read_again_and_go_with_the_model(two):
     model = two.registry.model("churn")
     await two.operator.remove(model, list(model.versions.values()))
     assert await states.load("bandit") == []
+
+
+# --- as it is shown ---------------------------------------------------------------------------
+
+
+async def test_each_version_says_what_routes_give_it(two, routes):
+    await two.upload(b"other", name="rf")
+    await routes.set("churn", CANARY)
+    await routes.set("rf", Route(fallback=(Fallback(model="churn/1"),)))
+
+    told = [traffic_of(two.registry, two.registry.version("churn", number)) for number in (1, 2)]
+    assert told == [["split 90 %", "fallback of rf"], ["split 10 %"]]
+    assert traffic_of(two.registry, two.registry.version("rf", 1)) == ["all"]
+
+
+async def test_what_moves_is_told_by_version(two, routes):
+    model = two.registry.model("churn")
+    await point(two, "champion", 1)
+    wider = Route((Share("champion", weight=80), Share(2, weight=20)))
+
+    assert moved(two.registry, model, None, CANARY) == [Move("churn/2", "churn/1", 90.0)]
+    assert moved(two.registry, model, CANARY, wider) == [Move("churn/1", "churn/2", 10.0)]
+
+
+async def test_a_route_is_shown_with_who_set_it_and_what_it_does(two, routes):
+    routes.live.append(lambda model: [LiveLine("split", "circuit open", f"{model.name}/2")])
+    await routes.set("churn", CANARY, why="canary")
+    info = await route_info(routes, "churn")
+
+    assert (info.actor, info.why, info.revision) == ("server", "canary", two.registry.model("churn").revision)
+    assert info.live == [LiveLine("split", "circuit open", "churn/2")]
+
+
+async def test_what_is_odd_about_a_route_is_told(two, routes):
+    await point(two, "champion", 1)
+    route = Route((Share("champion"), Share(1), Share(2)))
+    await routes.set("churn", route)
+    await two.operator.stop(two.registry.version("churn", 2))
+
+    assert warnings_of(two.registry, two.registry.model("churn"), route) == [
+        "1 and @champion of the split are the same version now, churn/1.",
+        "2 is STOPPED and gets nothing until it is started.",
+    ]
+
+
+async def test_history_says_what_stands(two, routes):
+    await routes.set("churn", CANARY)
+    await routes.undo("churn")
+
+    told = [(one.action, one.stands) for one in change_infos(await routes.history("churn"))]
+    assert told == [("route.undo", True), ("route.set", False), ("model.upload", True)]

@@ -1,0 +1,1 @@
+"""Routes on the command line: edited by options, told in words."""
