@@ -7,7 +7,7 @@ more is cancelled in the runtime too.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Protocol, cast
 
@@ -102,6 +102,38 @@ class ReplicaClient(asyncio.Protocol):
         timeout_ms = max(0.001, timeout_s * 1000)
         call = wire.Call(call_id, head.media_type, head.accept, timeout_ms, head.query, head.style, request)
         self._send_call(call_id, call, timeout_s + GRACE_S, body, answer)
+        return call_id
+
+    def combine(
+        self,
+        head: CallHead,
+        combination: bytes,
+        answers: Mapping[int, bytes | memoryview],
+        body: bytes | memoryview,
+        timeout_s: float,
+        answer: OnReply,
+        request: str = "",
+    ) -> int:
+        """Send the answers of an ensemble's members, by their places; see `wire.Combine` and `ask`."""
+        call_id = self._next_id()
+        timeout_ms = max(0.001, timeout_s * 1000)
+        parts = [body, *answers.values()]
+        frame = wire.Combine(
+            call_id,
+            head.media_type,
+            head.accept,
+            timeout_ms,
+            head.query,
+            head.style,
+            request,
+            combination,
+            list(answers),
+            list(map(len, parts)),
+        )
+        self._send_call(call_id, frame, timeout_s + GRACE_S, b"", answer)
+        if not self.lost:  # the parts leave as they are, behind a prefix that counts them all
+            self._out[-1] = wire.encode(frame, sum(frame.sizes))
+            self._out += filter(len, parts)
         return call_id
 
     def cancel(self, call_id: int) -> None:

@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -27,6 +28,16 @@ from prism_core.specs import CallRecord
 from prism_core.types import Signature
 
 __all__ = ["Head", "Lane", "Prediction", "signature_of"]
+
+
+class Waits(Protocol):
+    """What waits for a replica of a lane, in `Lane.waiting`."""
+
+    def resume(self) -> None:
+        """Go on: one came, or the lane was closed."""
+
+    def refuse(self, error: PrismError) -> None:
+        """Hear that none comes."""
 
 
 class Lane:
@@ -78,7 +89,7 @@ class Lane:
         self.clients: tuple[ReplicaClient, ...] = ()
         self.in_flight = 0
         self.crowd = Crowd(manifest.model, manifest.batching)
-        self.waiting: dict[Asking, None] = {}
+        self.waiting: dict[Waits, None] = {}
         self.trials = Trials(self)
         self.wake: Callable[[], None] | None = None
         self.refusal: PrismError | None = None
@@ -224,7 +235,7 @@ class Lane:
         for asking in waiting:
             asking.resume()
 
-    def _take_waiting(self) -> list[Asking]:
+    def _take_waiting(self) -> list[Waits]:
         """Return all that wait for a replica; none does any more."""
         found = [*self.waiting, *self.trials.waiting]
         self.waiting, self.trials.waiting = {}, {}

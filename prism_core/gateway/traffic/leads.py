@@ -10,6 +10,7 @@ from prism_core.converters import Problem, config_error, dotted
 from prism_core.errors import ConfigError, IllegalTransition, InvalidRoute, PrismError
 from prism_core.gateway.registry import Model, Registry, Version
 from prism_core.gateway.traffic.changes import Ways
+from prism_core.gateway.traffic.ensembles import check_members
 from prism_core.traffic.flaws import Key
 from prism_core.traffic.route import Route
 from prism_core.traffic.targets import Target
@@ -43,7 +44,8 @@ def check_leads(registry: Registry, model: Model, route: Route) -> None:
     Raises
     ------
     InvalidRoute
-        If it names what is not there; or what takes no predictions, unless the model's route has it already:
+        If it names what is not there, or members of an ensemble whose answers do not fit each other; or
+        what takes no predictions, unless the model's route has it already:
         a canary that has failed must not keep anybody from changing the rest.
     """
     known = {target.reference(model.name) for target in model.route.targets} if model.route else set()
@@ -59,6 +61,8 @@ def check_leads(registry: Registry, model: Model, route: Route) -> None:
                 f"{dotted(key)}: {reference} is {version.state}; only what is ready can be led to.",
                 hint=f"prism start {name} --version {number}",
             )
+    if route.ensemble:
+        check_members(registry, model.name, route.ensemble)
 
 
 def check_ways(registry: Registry, model: Model, ways: Ways) -> None:

@@ -14,6 +14,7 @@ from prism_core.gateway.asking import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import answered
 from prism_core.gateway.traffic.chains import Chain, Chains, Hedging
 from prism_core.gateway.traffic.circuits import Circuits
+from prism_core.gateway.traffic.ensembles import Ensembles
 from prism_core.gateway.traffic.journey import Ended, Journey
 from prism_core.gateway.traffic.kinds import RoutedCall, TrafficRecord, UnclearRule
 from prism_core.gateway.traffic.rules import NO_RULE, CountryOf, Rules, nowhere
@@ -62,7 +63,7 @@ class Routing:
 
     record: Callable[[TrafficRecord], None]
     taps: list[Callable[[Routed], Tap | None]] = attrs.field(factory=list)
-    ensembles: MakeEnsemble | None = None
+    ensembles: MakeEnsemble = attrs.field(factory=Ensembles)
     hedging: Hedging | None = None
     weights: dict[str, Mapping[str, float]] = attrs.field(factory=dict)
     circuits: Circuits = attrs.field(init=False)
@@ -93,6 +94,8 @@ class Routed:
     ----------
     lanes
         The lanes of all references that are served now.
+    explain
+        Returns why another one is not.
     taps
         What gets each request after its answer.
     """
@@ -111,6 +114,7 @@ class Routed:
         self.route = route
         self.revision = revision
         self.lanes = lanes
+        self.explain = explain
         self.taps: tuple[Tap, ...] = ()
         self._chains = Chains(model, route, lanes, explain, routing.circuits, routing.hedging)
         self._known: dict[tuple[int, str, bool], Chain] = {}
@@ -121,7 +125,7 @@ class Routed:
         self._rules = Rules(model, route, routing.country_of, self._unclear) if route.rules else None
         self._asks_sender = self._key_of is not None or self._rules is not None
         self._has_value = any(one.value is not None for one in route.fallback)
-        self._ensemble = routing.ensembles(self) if route.ensemble and routing.ensembles else None
+        self._ensemble = routing.ensembles(self) if route.ensemble else None
 
     def ask(
         self,
