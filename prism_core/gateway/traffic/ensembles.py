@@ -200,9 +200,7 @@ def check_members(registry: Registry, own: str, ensemble: Ensemble) -> None:
     names = [f"{model}/{version}" for model, version, _, _ in facts]
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
-        raise InvalidRoute(
-            f"Two members of the ensemble of {own!r} are {twice}; a weight makes it count more."
-        )
+        raise InvalidRoute(f"ensemble.members: two of them are {twice}; a weight makes it count more.")
     if len(facts) < len(ensemble.members):
         return  # it is told with the first request
     try:
@@ -212,7 +210,7 @@ def check_members(registry: Registry, own: str, ensemble: Ensemble) -> None:
             check_stack(facts, stack.signature)
     except Uncombinable as error:
         raise InvalidRoute(
-            f"The ensemble of {own!r} cannot combine by {ensemble.combine}: {error}",
+            f"ensemble: {ensemble.combine} does not go with these members: {error}",
             hint="prism show MODEL tells what each answers.",
         ) from error
 

@@ -45,8 +45,8 @@ def check_leads(registry: Registry, model: Model, route: Route) -> None:
     ------
     InvalidRoute
         If it names what is not there, or members of an ensemble whose answers do not fit each other; or
-        what takes no predictions, unless the model's route has it already:
-        a canary that has failed must not keep anybody from changing the rest.
+        what takes no predictions, unless the model's route has it already: a canary that has failed must not
+        keep anybody from changing the rest.
     """
     known = {target.reference(model.name) for target in model.route.targets} if model.route else set()
     for key, target in route.led:
