@@ -11,7 +11,7 @@
                                 InvalidParameter 400  KeyNotFound 404  RouteNotFound 404  MethodNotAllowed 405
                                 InvalidRoute 422
                                 MalformedRequest 400  RequestTooSlow 408  TargetTooLong 414  HeadTooLarge 431
-                                NoRecordings 404
+                                NoRecordings 404  AnswerNotFound 404  AnswerJudged 409
       ServingError     5xx      Overloaded 503  StillLoading 503  InsufficientMemory 507  ReplicaLost 502
                                 DeadlineExceeded 504  ModelFailed 500  InternalError 500
                                 TunnelFailed 502  TunnelRefused 502
@@ -158,6 +158,18 @@ class InvalidInput(RequestError):
 
 class MalformedBody(RequestError):
     """The body is not what its media type says."""
+
+
+class AnswerNotFound(RequestError):
+    """Feedback is about an answer that is not remembered, or was not given to whoever sends it."""
+
+    status = 404
+
+
+class AnswerJudged(RequestError):
+    """Feedback is about an answer that was judged before, and otherwise."""
+
+    status = 409
 
 
 class MalformedRequest(RequestError):

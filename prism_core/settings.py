@@ -91,6 +91,14 @@ OF_ANY_MODEL = ("cache", "cors", "rate", "access_log_values")
 
 
 @attrs.frozen
+class FeedbackSettings:
+    """How much of what was answered is remembered, to be judged by feedback: the oldest goes beyond that."""
+
+    max_size: Bytes = 256 * MB
+    max_age_s: Seconds = 30 * 86_400.0
+
+
+@attrs.frozen
 class RateSettings:
     """How often callers may ask, None for no limit; ``quota``: how many predictions in all, 0 for none."""
 
@@ -250,6 +258,7 @@ class Settings:
     environments: EnvironmentSettings = EnvironmentSettings()
     limits: LimitSettings = LimitSettings()
     rates: RateSettings = RateSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
     tls: TlsSettings = TlsSettings()
     cors: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()

@@ -358,12 +358,17 @@ class Caller:
 
     def may(self, verb: str, model: str) -> bool:
         """Return whether they may ``verb`` a model, an alias or a version of it; "" is no model, "*" all."""
-        if verb not in self.scopes:
+        if scope_of(verb) not in self.scopes:
             return False
         return self.models is None or not model or model_of(model) in self.models
 
 
 NOBODY = Caller()
+
+
+def scope_of(verb: str) -> str:
+    """Return the scope that ``verb`` needs: who may have answers may judge them."""
+    return "predict" if verb == "judge" else verb
 
 
 def model_of(reference: str) -> str:
@@ -374,8 +379,8 @@ def model_of(reference: str) -> str:
 class Call(msgspec.Struct, frozen=True):  # one a request: a third of an attrs class's time
     """The head of a request, as guards see it; header names are lower case.
 
-    ``verb`` is "predict" or "read". ``model`` is the reference that is asked for, "" for lists
-    and "*" for what concerns all models. ``client`` is an address, behind trusted proxies the
+    ``verb`` is "predict", "read", or "judge" for feedback. ``model`` is the reference that is asked for,
+    "" for lists and "*" for what concerns all models. ``client`` is an address, behind trusted proxies the
     caller's own.
     """
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "route": "route",
     "undo": "undo",
     "recordings": "recordings",
+    "feedback": "feedback",
     "stop": "stop",
     "start": "start",
     "remove": "remove",

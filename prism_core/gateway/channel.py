@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 import msgspec
@@ -94,6 +94,20 @@ class Spent(msgspec.Struct, tag="spent", frozen=True):
     totals: dict[str, int]
 
 
+class Weights(msgspec.Struct, tag="weights", frozen=True):
+    """What was learned of splits: their weights by model and reference; none: as the route says."""
+
+    models: dict[str, dict[str, float]]
+
+    def give(self, weights: dict[str, Mapping[str, float]]) -> None:
+        """Put them in place of those that were."""
+        for model, learned in self.models.items():
+            if learned:
+                weights[model] = learned
+            else:
+                weights.pop(model, None)
+
+
 class Ahead(msgspec.Struct, tag="ahead", frozen=True):
     """The answer to `LetIn`: in how many seconds each bucket is full; or why that cannot be told."""
 
@@ -154,7 +168,7 @@ class LetIn(msgspec.Struct, tag="let_in", frozen=True):
     spendings: list[Spending]
 
 
-Command = Update | Ask | Accept | Disappoint | Drain | Keys | Links | Spent | Ahead
+Command = Update | Ask | Accept | Disappoint | Drain | Keys | Links | Spent | Weights | Ahead
 Report = Ready | Accepting | Records | Routed | Told | Wake | CallerUses | LetIn
 Heard = TypeVar("Heard")
 

@@ -29,12 +29,14 @@ from prism_core.gateway.channel import (
     Told,
     Update,
     Wake,
+    Weights,
     followers_end,
 )
 from prism_core.gateway.lanes import MakeLane, Record
 from prism_core.gateway.mirror import Mirror
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.traffic.kinds import TrafficRecord
+from prism_core.gateway.traffic.remembering import Remembering
 from prism_core.gateway.traffic.routed import Routing
 from prism_core.settings import LimitSettings
 from prism_core.specs import CallRecord
@@ -71,6 +73,7 @@ class Follower:
         )
         self.service = PredictService(self.mirror.registry)
         self.routing = Routing(self.record_routed)
+        self.routing.taps.append(Remembering(self.record_routed).tap)
         self.routing.serve(self.mirror.registry)
         self.callers = MirroredCallers()
         self.rates = LeaderStore(lambda number, spendings: self.channel.send(LetIn(number, spendings)))
@@ -94,6 +97,8 @@ class Follower:
             self._welcome.set()
         elif isinstance(command, Keys | Links | Spent):
             self.callers.hear(command)
+        elif isinstance(command, Weights):
+            command.give(self.routing.weights)
         elif isinstance(command, Ahead):
             self.rates.hear(command.id, command.ahead_s, command.reason)
         elif isinstance(command, Disappoint):

@@ -35,6 +35,7 @@ from prism_core.gateway.service import PredictService
 from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Staged
 from prism_core.gateway.traffic.circuit_states import CircuitStates
+from prism_core.gateway.traffic.feedback import Learning
 from prism_core.gateway.traffic.leads import check_unrouted
 from prism_core.gateway.traffic.recordings.shelf import Recordings
 from prism_core.gateway.traffic.routes import Routes
@@ -61,6 +62,8 @@ class Gateway:
         What the admin API asks for.
     routes
         Where the traffic of models goes, and how it came to that.
+    learning
+        Takes feedback, and learns from it.
     publishing
         How links are reached.
     tls
@@ -116,6 +119,7 @@ class Gateway:
         publishing: Publishing,
         token: str,
         routes: Routes,
+        learning: Learning,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -129,6 +133,7 @@ class Gateway:
         self.publishing = publishing
         self.token = token
         self.routes = routes
+        self.learning = learning
         self.service = PredictService(self.registry)
         self.tls: dict[str, str] | None = None
         self.outside = Outside()

@@ -41,6 +41,7 @@ from prism_core.gateway.telling import Telling
 from prism_core.gateway.traffic.circuit_states import CircuitStates
 from prism_core.gateway.traffic.countries import open_countries
 from prism_core.gateway.traffic.desk import Desk
+from prism_core.gateway.traffic.feedback import open_learning
 from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
@@ -92,6 +93,10 @@ async def open_gateway(
         desk = Desk()
         circuits = _hear_routed(desk, registry, metrics, followers, events.emit)
         desk.routing.country_of = open_countries(settings.geo_database)
+        learning = await stack.enter_async_context(
+            open_learning(data, settings.feedback, desk, registry, followers, States(records))
+        )
+        metrics.registry.register(learning.judging)
         desk.routing.serve(registry)
         operator = await _open_operator(
             settings, plugins, records, registry, store, metrics, followers, stack
@@ -113,11 +118,12 @@ async def open_gateway(
             publishing,
             admin_token(data),
             Routes(records, registry, followers, audit, countries=bool(settings.geo_database)),
+            learning,
         )
         watch_rules(gateway.routes, desk, metrics)
         await _open_recordings(gateway, desk, data, stack)
         gateway.circuits = circuits
-        gateway.routes.live.append(circuit_lines(circuits))
+        gateway.routes.live += [circuit_lines(circuits), learning.bandits.lines]
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))

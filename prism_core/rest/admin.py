@@ -32,6 +32,7 @@ from prism_core.rest.admin_openapi import admin_document, told
 from prism_core.rest.bundle import Frozen
 from prism_core.rest.environments import environment_routes
 from prism_core.rest.faces import urls_of
+from prism_core.rest.feedback import owner_feedback_route
 from prism_core.rest.keys import key_routes
 from prism_core.rest.links import link_admin_routes
 from prism_core.rest.mounted import Mounts, frontend_at
@@ -108,6 +109,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *_look_routes(gateway),
         *_move_routes(gateway),
         *route_routes(gateway),
+        owner_feedback_route(gateway),
         *key_routes(gateway),
         *link_admin_routes(gateway),
         *environment_routes(gateway),

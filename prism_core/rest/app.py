@@ -11,6 +11,7 @@ from prism_core.rest.admin import TokenGuard, admin_routes
 from prism_core.rest.asgi import HeadAsGet, litestar_app
 from prism_core.rest.cors import Pages, cors_of
 from prism_core.rest.entrance import Entrance, asks_of
+from prism_core.rest.feedback import feedback_route
 from prism_core.rest.linked import Linked, link_way
 from prism_core.rest.mounted import Mounted, mounts_of
 from prism_core.rest.predict import PredictFront
@@ -20,7 +21,7 @@ from prism_core.rest.routing import Routes
 
 def public_app(gateway: Gateway, access: AccessLog | None = None) -> Any:
     """Return the application of the public listener; nothing administrative is in it."""
-    routes = HeadAsGet(litestar_app(public_routes(gateway)))
+    routes = HeadAsGet(litestar_app([*public_routes(gateway), feedback_route(gateway)]))
     mounts = mounts_of(gateway, "public")
     mounted = Mounted(mounts, routes)
     others = Entrance(mounted, gateway.door, mounts) if gateway.door else mounted

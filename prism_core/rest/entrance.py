@@ -24,6 +24,8 @@ REFUSED = "prism.refused"
 OPEN = frozenset({"/v1/health", "/health/live", "/health/ready"})
 # They show what the caller may see, so any caller may ask.
 LISTS = frozenset({"/v1/models", "/v1/models/status", "/openapi.json"})
+# What is sent here is about answers of any model; whoever takes it asks for each.
+FEEDBACK = "/v1/feedback"
 # The model that a path is about, "" for a list, "*" for all, None where anybody may ask.
 Asks = Callable[[str], str | None]
 _PRIVATE = b"cache-control: private\r\n"
@@ -35,10 +37,17 @@ def asked_of(path: str) -> str | None:
     path = path.rstrip("/")
     if path in OPEN:
         return None
-    if path in LISTS:
+    if path in LISTS or path == FEEDBACK:
         return ""
     found = _OF_A_MODEL.fullmatch(path)
     return found[1].removesuffix(":predict") if found else "*"
+
+
+def verb_of(method: str, path: str, model: str) -> str:
+    """Return what is done to ``model``; to ask what there is, is to read, with whatever method."""
+    if path.rstrip("/") == FEEDBACK:
+        return "judge"
+    return "read" if method in ("GET", "HEAD") or not model else "predict"
 
 
 def asks_of(routes: Routes, mounts: Mounts = MappingProxyType({})) -> Asks:
@@ -101,8 +110,7 @@ class Entrance:
         model = asked(scope["path"])
         if model is None:
             return None
-        # To ask what there is, is to read, with whatever method a protocol does it.
-        verb = "read" if scope["method"] in ("GET", "HEAD") or not model else "predict"
+        verb = verb_of(scope["method"], scope["path"], model)
         client = scope.get("client")
         return self._door.enter(model, verb, told_of(scope["headers"]), client[0] if client else "")
 

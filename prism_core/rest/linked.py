@@ -27,6 +27,7 @@ from prism_core.rest.access import AccessLog
 from prism_core.rest.asgi import HeadAsGet, litestar_app
 from prism_core.rest.cors import Cors, telling
 from prism_core.rest.errors import problem_response
+from prism_core.rest.feedback import link_feedback_route
 from prism_core.rest.opened import opened
 from prism_core.rest.pages.linking import link_pages
 from prism_core.rest.predict import LINKS, PredictFront, Way
@@ -164,4 +165,5 @@ def link_routes(gateway: Gateway, door: LinkDoor) -> list[HTTPRouteHandler]:
         door.table.find(slug)
         raise RouteNotFound("There is no such route.", hint="Write it without a slash at its end.")
 
-    return [link_metadata, open_link, no_such_link, *link_pages(gateway, door)]
+    feedback = link_feedback_route(gateway, door)
+    return [link_metadata, open_link, no_such_link, feedback, *link_pages(gateway, door)]

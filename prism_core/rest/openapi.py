@@ -15,7 +15,7 @@ import attrs
 from prism_core import __version__
 from prism_core.errors import PrismError, all_errors
 from prism_core.rest.describe import example, middle
-from prism_core.rest.entrance import OPEN
+from prism_core.rest.entrance import FEEDBACK, OPEN
 from prism_core.types import Signature, TensorSpec
 
 Schema = dict[str, Any]
@@ -50,6 +50,7 @@ def document(models: Iterable[Described], url: str, *, keyed: bool = False) -> S
     ``keyed``: it asks callers for a key or a token.
     """
     paths: Schema = {path: _look(path) for path in _LOOKS} | {path: _predict_any(path) for path in _PREDICTS}
+    paths[FEEDBACK] = _feedback()
     shared = problem_components()
     schemas: Schema = shared["schemas"]
     for model in models:
@@ -296,6 +297,38 @@ def _parameters(path: str) -> list[Schema]:
         }
         for name in names
     ]
+
+
+_COUNT: Schema = {"type": "integer", "minimum": 0}
+_ITEM: Schema = {
+    "type": "object",
+    "description": "Exactly one of label, labels, reward and correct.",
+    "properties": {
+        "request_id": {"type": "string", "description": "The X-Request-Id of the answer."},
+        "model": {"type": "string", "description": "Where the id was used for several models."},
+        "label": {"description": "What would have been right."},
+        "labels": {"type": "array", "description": "The same for each row."},
+        "reward": {"type": "number", "minimum": 0, "maximum": 1},
+        "correct": {"type": "boolean"},
+    },
+    "required": ["request_id"],
+    "additionalProperties": False,
+}
+
+
+def _feedback() -> Schema:
+    several: Schema = {"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}
+    body = {"application/json": {"schema": several}, "application/x-ndjson": {}}
+    counts = dict.fromkeys(("judged", "repeated", "refused"), _COUNT)
+    told = {"type": "object", "properties": {**counts, "errors": {"type": "array"}}}
+    answer = {"description": "What came of it.", "content": {"application/json": {"schema": told}}}
+    return {
+        "post": {
+            "summary": "Say what answers were worth",
+            "requestBody": {"content": body, "required": True},
+            "responses": {"200": answer, **refusals(409, 413, 422)},
+        }
+    }
 
 
 def refusals(*more: int) -> Schema:

@@ -68,7 +68,8 @@ def _set_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
 async def _info(gateway: Gateway, name: str) -> RouteInfo:
     circuits = {arm: str(state) for arm, state in gateway.circuits.of(name).items()}
-    return attrs.evolve(await route_info(gateway.routes, name), circuits=circuits)
+    bandit = gateway.learning.bandits.shown(name)
+    return attrs.evolve(await route_info(gateway.routes, name), circuits=circuits, bandit=bandit)
 
 
 async def _set(gateway: Gateway, name: str, route: Route | None, why: str, dry_run: bool) -> RouteInfo:

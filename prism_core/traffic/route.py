@@ -13,6 +13,7 @@ from prism_core.traffic.bandit import Bandit
 from prism_core.traffic.circuit import CircuitPolicy
 from prism_core.traffic.ensemble import Ensemble
 from prism_core.traffic.experiment import Experiment, TrafficGuard
+from prism_core.traffic.feedback import Feedback
 from prism_core.traffic.flaws import Flaw, Key, flaws_of
 from prism_core.traffic.hedge import Hedge
 from prism_core.traffic.recording import Recording
@@ -42,6 +43,8 @@ class Route:
         Instead of a split: versions that answer together.
     bandit
         Learns the weights of the split from feedback.
+    feedback
+        What is remembered of answers, to be judged later.
     hedge
         Asks a second replica where the first is slow.
     circuit
@@ -62,6 +65,7 @@ class Route:
     timeout_ms: NotNegative = 0.0
     ensemble: Ensemble | None = None
     bandit: Bandit | None = None
+    feedback: Feedback | None = None
     hedge: Hedge | None = None
     circuit: CircuitPolicy = attrs.field(factory=CircuitPolicy)
     experiment: Experiment | None = None
@@ -80,6 +84,14 @@ class Route:
                 yield ("ensemble", "members", place), target
             if self.ensemble.stack:
                 yield ("ensemble", "stack"), self.ensemble.stack
+
+    @property
+    def remembers(self) -> Feedback | None:
+        """What is remembered of answers; without `feedback` all, where something learns from labels."""
+        asked = [one.metrics for one in (self.experiment, self.guard) if one is not None]
+        if self.feedback is None and (self.bandit or any("labels" in metrics for metrics in asked)):
+            return Feedback()
+        return self.feedback
 
     @property
     def targets(self) -> Iterator[Target]:

@@ -17,6 +17,7 @@ from prism_core.cli.app import COMMANDS, app
 from prism_core.errors import all_errors
 from prism_core.manifest import Batching
 from prism_core.rest.admin import admin_routes
+from prism_core.rest.feedback import feedback_route
 from prism_core.rest.linked import link_routes
 from prism_core.rest.openapi import document
 from prism_core.rest.public import PREDICT_PATHS, public_routes
@@ -99,7 +100,12 @@ def test_every_error_names_its_status(read_section):
 
 def routes():
     """Yield ``GET /model/{model}`` and so on, for all routes of both listeners."""
-    for handler in (*public_routes(None), *link_routes(None, None), *admin_routes(None, None)):
+    for handler in (
+        *public_routes(None),
+        feedback_route(None),
+        *link_routes(None, None),
+        *admin_routes(None, None),
+    ):
         for path in handler.paths:
             if path in PREDICT_PATHS and "POST" in handler.http_methods:
                 continue  # told by the front, below

@@ -119,7 +119,7 @@ class Door:
             The reference that is asked for (``churn``, ``churn@champion``, ``churn/3``); "" for
             a list that shows only what the caller may see, "*" for what concerns all models.
         verb
-            "predict" or "read".
+            "predict", "read" or "judge".
         headers
             By their lower-case names; those that came several times joined with ", ".
         client

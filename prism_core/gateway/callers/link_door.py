@@ -17,7 +17,7 @@ from prism_core.gateway.callers.link import MARK, Link
 from prism_core.gateway.callers.link_table import Held, LinkTable, shown
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.traffic.askable import Askable
-from prism_core.specs import Call, Caller
+from prism_core.specs import Call, Caller, scope_of
 
 
 @attrs.frozen
@@ -80,7 +80,7 @@ class LinkDoor(Door):
             client = self.addresses.of(client, headers)
         lines = self.limiter.knock(client)
         held = self.table.enter(model.removeprefix(MARK), headers)
-        if verb not in held.caller.scopes:
+        if scope_of(verb) not in held.caller.scopes:
             raise Forbidden(f"This link may not {verb}.", hint="Its owner has left that out.")
         call = Call(held.link.model, verb, headers, client, body_bytes, held.caller)
         lines += self.limiter.admit(call)

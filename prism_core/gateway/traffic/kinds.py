@@ -55,8 +55,11 @@ class Remembered(msgspec.Struct, tag="remembered", frozen=True, gc=False):
         As in `RoutedCall`.
     chance
         With what probability the split chose the arm; 0 where something else decided.
-    media_type, answer
-        The answer, as it was sent; empty where it cannot be compared with a label, or is too long to keep.
+    caller
+        The id of who asked, as in `Sender`.
+    output, answer
+        The answer in JSON, as it was sent, and the name of the tensor in it that is the prediction. Empty
+        where it cannot be compared with a label, or is too long to keep.
     """
 
     at: float
@@ -66,8 +69,16 @@ class Remembered(msgspec.Struct, tag="remembered", frozen=True, gc=False):
     arm: str
     answered: str
     chance: float = 0.0
-    media_type: str = ""
+    caller: str = ""
+    output: str = ""
     answer: bytes = b""
+
+
+class Unremembered(msgspec.Struct, tag="unremembered", frozen=True, gc=False):
+    """So many answers of a model that should have been `Remembered`, and were too many at once."""
+
+    model: str
+    count: int
 
 
 class Judged(msgspec.Struct, tag="judged", frozen=True, gc=False):
@@ -135,4 +146,4 @@ class UnclearRule(msgspec.Struct, tag="unclear_rule", frozen=True, gc=False):
 
 
 # A tagged union.
-TrafficRecord = RoutedCall | Remembered | Judged | CircuitMoved | UnclearRule
+TrafficRecord = RoutedCall | Remembered | Unremembered | Judged | CircuitMoved | UnclearRule

@@ -98,7 +98,11 @@ class Routed:
         Returns why another one is not.
     taps
         What gets each request after its answer.
+    shares
+        The weights of the split that count now, by reference.
     """
+
+    shares: Mapping[str, float]
 
     def __init__(
         self,
@@ -201,6 +205,9 @@ class Routed:
         others do, as far as one is served.
         """
         named = {share.reference(self.model): share.weight for share in self.route.split}
+        if learned.keys() >= named.keys():  # those of another split say nothing of this one
+            named = {name: learned[name] for name in named}
         if not self._chains.has_fallbacks:
             named = {name: weight for name, weight in named.items() if name in self.lanes} or named
-        return Split(self.model, ((name, learned.get(name, weight), name) for name, weight in named.items()))
+        self.shares = named
+        return Split(self.model, ((name, weight, name) for name, weight in named.items()))

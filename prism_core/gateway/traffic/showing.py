@@ -12,6 +12,7 @@ import msgspec
 from prism_core.errors import PrismError
 from prism_core.gateway.breaker import Circuit
 from prism_core.gateway.registry import LATEST, Model, Registry, Version
+from prism_core.gateway.traffic.bandits import ArmInfo
 from prism_core.gateway.traffic.changes import Change, Ways
 from prism_core.gateway.traffic.circuit_states import CircuitStates
 from prism_core.gateway.traffic.leads import leads
@@ -29,6 +30,7 @@ class RouteInfo:
     ``revision`` is the number of the change that made it so; ``at``, ``actor`` and ``why`` are that change's.
     ``aliases`` hold ``latest`` too. ``waiting`` is why the route of the settings is not followed yet,
     ``live`` what the route does now, ``circuits`` the states of those of the versions that may answer.
+    ``bandit`` is what is known of the arms, where the route has one.
     ``moves`` and ``warnings`` are of a change that was made, or would be.
     """
 
@@ -42,6 +44,7 @@ class RouteInfo:
     waiting: str = ""
     live: list[LiveLine] = attrs.field(factory=list)
     circuits: dict[str, str] = attrs.field(factory=dict)
+    bandit: list[ArmInfo] = attrs.field(factory=list)
     moves: list[Move] = attrs.field(factory=list)
     warnings: list[str] = attrs.field(factory=list)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prism_core.rest.asgi import litestar_app
+from prism_core.rest.feedback import feedback_route
 from prism_core.rest.openapi import Described, document, request_schema, response_schema, value_schema
 from prism_core.rest.public import public_routes
 from prism_core.types import NUMPY_TYPES, Signature, TensorSpec
@@ -158,7 +159,7 @@ def test_the_document_has_the_routes_that_the_server_has(gateway):
     """Names of parameters apart, which are each side's own."""
     served = {
         (re.sub(r"\{\w+(:\w+)?\}", "{}", route.path), method.lower())
-        for route in litestar_app(public_routes(gateway)).routes
+        for route in litestar_app([*public_routes(gateway), feedback_route(gateway)]).routes
         for method in route.methods
         if method != "OPTIONS"
     }
