@@ -93,12 +93,11 @@ def _of_fallbacks(route: Route) -> Iterator[Flaw]:
 
 def _only_one(route: Route) -> Target | None:
     """Return what is asked first of every request, None where that depends."""
-    if route.rules or route.ensemble:
+    # Two shares, one of them without a weight, are a roll-out at its beginning or its end, or what a guard
+    # has made of it: the same fallbacks are right for all of it.
+    if route.rules or route.ensemble or len(route.split) > 1:
         return None
-    weighty = [share for share in route.split if share.weight]
-    if len(weighty) > 1:
-        return None
-    return weighty[0] if weighty else Target("latest")
+    return route.split[0] if route.split else Target("latest")
 
 
 def _of_comparing(route: Route) -> Iterator[Flaw]:

@@ -208,6 +208,6 @@ class Routed:
         if learned.keys() >= named.keys():  # those of another split say nothing of this one
             named = {name: learned[name] for name in named}
         if not self._chains.has_fallbacks:
-            named = {name: weight for name, weight in named.items() if name in self.lanes} or named
+            named = {name: weight for name, weight in named.items() if weight and name in self.lanes} or named
         self.shares = named
         return Split(self.model, ((name, weight, name) for name, weight in named.items()))

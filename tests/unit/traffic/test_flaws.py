@@ -44,7 +44,7 @@ FLAWED = [
     ),
     ({"fallback": [{"version": "latest"}]}, "fallback[0]: it is the one that is asked first."),
     (
-        {"split": [{"version": 3}, {"version": 4, "weight": 0}], "fallback": [{"version": 3}]},
+        {"split": [{"version": 3}], "fallback": [{"version": 3}]},
         "fallback[0]: it is the one that is asked first.",
     ),
     ({"bandit": {}}, "bandit: it is about the shares of a split, and there is none."),
@@ -84,6 +84,7 @@ SOUND = [
     {"split": TWO, "fallback": [{"version": 3}, {"value": {"p": 0}}]},
     {"split": [{"version": "champion"}, {"model": "rf/2"}], "experiment": {"control": "champion"}},
     {"split": TWO[:1], "rules": [{"version": 4, "when": "true"}], "fallback": [{"version": 3}]},
+    {"split": [{"version": 3}, {"version": 4, "weight": 0}], "fallback": [{"version": 3}]},
     {"split": TWO[:1], "guard": {}},
     {"split": TWO, "sticky": "cookie:session", "guard": {}, "bandit": {}},
 ]
