@@ -35,6 +35,7 @@ COMMANDS = {
     "rollback": "rollback",
     "route": "route",
     "undo": "undo",
+    "shadow": "shadow",
     "recordings": "recordings",
     "feedback": "feedback",
     "stop": "stop",

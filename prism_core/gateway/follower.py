@@ -38,6 +38,7 @@ from prism_core.gateway.service import PredictService
 from prism_core.gateway.traffic.kinds import TrafficRecord
 from prism_core.gateway.traffic.remembering import Remembering
 from prism_core.gateway.traffic.routed import Routing
+from prism_core.gateway.traffic.shadows.shadows import open_shadows
 from prism_core.settings import LimitSettings
 from prism_core.specs import CallRecord
 
@@ -184,7 +185,11 @@ async def open_follower(
     follower = Follower(make_lanes, limits)
     follower.channel = await followers_end(sock, follower.hear)
     try:
-        async with reporting(follower.callers, follower.channel.send):
+        async with (
+            reporting(follower.callers, follower.channel.send),
+            open_shadows(follower.record_routed) as shadows,
+        ):
+            follower.routing.taps.append(shadows.tap)
             yield follower
     finally:
         await follower.mirror.close()

@@ -37,9 +37,9 @@ from prism_core.gateway.channel import (
     Update,
 )
 from prism_core.gateway.lane import Lane
-from prism_core.gateway.registry import Registry
+from prism_core.gateway.registry import Registry, split
 from prism_core.gateway.table import Table, changes, table_of
-from prism_core.gateway.traffic.kinds import TrafficRecord
+from prism_core.gateway.traffic.kinds import Compared, TrafficRecord
 from prism_core.specs import CallRecord
 
 # How long a follower may take to serve what it was told before it is killed and replaced.
@@ -210,12 +210,16 @@ class Followers:
     def hear(self, member: Member, report: Report) -> None:
         """Take what a follower reports."""
         if isinstance(report, Records):
-            for record in report.records:
-                self._record(record)
-                if record.cache in COMPUTED:
-                    self.used(record.model, record.version)
+            for call in report.records:
+                self._record(call)
+                if call.cache in COMPUTED:
+                    self.used(call.model, call.version)
         elif isinstance(report, Routed):
             self.routed(report.records)
+            for record in report.records:
+                if isinstance(record, Compared):  # no call of the version, but use of its replica
+                    name, _, number = split(record.shadow)
+                    self.used(name, int(number))
         elif isinstance(report, Told):
             future = member.asked.pop(report.id, None)
             if future and not future.done():

@@ -39,6 +39,7 @@ from prism_core.gateway.traffic.feedback import Learning
 from prism_core.gateway.traffic.leads import check_unrouted
 from prism_core.gateway.traffic.recordings.shelf import Recordings
 from prism_core.gateway.traffic.routes import Routes
+from prism_core.gateway.traffic.shadows.agreements import Agreements
 from prism_core.gateway.traffic.showing import traffic_of
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
@@ -64,6 +65,8 @@ class Gateway:
         Where the traffic of models goes, and how it came to that.
     learning
         Takes feedback, and learns from it.
+    shadows
+        What is known of versions that are asked too.
     publishing
         How links are reached.
     tls
@@ -105,6 +108,7 @@ class Gateway:
     link_door: LinkDoor
     unlocking: Unlocking
     recordings: Recordings
+    shadows: Agreements
     recording_key: bytes
     circuits: CircuitStates
 
@@ -339,6 +343,7 @@ class Gateway:
             await self.followers.agree()  # their last records are here then
             for found in chosen:
                 self.metrics.forget(model, found.manifest.version)
+                await self.shadows.forget_version(model, found.manifest.version)
             if model not in self.registry.models:
                 await self.recordings.forget(model)
 

@@ -46,6 +46,9 @@ from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
 from prism_core.gateway.traffic.routes import Routes
+from prism_core.gateway.traffic.shadows.agreements import open_agreements
+from prism_core.gateway.traffic.shadows.shadows import open_shadows
+from prism_core.gateway.traffic.shadows.shown import shadow_lines
 from prism_core.gateway.traffic.showing import circuit_lines
 from prism_core.gateway.traffic.stated import Stated, following
 from prism_core.gateway.traffic.states import States
@@ -124,6 +127,8 @@ async def open_gateway(
         await _open_recordings(gateway, desk, data, stack)
         gateway.circuits = circuits
         gateway.routes.live += [circuit_lines(circuits), learning.bandits.lines]
+        gateway.routes.live.append(circuit_lines(circuits))
+        await _open_shadows(gateway, desk, States(records), stack)
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
@@ -213,6 +218,15 @@ async def _open_recordings(gateway: Gateway, desk: Desk, data: Path, stack: Asyn
     gateway.recordings = await stack.enter_async_context(open_recordings(data, registry, audit))
     recorder = open_recorder(data, gateway.recording_key, desk.routing, registry)
     await stack.enter_async_context(recorder)
+
+
+async def _open_shadows(gateway: Gateway, desk: Desk, states: States, stack: AsyncExitStack) -> None:
+    opening = open_agreements(desk, states, gateway.registry, gateway.audit)
+    gateway.shadows = await stack.enter_async_context(opening)
+    gateway.metrics.registry.register(gateway.shadows)
+    gateway.routes.live.append(shadow_lines(gateway.shadows))
+    shadows = await stack.enter_async_context(open_shadows(desk.hear))
+    desk.routing.taps.append(shadows.tap)
 
 
 async def _open_doors(gateway: Gateway, records: Records, stack: AsyncExitStack) -> None:

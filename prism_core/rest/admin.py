@@ -40,6 +40,7 @@ from prism_core.rest.public import Answer, answer
 from prism_core.rest.recordings import recording_routes
 from prism_core.rest.requests import REQUEST
 from prism_core.rest.routes import route_routes
+from prism_core.rest.shadows import shadow_routes
 from prism_core.rest.speaking import refusal_in
 from prism_core.rest.streams import Stream, with_heartbeat
 from prism_core.rest.tunnels import tunnel_routes
@@ -110,6 +111,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *_move_routes(gateway),
         *route_routes(gateway),
         owner_feedback_route(gateway),
+        *shadow_routes(gateway),
         *key_routes(gateway),
         *link_admin_routes(gateway),
         *environment_routes(gateway),

@@ -71,9 +71,15 @@ class Share(Target):
 
 @attrs.frozen
 class Shadow(Target):
-    """What is asked too, of so many requests in a hundred, and never answers."""
+    """What is asked too, of so many requests in a hundred, and never answers.
+
+    Its numbers agree with those of the answer that are at most ``tolerance`` apart, or at most so many
+    per cent.
+    """
 
     percent: Percent = 100.0
+    tolerance: NotNegative = 1e-6
+    tolerance_percent: NotNegative = 1.0
 
 
 @attrs.frozen

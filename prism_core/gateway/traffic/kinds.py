@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from prism_core.traffic.comparing import Agreement
+
 
 class RoutedCall(msgspec.Struct, tag="routed", frozen=True, gc=False):
     """One request that went by a route and was answered, or was not: ``status`` 499 is one whose sender left.
@@ -145,5 +147,64 @@ class UnclearRule(msgspec.Struct, tag="unclear_rule", frozen=True, gc=False):
     message: str
 
 
+class Compared(msgspec.Struct, tag="compared", frozen=True, gc=False):
+    """One answer beside that of a shadow.
+
+    Parameters
+    ----------
+    at, request, model, revision, arm
+        As in `RoutedCall`.
+    live, shadow
+        The references of who answered and of who was asked too.
+    rows, agreed, why
+        As in `prism_core.traffic.comparing.Difference`: rows that were compared, those of them that agree,
+        and why none was.
+    live_code, code
+        ``ok``, or the code of the error, of both.
+    live_s, shadow_s
+        How long the answers took; negative where that says nothing, of a cached answer for instance.
+    """
+
+    at: float
+    request: str
+    model: str
+    revision: int
+    arm: str
+    live: str
+    shadow: str
+    rows: int
+    agreed: int
+    why: str
+    live_code: str
+    code: str
+    live_s: float
+    shadow_s: float
+
+
+class Shadowed(msgspec.Struct, tag="shadowed", frozen=True):
+    """What one gateway has found out about a shadow since it last told.
+
+    Parameters
+    ----------
+    at
+        When, in Unix seconds.
+    model, live, shadow
+        As in `Compared`.
+    agreement
+        What the pairs add up to.
+    dropped
+        Requests of which the shadow was not asked, by why.
+    """
+
+    at: float
+    model: str
+    live: str
+    shadow: str
+    agreement: Agreement
+    dropped: dict[str, int] = {}
+
+
 # A tagged union.
-TrafficRecord = RoutedCall | Remembered | Unremembered | Judged | CircuitMoved | UnclearRule
+TrafficRecord = (
+    RoutedCall | Remembered | Unremembered | Judged | CircuitMoved | UnclearRule | Compared | Shadowed
+)

@@ -1,0 +1,227 @@
+"""Asks shadows what was answered before, in the gaps of live traffic.
+
+While a question is asked nothing that a caller waits for is in flight in this gateway; that comes a moment
+later, perhaps, but one question at a time is all that a shadow is busy with, and for a tenth of the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import attrs
+
+from prism_core import wire
+from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost
+from prism_core.filling import LARGE_BYTES
+from prism_core.gateway.asking import Prediction
+from prism_core.gateway.traffic.journey import Ended
+from prism_core.gateway.traffic.kinds import TrafficRecord
+from prism_core.gateway.traffic.routed import Routed, Tap
+from prism_core.gateway.traffic.shadows.pairing import Answered, Pairing
+from prism_core.gateway.traffic.shadows.questions import Pair, Question, Questions
+from prism_core.traffic.comparing import Answer, Tolerance
+from prism_core.traffic.shadowing import Pace, sampled
+from prism_core.traffic.targets import Shadow
+
+if TYPE_CHECKING:
+    from prism_core.gateway.client import ReplicaClient
+    from prism_core.gateway.lane import Lane
+
+# Questions in flight at once in one process; of one shadow it is one.
+MOST_ASKED = max(1, (os.cpu_count() or 1) // 2)
+# A larger answer is not compared: reading it would keep the interpreter's lock for milliseconds.
+MOST_ANSWER_BYTES = 64 * 1024
+# Whoever is slower fails.
+LONGEST_S = 30.0
+# How often it is looked whether live traffic has a gap.
+LOOK_S = 0.01
+# A shadow that is not loaded is woken; one that cannot be loaded again after twice as long each time.
+WAKE_S, LONGEST_WAKE_S = 1.0, 300.0
+# Answers that took as long as it took to compute them.
+COMPUTED = frozenset({"miss", "bypass"})
+
+
+@attrs.define(eq=False)
+class Shadows:
+    """The shadows of all routes of one gateway process. Made by `open_shadows`."""
+
+    pairing: Pairing
+    questions: Questions
+    pace: Pace = attrs.field(factory=Pace)
+    _distinct: tuple[Lane, ...] = ()
+    _asked: dict[Question, tuple[ReplicaClient, int]] = attrs.field(factory=dict)
+    _timer: asyncio.TimerHandle | None = None
+    _wakes: WeakKeyDictionary[Lane, tuple[float, float]] = attrs.field(factory=WeakKeyDictionary)
+    _closed: bool = False
+    _loop: asyncio.AbstractEventLoop = attrs.field(factory=asyncio.get_running_loop)
+
+    def tap(self, routed: Routed) -> Tap | None:
+        """Return what hands the requests of a route on to its shadows; None where it has none."""
+        if not routed.route.shadow:
+            return None
+        self._distinct = tuple({id(lane): lane for lane in routed.lanes.values()}.values())
+        chosen = [
+            (shadow, lane)
+            for shadow in routed.route.shadow
+            if (lane := routed.lanes.get(shadow.reference(routed.model))) is not None
+        ]
+        return partial(self.ended, routed, chosen)
+
+    def ended(self, routed: Routed, chosen: list[tuple[Shadow, Lane]], ended: Ended) -> None:
+        """Take a request that was answered."""
+        self.pace.live(time.monotonic())
+        call = ended.call
+        for shadow, lane in chosen:
+            if not sampled(call.request, shadow.percent):
+                continue
+            pair = Pair(routed.model, call.answered or call.arm, f"{lane.model}/{lane.version}")
+            if pair.live != pair.shadow:
+                self._offer(pair, shadow, lane, ended)
+
+    def close(self) -> None:
+        """Ask nothing more, and wait for no answer."""
+        self._closed = True
+        self.questions.clear()
+        for client, call_id in self._asked.values():
+            client.cancel(call_id)
+        self._asked.clear()
+        self._disarm()
+
+    # --- what is to be asked -----------------------------------------------------------
+
+    def _offer(self, pair: Pair, shadow: Shadow, lane: Lane, ended: Ended) -> None:
+        if why := self._why_not(lane, ended):
+            self.pairing.drop(pair, why)
+            return
+        call = ended.call
+        tolerance = Tolerance(shadow.tolerance, shadow.tolerance_percent / 100)
+        now = time.monotonic()
+        self.questions.put(
+            Question(
+                pair,
+                lane,
+                ended.head,
+                bytes(ended.body),
+                call.request,
+                call.revision,
+                call.arm,
+                _live(ended),
+                tolerance,
+                now,
+            )
+        )
+        self._go_on()
+
+    def _why_not(self, lane: Lane, ended: Ended) -> str:
+        outcome = ended.outcome
+        if isinstance(outcome, Prediction):
+            if not outcome.version:
+                return "no_version"  # a fallback's value
+            if len(outcome.body) > MOST_ANSWER_BYTES:
+                return "large"
+        if len(ended.body) >= LARGE_BYTES:
+            return "large"
+        if not lane.clients:
+            self._wake(lane)
+            return "not_loaded"
+        return ""
+
+    def _wake(self, lane: Lane) -> None:
+        """Wake a shadow that is not loaded, once, and after a while again if nothing came of it."""
+        now = time.monotonic()
+        at, pause_s = self._wakes.get(lane, (0.0, WAKE_S))
+        if now >= at and lane.refusal is None:
+            self._wakes[lane] = (now + pause_s, min(LONGEST_WAKE_S, pause_s * 2))
+            lane.wake_up()
+
+    # --- asking ------------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Ask what may be asked now, and look again later for the rest."""
+        while not self._closed and self.questions and len(self._asked) < MOST_ASKED and self._timer is None:
+            now = time.monotonic()
+            if any(lane.in_flight for lane in self._distinct):
+                self.pace.live(now)
+            if wait_s := self.pace.wait_s(now):
+                self._timer = self._loop.call_later(max(LOOK_S, wait_s), self._look)
+                return
+            question = self.questions.take(self._is_busy, now)
+            if question is None:
+                return
+            self._ask(question)
+
+    def _look(self) -> None:
+        self._timer = None
+        self._go_on()
+
+    def _is_busy(self, question: Question) -> bool:
+        return any(other.lane is question.lane for other in self._asked)
+
+    def _ask(self, question: Question) -> None:
+        lane = question.lane
+        client = lane.least_loaded()
+        if client is None:
+            self.pairing.drop(question.pair, "not_loaded")
+            return
+        self._wakes.pop(lane, None)
+        # Past the lane: nothing of this is a call of its version, neither cached nor counted.
+        timeout_s = min(lane.manifest.timeout_s, LONGEST_S)
+        heard = partial(self._heard, question, time.monotonic())
+        call_id = client.ask(question.head, question.body, timeout_s, heard, question.request)
+        self._asked[question] = client, call_id
+
+    def _heard(
+        self, question: Question, begun: float, reply: wire.AnyFrame | Exception, body: memoryview
+    ) -> None:
+        if self._asked.pop(question, None) is None:
+            return
+        now = time.monotonic()
+        self.pace.answered(now - begun, now)
+        if isinstance(reply, ReplicaLost) and question.lane.refusal is not None:
+            self.pairing.drop(question.pair, "stopped")
+        elif len(body) > MOST_ANSWER_BYTES:
+            self.pairing.drop(question.pair, "large")
+        else:
+            self.pairing.add(Answered(question, _shadows(reply, body, now - begun)))
+        self._go_on()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _live(ended: Ended) -> Answer:
+    outcome, call = ended.outcome, ended.call
+    if not isinstance(outcome, Prediction):
+        return Answer(code=call.code)
+    latency_s = call.total_s if call.cache in COMPUTED else -1.0
+    return Answer(outcome.media_type, bytes(outcome.body), latency_s=latency_s)
+
+
+def _shadows(reply: wire.AnyFrame | Exception, body: memoryview, took_s: float) -> Answer:
+    if isinstance(reply, wire.Reply):
+        return Answer(reply.media_type, bytes(body), latency_s=took_s)
+    if isinstance(reply, PrismError):
+        return Answer(code=reply.code)
+    late = isinstance(reply, TimeoutError)
+    return Answer(code=DeadlineExceeded.code if late else InternalError.code)
+
+
+@asynccontextmanager
+async def open_shadows(record: Callable[[TrafficRecord], None]) -> AsyncIterator[Shadows]:
+    """Run the shadows of a process; what they have answered is compared and reported before it ends."""
+    pairing = Pairing(record)
+    shadows = Shadows(pairing, Questions(lambda question, why: pairing.drop(question.pair, why)))
+    try:
+        yield shadows
+    finally:
+        shadows.close()
+        await pairing.finish()
