@@ -38,6 +38,7 @@ COMMANDS = {
     "shadow": "shadow",
     "recordings": "recordings",
     "feedback": "feedback",
+    "replay": "replay",
     "stop": "stop",
     "start": "start",
     "remove": "remove",

@@ -38,6 +38,7 @@ from prism_core.gateway.traffic.circuit_states import CircuitStates
 from prism_core.gateway.traffic.feedback import Learning
 from prism_core.gateway.traffic.leads import check_unrouted
 from prism_core.gateway.traffic.recordings.shelf import Recordings
+from prism_core.gateway.traffic.replaying.replays import Replays
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.traffic.shadows.agreements import Agreements
 from prism_core.gateway.traffic.showing import traffic_of
@@ -95,6 +96,8 @@ class Gateway:
         The server as they see it.
     recordings, recording_key
         What was recorded of requests, and what redacted texts are hashed with in this run.
+    replays
+        Ask two versions what was recorded.
     followers
         The other gateway processes; none where ``settings.gateways`` is 1.
     settled
@@ -109,6 +112,7 @@ class Gateway:
     unlocking: Unlocking
     recordings: Recordings
     shadows: Agreements
+    replays: Replays
     recording_key: bytes
     circuits: CircuitStates
 

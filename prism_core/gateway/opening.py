@@ -45,6 +45,7 @@ from prism_core.gateway.traffic.feedback import open_learning
 from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
+from prism_core.gateway.traffic.replaying.replays import Replays
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.traffic.shadows.agreements import open_agreements
 from prism_core.gateway.traffic.shadows.shadows import open_shadows
@@ -216,6 +217,7 @@ async def _open_recordings(gateway: Gateway, desk: Desk, data: Path, stack: Asyn
     gateway.recording_key = secrets.token_bytes(32)
     registry, audit = gateway.registry, gateway.audit
     gateway.recordings = await stack.enter_async_context(open_recordings(data, registry, audit))
+    gateway.replays = Replays(gateway.operator, gateway.recordings, audit)
     recorder = open_recorder(data, gateway.recording_key, desk.routing, registry)
     await stack.enter_async_context(recorder)
 

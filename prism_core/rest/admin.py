@@ -38,6 +38,7 @@ from prism_core.rest.links import link_admin_routes
 from prism_core.rest.mounted import Mounts, frontend_at
 from prism_core.rest.public import Answer, answer
 from prism_core.rest.recordings import recording_routes
+from prism_core.rest.replay import replay_routes
 from prism_core.rest.requests import REQUEST
 from prism_core.rest.routes import route_routes
 from prism_core.rest.shadows import shadow_routes
@@ -117,6 +118,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *environment_routes(gateway),
         *tunnel_routes(gateway),
         *recording_routes(gateway, stopping),
+        *replay_routes(gateway, stopping),
         *_stream_routes(gateway, stopping),
     ]
 

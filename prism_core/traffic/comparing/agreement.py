@@ -111,11 +111,20 @@ class Agreement(msgspec.Struct):
         """
         if not self.rows:
             return 0.0, 1.0
-        share, count, square = self.share, self._effective(), _DEVIATIONS**2
+        share, count, square = self.share, self.independent_rows, _DEVIATIONS**2
         middle = (share + square / (2 * count)) / (1 + square / count)
         half = _DEVIATIONS / (1 + square / count)
         half *= math.sqrt(share * (1 - share) / count + square / (4 * count * count))
         return max(0.0, middle - half), min(1.0, middle + half)
+
+    @property
+    def independent_rows(self) -> float:
+        """How many independent rows say as much as these: rows of one request are alike."""
+        share, (both, crossed, same) = self.share, self.squares
+        spread = (same - 2 * share * crossed + share * share * both) / self.rows**2
+        if 0 < share < 1 and spread > 0:
+            return min(float(self.rows), max(1.0, share * (1 - share) / spread))
+        return float(self.compared)
 
     def add(self, request: str, live: Answer, other: Answer, difference: Difference) -> None:
         """Count a pair."""
@@ -168,14 +177,6 @@ class Agreement(msgspec.Struct):
     def _keep(self, examples: list[Example]) -> None:
         if examples:
             self.examples = sorted([*self.examples, *examples], key=lambda one: one.rank)[:MOST_EXAMPLES]
-
-    def _effective(self) -> float:
-        """Return how many independent rows say as much as these."""
-        share, (both, crossed, same) = self.share, self.squares
-        spread = (same - 2 * share * crossed + share * share * both) / self.rows**2
-        if 0 < share < 1 and spread > 0:
-            return min(float(self.rows), max(1.0, share * (1 - share) / spread))
-        return float(self.compared)
 
 
 def _shown(answer: Answer) -> str:

@@ -84,6 +84,8 @@ class Difference(msgspec.Struct):
         ``media_types``, ``outputs``, ``row_counts``, ``unreadable``; "" where it was.
     said
         That in words; else the first row that does not agree.
+    apart
+        The places of the rows that do not agree.
     outputs
         By the name of the output.
     """
@@ -92,6 +94,7 @@ class Difference(msgspec.Struct):
     agreed: int = 0
     why: str = ""
     said: str = ""
+    apart: tuple[int, ...] = ()
     outputs: dict[str, OutputDifference] = {}
 
     @property
@@ -132,7 +135,12 @@ def _of_errors(live: str, other: str) -> Difference:
 
 def _of_bytes(live: bytes | memoryview, other: bytes | memoryview) -> Difference:
     agreed = int(live == other)
-    return Difference(1, agreed, said="" if agreed else f"{len(live)} bytes / {len(other)} other bytes")
+    return Difference(
+        1,
+        agreed,
+        apart=() if agreed else (0,),
+        said="" if agreed else f"{len(live)} bytes / {len(other)} other bytes",
+    )
 
 
 def _of_columns(live: Columns, other: Columns, tolerance: Tolerance, most_rows: int) -> Difference:
@@ -166,6 +174,7 @@ def _of_rows(
         # What is not told row by row, next to outputs that are, belongs to each row.
         disagree.update(apart if len(live) == length or not apart else range(usual))
     found.agreed = usual - len(disagree)
+    found.apart = tuple(sorted(disagree))
     return found
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import joblib
@@ -15,6 +13,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 
 from prism_core.testing.server import ServerProcess
+from tests.integration.traffic.admin import admin, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -25,22 +24,6 @@ def artifact(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("models") / "line.pkl"
     joblib.dump(model, path)
     return path
-
-
-def admin(server: ServerProcess, method: str, path: str, **options: Any) -> Any:
-    """Ask the admin API, which is quicker than the command line."""
-    headers = {"Authorization": f"Bearer {(server.data_dir / 'admin-token').read_text()}"}
-    url = f"{server.facts['admin']}/admin/v1/models/line{path}"
-    return httpx.request(method, url, headers=headers, timeout=60, **options).raise_for_status().json()
-
-
-def wait_for(server: ServerProcess, requests: int) -> dict:
-    """Return the recording once it holds so many requests; they are written within a second."""
-    while True:
-        found = admin(server, "GET", "/recordings")
-        if found["requests"] >= requests:
-            return found
-        time.sleep(0.05)
 
 
 def exported(server: ServerProcess) -> list[dict]:
@@ -61,7 +44,7 @@ def test_requests_are_kept_over_a_restart_until_they_are_deleted(tmp_path, artif
     with ServerProcess(tmp_path / "data") as server:
         server.upload(artifact)
         ask(server, 1)  # not recorded yet
-        admin(server, "PUT", "/route", json={"record": {"redact": ["salary"]}})
+        admin(server, "line", "PUT", "/route", json={"record": {"redact": ["salary"]}})
         for age in (2, 3):
             ask(server, age)
         v2 = {
@@ -69,7 +52,9 @@ def test_requests_are_kept_over_a_restart_until_they_are_deleted(tmp_path, artif
                 {"name": "X", "shape": [1, 2], "datatype": "FP64", "data": [4, 7777.5]},
             ]
         }
-        v2["inputs"][0]["name"] = admin(server, "GET", "/versions/1")["signature"]["inputs"][0]["name"]
+        v2["inputs"][0]["name"] = admin(server, "line", "GET", "/versions/1")["signature"]["inputs"][0][
+            "name"
+        ]
         assert httpx.post(f"{server.url}/v2/models/line/infer", json=v2, timeout=30).status_code == 200
         npy = httpx.post(
             f"{server.url}/model/line/predict", content=b"\x00", headers={"content-type": "text/csv"}
@@ -78,7 +63,7 @@ def test_requests_are_kept_over_a_restart_until_they_are_deleted(tmp_path, artif
         httpx.post(f"{server.url}/model/line@latest/predict", json={"input": [[9, 9]]}).raise_for_status()
 
     with ServerProcess(tmp_path / "data") as server:
-        found = wait_for(server, 3)
+        found = wait_for(server, "line", 3)
         assert (found["requests"], found["redacted"], found["dropped"]) == (
             3,
             ["salary"],
@@ -94,39 +79,39 @@ def test_requests_are_kept_over_a_restart_until_they_are_deleted(tmp_path, artif
         )
 
         ask(server, 5)
-        wait_for(server, 4)
+        wait_for(server, "line", 4)
         assert server.json("recordings", "line", "--delete") == {"deleted": "line"}
         ask(server, 6)
-        assert wait_for(server, 1)["requests"] == 1
+        assert wait_for(server, "line", 1)["requests"] == 1
 
         actions = [
             json.loads(line)["action"] for line in (tmp_path / "data/audit.jsonl").read_text().splitlines()
         ]
         assert {"recording.export", "recording.delete"} <= set(actions)
-        admin(server, "DELETE", "")
+        admin(server, "line", "DELETE", "")
         assert not (tmp_path / "data/recordings/line").exists()
 
 
 def test_all_gateways_record_and_what_a_killed_one_wrote_stays(tmp_path, artifact):
     with ServerProcess(tmp_path / "data", "--gateways", "2") as server:
         server.upload(artifact)
-        admin(server, "PUT", "/route", json={"record": {}})
+        admin(server, "line", "PUT", "/route", json={"record": {}})
         writers: set[str] = set()
         sent = 0
         while len(writers) < 2:  # the kernel spreads connections over both
             for _ in range(8):
                 ask(server, sent)
                 sent += 1
-            wait_for(server, sent)
+            wait_for(server, "line", sent)
             writers = {path.name.split("-")[1] for path in (tmp_path / "data/recordings/line").iterdir()}
         gateway = psutil.Process(server.facts["pid"])
         assert writers == {str(pid) for pid in (gateway.pid, *_followers(gateway))}
         server.kill()
 
     with ServerProcess(tmp_path / "data") as server:
-        assert wait_for(server, sent)["torn_bytes"] == 0
+        assert wait_for(server, "line", sent)["torn_bytes"] == 0
         ask(server, 1)
-        assert wait_for(server, sent + 1)["requests"] == sent + 1
+        assert wait_for(server, "line", sent + 1)["requests"] == sent + 1
 
 
 def _followers(gateway: psutil.Process) -> list[int]:

@@ -91,12 +91,13 @@ def test_a_torn_end_is_told_once_nobody_writes_any_more(directory):
     segments = Segments(directory, "churn")
     segments.append(block(1.0), Recording())
     (path,) = directory.iterdir()
+    torn = block(2.0)[:-3]
     with path.open("ab") as file:
-        file.write(block(2.0)[:-3])
+        file.write(torn)
     assert totals_of(segments_of(directory)).torn_bytes == 0
     segments.close()
     totals = totals_of(segments_of(directory))
-    assert (totals.requests, totals.torn_bytes) == (1, len(block(2.0)) - 3)
+    assert (totals.requests, totals.torn_bytes) == (1, len(torn))
     assert times(directory) == [1.0]
 
 

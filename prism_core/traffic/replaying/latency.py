@@ -1,0 +1,73 @@
+"""How long both versions took for the same requests, and how much slower one is.
+
+Of a request that was sent late the lateness is in both times: they begin when it was due. What is uncertain
+about a difference comes from drawing the pairs anew (the bootstrap: Efron, Annals of Statistics 7:1, 1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+
+QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+# Of a quantile there is nothing to say with fewer values than these beyond it.
+BEYOND = 5
+_DRAWS, _MOST_DRAWN = 200, 20_000_000
+
+
+@attrs.frozen
+class Slowdown:
+    """How much slower the candidate is in a quantile, as a share: 0.1 is ten percent.
+
+    From ``low`` to ``high`` with a confidence of 95 %.
+    """
+
+    change: float
+    low: float
+    high: float
+
+
+@attrs.frozen
+class Times:
+    """Quantiles of how long answers took, in milliseconds, and how much slower the candidate is.
+
+    A quantile that too few answers say anything about is left out.
+    """
+
+    answers: int
+    baseline_ms: dict[str, float]
+    candidate_ms: dict[str, float]
+    slowdown: dict[str, Slowdown]
+
+
+def quantiles_ms(seconds: Sequence[float]) -> dict[str, float]:
+    """Return the quantiles of which there is something to say, in milliseconds."""
+    values = np.asarray(seconds, dtype=float) * 1000
+    told = [name for name, share in QUANTILES.items() if len(values) * (1 - share) >= BEYOND]
+    return {name: float(np.quantile(values, QUANTILES[name])) for name in told}
+
+
+def times_of(baseline_s: Sequence[float], candidate_s: Sequence[float], seed: int = 0) -> Times:
+    """Return how long both took for the same requests, of which each has a place in both."""
+    ours, theirs = quantiles_ms(baseline_s), quantiles_ms(candidate_s)
+    pairs = np.array([baseline_s, candidate_s], dtype=float)
+    slowdown = _slowdown(pairs, list(ours), seed) if ours else {}
+    return Times(len(baseline_s), ours, theirs, slowdown)
+
+
+def _slowdown(pairs: np.ndarray, names: list[str], seed: int) -> dict[str, Slowdown]:
+    shares = [QUANTILES[name] for name in names]
+    count = pairs.shape[1]
+    random = np.random.default_rng(seed)
+    draws = max(20, min(_DRAWS, _MOST_DRAWN // count))
+    drawn = [_change(pairs[:, random.integers(0, count, count)], shares) for _ in range(draws)]
+    low, high = np.quantile(drawn, (0.025, 0.975), axis=0)
+    change = _change(pairs, shares)
+    return {name: Slowdown(*map(float, one)) for name, *one in zip(names, change, low, high, strict=True)}
+
+
+def _change(pairs: np.ndarray, shares: list[float]) -> np.ndarray:
+    ours, theirs = np.quantile(pairs, shares, axis=1).T
+    return np.asarray(theirs / np.maximum(ours, 1e-9) - 1)

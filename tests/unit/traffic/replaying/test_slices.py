@@ -1,0 +1,106 @@
+"""Where two versions differ is found, and by chance nothing is."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import hypergeom
+
+from prism_core.traffic.replaying.counting import MOST_VALUES, Count, Features, cuts_of
+from prism_core.traffic.replaying.slices import chance_of, worst
+
+COUNTRIES = ("DE", "FR", "US", "PL", "IT")
+
+
+def counted(rows: int, differs, seed: int = 1) -> Features:
+    """Count made-up rows, of which those differ that ``differs`` says."""
+    drawn, features = random.Random(seed), Features()
+    for _ in range(rows):
+        row = {
+            "country": drawn.choice(COUNTRIES),
+            "age": drawn.uniform(18, 90),
+            "children": drawn.randint(0, 4),
+            "member": drawn.random() < 0.5,
+            "income": None if drawn.random() < 0.1 else drawn.gauss(3000, 800),
+        }
+        features.add(row, differs(row, drawn))
+    return features
+
+
+def found(features: Features, independent: float = 1.0):
+    return worst(features.total, features.candidates(), independent)
+
+
+def test_a_category_in_which_more_rows_differ():
+    features = counted(3000, lambda row, drawn: drawn.random() < (0.31 if row["country"] == "DE" else 0.02))
+    first = found(features)[0]
+    assert (first.feature, first.said) == ("country", "country is DE")
+    assert first.words.startswith("country is DE: 3")
+    assert first.words.endswith("elsewhere 2 %")
+    assert first.rows + first.elsewhere_rows == 3000
+
+
+def test_a_range_in_which_all_rows_differ_lies_where_it_is():
+    first = found(counted(5000, lambda row, drawn: row["age"] < 30))[0]
+    assert first.feature == "age"
+    cut = float(first.said.removeprefix("age below "))
+    assert 23 < cut < 37
+    assert first.differ > 0.7 * (first.differ + first.elsewhere_differ)
+
+
+def test_a_range_in_the_middle():
+    first = found(counted(5000, lambda row, drawn: 40 < row["age"] < 60))[0]
+    assert first.said.startswith("age from ")
+    assert "to below" in first.said
+
+
+def test_what_is_missing_is_a_value():
+    assert found(counted(2000, lambda row, drawn: row["income"] is None))[0].said == "income is missing"
+
+
+def test_truth_values_and_few_numbers_are_categories():
+    assert found(counted(2000, lambda row, drawn: row["member"]))[0].said == "member is true"
+    assert found(counted(2000, lambda row, drawn: row["children"] == 3))[0].said == "children is 3"
+
+
+def test_by_chance_nothing_is_found():
+    """A hundred recordings without a slice: chance may show one in a hundred of them."""
+    shown = [bool(found(counted(400, lambda row, drawn: drawn.random() < 0.1, seed))) for seed in range(100)]
+    assert sum(shown) <= 3
+
+
+def test_rows_that_are_alike_count_for_fewer():
+    features = counted(600, lambda row, drawn: drawn.random() < (0.3 if row["country"] == "DE" else 0.1))
+    assert found(features)
+    assert not found(features, independent=0.05)
+
+
+def test_nothing_differs_and_nothing_is_there():
+    assert found(counted(500, lambda row, drawn: False)) == []
+    assert found(Features()) == []
+
+
+@given(st.integers(1, 300), st.integers(0, 300), st.integers(0, 300), st.integers(0, 300))
+def test_the_chance_is_that_of_fishers_exact_test(rows, differ, part, hits):
+    differ, part = min(differ, rows), min(part, rows)
+    hits = min(hits, part, differ)
+    exact = hypergeom.sf(hits - 1, rows, differ, part)
+    least = part * differ / rows
+    if hits >= least:  # only such are asked for: elsewhere the sum does not end early
+        assert chance_of(Count(rows, differ), Count(part, hits)) == pytest.approx(exact, rel=1e-6, abs=1e-12)
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6), st.text(max_size=3)), max_size=50))
+def test_numbers_are_parted_in_order_or_not_at_all(values):
+    cuts = cuts_of(values)
+    assert cuts is None or (list(cuts) == sorted(set(cuts)) and len(cuts) < 10)
+
+
+def test_a_feature_of_endless_values_is_bounded():
+    features = Features()
+    for at in range(MOST_VALUES * 20):
+        features.add({"id": f"user-{at}"}, at % 2 == 0)
+    assert len(features.candidates()) == MOST_VALUES + 1
