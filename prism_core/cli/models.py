@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import rich_click as click
 from click.shell_completion import CompletionItem
 
 from prism_core.cli.client import AdminClient, admin, model_path, parse_reference
+from prism_core.cli.durations import Duration, until
 from prism_core.cli.options import Common
 from prism_core.cli.output import write_json
 
@@ -47,6 +49,26 @@ def version_option(function: Function) -> Function:
     return click.option(
         "--version", type=click.IntRange(1), metavar="N", help="The version; the same as MODEL/N."
     )(function)
+
+
+def keep_warm_option(function: Function) -> Function:
+    """Add ``--keep-warm TIME``."""
+    return click.option(
+        "--keep-warm",
+        "keep_warm_s",
+        type=Duration(),
+        metavar="TIME",
+        help="Keep the version that is left loaded for so long: 10m, 2h.",
+    )(function)
+
+
+def tell_warm(versions: Iterable[dict[str, Any]]) -> None:
+    """Say of the versions that are kept loaded for how long."""
+    now = time.time()
+    for one in versions:
+        if one["warm_until"]:
+            left = until(one["warm_until"], now).removeprefix("in ")
+            click.echo(f"Version {one['version']} stays loaded for {left}: the way back takes no time.")
 
 
 def moved(verb: str, done: str, reference: str | None, version: int | None, all_models: bool) -> None:

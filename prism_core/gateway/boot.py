@@ -93,12 +93,15 @@ class Boot:
             self.settled.set()
 
     def _preloaded(self, wanted: list[Version]) -> set[Version]:
-        """Return what is loaded at once: as much as fits, pinned versions first, then those used last."""
+        """Return what is loaded at once: as much as fits, pinned versions first, then those used last.
+
+        What is kept warm is loaded too, whether it is preloaded or not.
+        """
         left = self.operator.loads.limit_bytes or math.inf
         chosen = set()
-        for version in sorted(wanted, key=lambda v: (not v.manifest.pin, -v.use.last, -v.manifest.created)):
+        for version in sorted(wanted, key=_precedence):
             need = needed_bytes(version.manifest, version.use.own_bytes, version.manifest.fewest)
-            if version.manifest.preload and need <= left:
+            if (version.manifest.preload or version.use.warm_until) and need <= left:
                 chosen.add(version)
                 left -= need
         return chosen
@@ -129,6 +132,11 @@ class Boot:
         except (PrismError, OSError) as error:
             self.problems[name] = str(error)
             log.error("model.preload_failed", model=name, error=str(error))
+
+
+def _precedence(version: Version) -> tuple[Any, ...]:
+    manifest, use = version.manifest, version.use
+    return not manifest.pin, not use.warm_until, -use.last, -manifest.created
 
 
 @asynccontextmanager

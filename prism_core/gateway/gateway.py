@@ -42,6 +42,7 @@ from prism_core.gateway.traffic.replaying.replays import Replays
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.traffic.shadows.agreements import Agreements
 from prism_core.gateway.traffic.showing import traffic_of
+from prism_core.gateway.traffic.warmth import Warmth
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
@@ -86,6 +87,8 @@ class Gateway:
         The same for the routes of links.
     unlocking
         Gives sessions to who opens a link.
+    warmth
+        Which versions are kept loaded after an alias has left them.
     circuits
         The states of the circuits of versions, in all gateways.
     audit
@@ -115,6 +118,7 @@ class Gateway:
     replays: Replays
     recording_key: bytes
     circuits: CircuitStates
+    warmth: Warmth
 
     def __init__(
         self,
@@ -286,12 +290,16 @@ class Gateway:
     # --- change ----------------------------------------------------------------------
 
     @audited("alias.set")
-    async def set_alias(self, model: str, alias: str, version: int) -> None:
-        """Let an alias lead to a version that is ready. ``latest`` is held there until the next upload."""
+    async def set_alias(self, model: str, alias: str, version: int, *, keep_warm_s: float = 0.0) -> None:
+        """Let an alias lead to a version that is ready. ``latest`` is held there until the next upload.
+
+        The version that it leaves stays loaded for ``keep_warm_s``.
+        """
         async with self.registry.lock(model):
-            await self.operator.point(
-                self.registry.model(model), alias, self.registry.version(model, version)
-            )
+            found = self.registry.model(model)
+            left = found.aliases.get(alias)
+            await self.operator.point(found, alias, self.registry.version(model, version))
+            await self._keep_warm(found, left if left != version else None, keep_warm_s)
             await self.followers.agree()
 
     @audited("alias.remove")
@@ -302,13 +310,23 @@ class Gateway:
             await self.followers.agree()
 
     @audited("model.rollback")
-    async def rollback(self, model: str) -> VersionInfo:
-        """Let ``latest`` lead to the previous ready version, at once, until the next upload."""
+    async def rollback(self, model: str, *, keep_warm_s: float = 0.0) -> VersionInfo:
+        """Let ``latest`` lead to the previous ready version, at once, until the next upload.
+
+        The version that it leaves stays loaded for ``keep_warm_s``.
+        """
         async with self.registry.lock(model):
             found = self.registry.model(model)
+            left = found.aliases.get(LATEST)
             await self.operator.point(found, LATEST, found.previous)
+            await self._keep_warm(found, left, keep_warm_s)
             await self.followers.agree()
             return self.version(model)
+
+    async def _keep_warm(self, model: Model, left: int | None, for_s: float) -> None:
+        if for_s and left in model.versions:
+            await self.warmth.keep(model.versions[left], for_s)
+            self.operator.loads.changed.set()
 
     @audited("model.stop")
     async def stop(self, model: str, version: int | None = None) -> None:
@@ -407,6 +425,7 @@ class Gateway:
             description=manifest.description,
             routed=routed,
             traffic=traffic_of(self.registry, version),
+            warm_until=version.use.warm_until or None,
         )
 
 

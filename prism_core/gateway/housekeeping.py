@@ -24,6 +24,7 @@ from prism_core.gateway.records import Records
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.replica import Replica
 from prism_core.gateway.supervisor import Supervisor
+from prism_core.gateway.traffic.warmth import Warmth
 from prism_core.settings import MemorySettings
 
 # Between two looks where nothing is due earlier.
@@ -50,6 +51,7 @@ class Housekeeper:
         metrics: Metrics,
         records: Records,
         memory: MemorySettings,
+        warmth: Warmth,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._supervisor = supervisor
@@ -57,6 +59,7 @@ class Housekeeper:
         self._loads = loads
         self._metrics = metrics
         self._memory = memory
+        self._warmth = warmth
         self._clock = clock
         self._diary = Diary(registry, records, clock)
         self._foreseen: pattern.Slot | None = None
@@ -88,6 +91,7 @@ class Housekeeper:
                 self._diary.note(crew.manifest.model, calls, now)
         await self._measure()
         await self._loads.unload([crew for crew in self._crews() if self._left_s(crew, now) <= 0], "idle")
+        await self._cool([crew for crew in self._crews() if 0 < crew.use.warm_until <= now])
         await self._keep_below_soft_limit()
         self._scale()
         if self._memory.predictive_preload:
@@ -122,10 +126,23 @@ class Housekeeper:
 
     def _left_s(self, crew: Crew, now: float) -> float:
         """Return in how many seconds a version is to be unloaded, if nobody asks it before."""
+        if crew.use.warm_until:
+            # It is looked at again then; one that is busy at that moment, a little later.
+            left_s = crew.use.warm_until - now
+            return left_s if left_s > 0 else SCALE_S
         limit_s = crew.manifest.idle_limit_s(self._memory.idle_unload_s)
         if not limit_s or crew.busy or not crew.ready:
             return TICK_S
         return limit_s - crew.use.idle_s(now, crew.loaded_at)
+
+    async def _cool(self, crews: list[Crew]) -> None:
+        """Unload versions that were kept loaded long enough, but those that something leads to."""
+        led = [crew for crew in crews if self._warmth.is_led_to(crew.manifest.model, crew.manifest.version)]
+        going = [crew for crew in crews if crew not in led and not crew.manifest.pin]
+        await self._loads.unload(going, "warm")
+        for crew in crews:
+            if crew not in going or not crew.replicas:
+                await self._warmth.end(crew.manifest.model, crew.manifest.version)
 
     async def _keep_below_soft_limit(self) -> None:
         if not self._memory.soft_limit:

@@ -232,6 +232,7 @@ class Loads:
             use.load_s,
             crew.busy or self._moves(crew),
             crew.manifest.pin,
+            use.warm_until > now,
         )
 
     async def _make_room(self, name: str, need: int) -> None:

@@ -34,6 +34,8 @@ class Holding:
         Something is in flight, or it is being loaded or unloaded.
     pinned
         Its owner wants it to stay.
+    warm
+        It is to stay for a while, and goes after all others.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Holding:
     load_s: float = 0.0
     busy: bool = False
     pinned: bool = False
+    warm: bool = False
 
     @property
     def may_go(self) -> bool:
@@ -60,10 +63,11 @@ class Holding:
 def to_unload(holdings: Iterable[Holding], over_bytes: int) -> list[Holding]:
     """Return what to unload so that ``over_bytes`` become free: what is worth the least goes first.
 
-    Nothing that is busy or pinned; all that may go, where even that is not enough.
+    What is kept warm goes last. Nothing that is busy or pinned; all that may go, where even that is not
+    enough.
     """
     chosen: list[Holding] = []
-    for holding in sorted(holdings, key=lambda one: (one.worth, one.name)):
+    for holding in sorted(holdings, key=lambda one: (one.warm, one.worth, one.name)):
         if over_bytes <= 0:
             break
         if holding.may_go:

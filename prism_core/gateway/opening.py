@@ -54,6 +54,7 @@ from prism_core.gateway.traffic.showing import circuit_lines
 from prism_core.gateway.traffic.stated import Stated, following
 from prism_core.gateway.traffic.states import States
 from prism_core.gateway.traffic.unclear import watch_rules
+from prism_core.gateway.traffic.warmth import Warmth
 from prism_core.gateway.tunnel_metrics import TunnelStates
 from prism_core.gateway.watch import Watch
 from prism_core.plugins import PluginSet
@@ -93,6 +94,8 @@ async def open_gateway(
         limits = settings.limits
         store = Store(data / "artifacts", limits.max_artifact, checkpoint, limits.of_readers)
         registry = await _restore(Registry(events.emit), records, store)
+        warmth = Warmth(registry, States(records))
+        await warmth.restore()
         followers = Followers(registry, metrics.record)
         desk = Desk()
         circuits = _hear_routed(desk, registry, metrics, followers, events.emit)
@@ -103,7 +106,7 @@ async def open_gateway(
         metrics.registry.register(learning.judging)
         desk.routing.serve(registry)
         operator = await _open_operator(
-            settings, plugins, records, registry, store, metrics, followers, stack
+            settings, plugins, records, registry, store, metrics, followers, warmth, stack
         )
         notices = await stack.enter_async_context(
             open_notices(audit, events.emit, Telling(settings.links), data)
@@ -128,7 +131,7 @@ async def open_gateway(
         await _open_recordings(gateway, desk, data, stack)
         gateway.circuits = circuits
         gateway.routes.live += [circuit_lines(circuits), learning.bandits.lines]
-        gateway.routes.live.append(circuit_lines(circuits))
+        gateway.warmth = warmth
         await _open_shadows(gateway, desk, States(records), stack)
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")
@@ -168,6 +171,7 @@ async def _open_operator(
     store: Store,
     metrics: Metrics,
     followers: Followers,
+    warmth: Warmth,
     stack: AsyncExitStack,
 ) -> Operator:
     data = store.directory.parent
@@ -191,7 +195,7 @@ async def _open_operator(
     make_lane = lane_maker(settings, caching, metrics.record)
     loads = Loads(supervisor, registry, settings)
     stack.push_async_callback(loads.close)
-    housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory)
+    housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory, warmth)
     await stack.enter_async_context(open_housekeeper(housekeeper))
     operator = Operator(
         settings, plugins, store, records, registry, supervisor, loads, launchers, make_lane, data, run

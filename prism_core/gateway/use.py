@@ -14,11 +14,13 @@ class Use:
 
     ``last`` is when it was last used, in Unix seconds, 0.0 for never. ``load_s`` is how long
     its last load took, ``own_bytes`` what one replica was last measured to use; 0 before that.
+    ``warm_until`` is until when it is kept loaded whatever its use, in Unix seconds; 0.0: not.
     """
 
     last: float = 0.0
     load_s: float = 0.0
     own_bytes: int = 0
+    warm_until: float = 0.0
     _weight: float = 0.0
     _weighed: float = 0.0
 

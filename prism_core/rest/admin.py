@@ -46,6 +46,7 @@ from prism_core.rest.speaking import refusal_in
 from prism_core.rest.streams import Stream, with_heartbeat
 from prism_core.rest.tunnels import tunnel_routes
 from prism_core.rest.upload import LINES, Upload
+from prism_core.traffic.targets import NotNegative
 
 MODEL = "/admin/v1/models/{model:str}"
 VERSION = f"{MODEL}/versions/{{version:int}}"
@@ -95,6 +96,7 @@ class TokenGuard:
 @attrs.frozen
 class _Target:
     version: int
+    keep_warm_s: NotNegative = 0.0
 
 
 @attrs.frozen
@@ -198,7 +200,7 @@ def plugin_list(gateway: Gateway) -> dict[str, Any]:
 def _move_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @put(ALIAS, **told("Point an alias at a version", ModelInfo))
     async def set_alias(model: FromPath[str], alias: FromPath[str], data: JSONBody[_Target]) -> Answer:
-        await gateway.set_alias(model, alias, data.version)
+        await gateway.set_alias(model, alias, data.version, keep_warm_s=data.keep_warm_s)
         return answer(gateway.model(model))
 
     @delete(ALIAS, status_code=200, **told("Take an alias away", ModelInfo))
@@ -207,8 +209,8 @@ def _move_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         return answer(gateway.model(model))
 
     @post(f"{MODEL}/rollback", status_code=200, **told("Go back to the version before", VersionInfo))
-    async def rollback(model: FromPath[str]) -> Answer:
-        return answer(await gateway.rollback(model))
+    async def rollback(model: FromPath[str], keep_warm_s: FromQuery[float] = 0.0) -> Answer:
+        return answer(await gateway.rollback(model, keep_warm_s=max(0.0, keep_warm_s)))
 
     @post(f"{MODEL}/stop", status_code=200, **told("Stop a model, or a version", ModelInfo))
     async def stop(model: FromPath[str], version: FromQuery[int | None] = None) -> Answer:

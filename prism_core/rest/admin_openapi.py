@@ -29,6 +29,7 @@ WORDS = {
     "alias": "An alias, for instance champion.",
     "dry_run": "Change nothing; tell what would be changed.",
     "follow": "Go on with what is written from now on; the answer then ends with the connection.",
+    "keep_warm_s": "So long the version that is left stays loaded, in seconds.",
     "key_id": "The key's id, as it is listed.",
     "limit": "So many of the last changes.",
     "model": "A model's name.",

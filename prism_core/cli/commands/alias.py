@@ -7,12 +7,13 @@ from urllib.parse import quote
 import rich_click as click
 
 from prism_core.cli.client import admin, model_path
-from prism_core.cli.models import model_argument
+from prism_core.cli.models import keep_warm_option, model_argument, tell_warm
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
 
 EXAMPLES = """
 prism alias churn champion 3
+prism alias churn champion 4 --keep-warm 10m
 prism alias churn champion --delete
 """
 
@@ -22,17 +23,20 @@ prism alias churn champion --delete
 @click.argument("alias")
 @click.argument("version", type=click.IntRange(1), required=False)
 @click.option("--delete", is_flag=True, help="Take the alias away.")
-def alias(model: str, alias: str, version: int | None, delete: bool) -> None:
+@keep_warm_option
+def alias(model: str, alias: str, version: int | None, delete: bool, keep_warm_s: float | None) -> None:
     """Point an alias of a model at a version.
 
     It happens in one step, without a lost request. The version is then served at /model/MODEL@ALIAS/predict.
     """
     if delete == (version is not None):
         raise click.UsageError("Give a VERSION to point at, or --delete.")
+    body = {"version": version, "keep_warm_s": keep_warm_s or 0.0}
     path = f"{model_path(model)}/aliases/{quote(alias, safe='')}"
     with admin() as client:
-        found = client.call("DELETE", path) if delete else client.call("PUT", path, body={"version": version})
+        found = client.call("DELETE", path) if delete else client.call("PUT", path, body=body)
     if Common.of().json:
         write_json(found)
     else:
         click.echo(f"{model}@{alias} is gone." if delete else f"{model}@{alias} is version {version}.")
+        tell_warm(found["versions"] if keep_warm_s else [])

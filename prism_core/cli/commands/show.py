@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from itertools import zip_longest
 from typing import Any
 
 import rich_click as click
 
 from prism_core.cli.client import admin
+from prism_core.cli.durations import until
 from prism_core.cli.models import model_argument, version_option
 from prism_core.cli.optimized import optimization_lines
 from prism_core.cli.options import Common, command
@@ -97,7 +99,10 @@ def _runs_with(found: dict[str, Any]) -> str:
 def _loaded(found: dict[str, Any]) -> str:
     if found["state"] != "READY":
         return ""
-    return "yes" if found["loaded"] else "no; its next call loads it"
+    if not found["loaded"]:
+        return "no; its next call loads it"
+    warm = found.get("warm_until")
+    return f"yes, and unloaded {until(warm, time.time())} unless something leads to it" if warm else "yes"
 
 
 def _write_signature(signature: dict[str, Any] | None) -> None:

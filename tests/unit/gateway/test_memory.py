@@ -40,6 +40,7 @@ HOLDINGS = st.lists(
         st.floats(0, 1e3),
         st.booleans(),
         st.booleans(),
+        st.booleans(),
     ),
     max_size=12,
 )
@@ -56,12 +57,12 @@ def test_nothing_busy_or_pinned_goes_and_nothing_goes_needlessly(holdings, over)
 
 
 @given(HOLDINGS, st.integers(0, 3 * 10**9))
-def test_what_goes_is_worth_no_more_than_what_stays(holdings, over):
+def test_what_goes_is_worth_no_more_than_what_stays_and_what_is_kept_warm_goes_last(holdings, over):
     going = to_unload(holdings, over)
     staying = [one for one in holdings if one.may_go and one not in going]
 
-    assert max((one.worth for one in going), default=0) <= min(
-        (one.worth for one in staying), default=float("inf")
+    assert max(((one.warm, one.worth) for one in going), default=(False, 0.0)) <= min(
+        ((one.warm, one.worth) for one in staying), default=(True, float("inf"))
     )
 
 

@@ -149,14 +149,14 @@ class FakeGateway:
         environment = FrozenEnvironment("3.11.7")
         yield Bundle(model, version, 1.0, artifact, "sklearn", "prism-sklearn 0", Config(), environment), path
 
-    async def set_alias(self, model: str, alias: str, version: int) -> None:
-        await self._change("set_alias", model, alias, version)
+    async def set_alias(self, model: str, alias: str, version: int, *, keep_warm_s: float = 0.0) -> None:
+        await self._change("set_alias", model, alias, version, *([keep_warm_s] if keep_warm_s else ()))
 
     async def remove_alias(self, model: str, alias: str) -> None:
         await self._change("remove_alias", model, alias)
 
-    async def rollback(self, model: str) -> VersionInfo:
-        await self._change("rollback", model)
+    async def rollback(self, model: str, *, keep_warm_s: float = 0.0) -> VersionInfo:
+        await self._change("rollback", model, *([keep_warm_s] if keep_warm_s else ()))
         return self.version(model, None)
 
     async def stop(self, model: str, version: int | None = None) -> None:

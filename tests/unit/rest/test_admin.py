@@ -13,8 +13,15 @@ from prism_core.specs import ModelEvent
 # method, path, JSON body, the call that reaches the gateway
 CHANGES = [
     ("PUT", "/models/churn/aliases/champion", {"version": 3}, ("set_alias", "churn", "champion", 3)),
+    (
+        "PUT",
+        "/models/churn/aliases/best",
+        {"version": 3, "keep_warm_s": 60},
+        ("set_alias", "churn", "best", 3, 60.0),
+    ),
     ("DELETE", "/models/churn/aliases/champion", None, ("remove_alias", "churn", "champion")),
     ("POST", "/models/churn/rollback", None, ("rollback", "churn")),
+    ("POST", "/models/churn/rollback?keep_warm_s=60", None, ("rollback", "churn", 60.0)),
     ("POST", "/models/churn/stop", None, ("stop", "churn", None)),
     ("POST", "/models/churn/stop?version=2", None, ("stop", "churn", 2)),
     ("POST", "/models/churn/start", None, ("start", "churn", None)),
