@@ -36,6 +36,7 @@ COMMANDS = {
     "route": "route",
     "undo": "undo",
     "shadow": "shadow",
+    "experiment": "experiment",
     "recordings": "recordings",
     "feedback": "feedback",
     "replay": "replay",

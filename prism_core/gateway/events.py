@@ -18,6 +18,7 @@ from prism_core.specs import ModelEvent
 # What somebody has to look at.
 LEVELS = {
     "circuit.opened": logging.WARNING,
+    "guard.acted": logging.WARNING,
     "link.down": logging.WARNING,
     "link.failed": logging.ERROR,
     "link.moved": logging.WARNING,

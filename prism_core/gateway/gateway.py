@@ -35,6 +35,7 @@ from prism_core.gateway.service import PredictService
 from prism_core.gateway.shown import shown_optimization, shown_replica
 from prism_core.gateway.store import Staged
 from prism_core.gateway.traffic.circuit_states import CircuitStates
+from prism_core.gateway.traffic.experiments import Experiments
 from prism_core.gateway.traffic.feedback import Learning
 from prism_core.gateway.traffic.leads import check_unrouted
 from prism_core.gateway.traffic.recordings.shelf import Recordings
@@ -97,6 +98,8 @@ class Gateway:
         Other faces of the server: their records, and what these have opened.
     host
         The server as they see it.
+    experiments
+        What is added up of the shares of splits.
     recordings, recording_key
         What was recorded of requests, and what redacted texts are hashed with in this run.
     replays
@@ -116,6 +119,7 @@ class Gateway:
     recordings: Recordings
     shadows: Agreements
     replays: Replays
+    experiments: Experiments
     recording_key: bytes
     circuits: CircuitStates
     warmth: Warmth

@@ -39,9 +39,12 @@ from prism_core.gateway.store import Checkpoint, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.telling import Telling
 from prism_core.gateway.traffic.circuit_states import CircuitStates
+from prism_core.gateway.traffic.comparisons import live_lines
 from prism_core.gateway.traffic.countries import open_countries
 from prism_core.gateway.traffic.desk import Desk
+from prism_core.gateway.traffic.experiments import open_experiments
 from prism_core.gateway.traffic.feedback import open_learning
+from prism_core.gateway.traffic.guard import open_guard
 from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
@@ -133,6 +136,7 @@ async def open_gateway(
         gateway.routes.live += [circuit_lines(circuits), learning.bandits.lines]
         gateway.warmth = warmth
         await _open_shadows(gateway, desk, States(records), stack)
+        await _open_experiments(gateway, desk, stack)
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
@@ -233,6 +237,14 @@ async def _open_shadows(gateway: Gateway, desk: Desk, states: States, stack: Asy
     gateway.routes.live.append(shadow_lines(gateway.shadows))
     shadows = await stack.enter_async_context(open_shadows(desk.hear))
     desk.routing.taps.append(shadows.tap)
+
+
+async def _open_experiments(gateway: Gateway, desk: Desk, stack: AsyncExitStack) -> None:
+    registry, routes = gateway.registry, gateway.routes
+    opened = open_experiments(registry, States(routes.records), desk)
+    gateway.experiments = await stack.enter_async_context(opened)
+    await stack.enter_async_context(open_guard(gateway.experiments, routes, registry))
+    routes.live.append(partial(live_lines, gateway.experiments))
 
 
 async def _open_doors(gateway: Gateway, records: Records, stack: AsyncExitStack) -> None:

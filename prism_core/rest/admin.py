@@ -31,6 +31,7 @@ from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.rest.admin_openapi import admin_document, told
 from prism_core.rest.bundle import Frozen
 from prism_core.rest.environments import environment_routes
+from prism_core.rest.experiments import experiment_routes
 from prism_core.rest.faces import urls_of
 from prism_core.rest.feedback import owner_feedback_route
 from prism_core.rest.keys import key_routes
@@ -115,6 +116,7 @@ def admin_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHan
         *route_routes(gateway),
         owner_feedback_route(gateway),
         *shadow_routes(gateway),
+        *experiment_routes(gateway),
         *key_routes(gateway),
         *link_admin_routes(gateway),
         *environment_routes(gateway),

@@ -58,15 +58,20 @@ class Routes:
     waiting: Mapping[str, str] = attrs.field(factory=dict)
     live: list[Callable[[Model], Iterable[LiveLine]]] = attrs.field(factory=list)
 
-    async def set(self, model: str, route: Route | None, *, why: str = "") -> Change:
+    async def set(
+        self, model: str, route: Route | None, *, why: str = "", revision: int | None = None
+    ) -> Change:
         """Let the bare name of a model go by a route from now on; None: to ``latest``, as without one.
 
-        It is in effect in all gateways when this returns.
+        It is in effect in all gateways when this returns. ``revision``: only instead of the route that is
+        this one.
 
         Raises
         ------
         ModelNotFound
             If there is no such model.
+        IllegalTransition
+            If the route is not of the ``revision`` any more.
         InvalidRoute
             If its values do not go together, if a rule cannot be read, if it names what is not there, or what
             takes no predictions and was not in the route before.
@@ -75,6 +80,10 @@ class Routes:
         facts = {"route": msgspec.to_builtins(route), "why": why}
         async with self.audit.acting("route.set", model, **facts), self.registry.lock(model):
             found = self.registry.model(model)
+            if revision is not None and found.revision != revision:
+                raise IllegalTransition(
+                    f"The route of {model!r} was changed meanwhile.", hint="Look at it again."
+                )
             if route:
                 self._check(found, route)
             after = attrs.evolve(ways_of(found), route=route)

@@ -1,6 +1,7 @@
 """How much more traffic it takes until a difference would be seen, if there is one.
 
-What has been added up so far is taken as an example of what is to come.
+What has been added up so far is taken as an example of what is to come. A difference is seen by then as often
+as not (53 % of simulated runs), and by twice as much in 92 to 99 %.
 """
 
 from __future__ import annotations
