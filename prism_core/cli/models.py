@@ -12,7 +12,7 @@ from click.shell_completion import CompletionItem
 from prism_core.cli.client import AdminClient, admin, model_path, parse_reference
 from prism_core.cli.durations import Duration, until
 from prism_core.cli.options import Common
-from prism_core.cli.output import write_json
+from prism_core.cli.output import warn, write_json
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -69,6 +69,13 @@ def tell_warm(versions: Iterable[dict[str, Any]]) -> None:
         if one["warm_until"]:
             left = until(one["warm_until"], now).removeprefix("in ")
             click.echo(f"Version {one['version']} stays loaded for {left}: the way back takes no time.")
+
+
+def tell_routed(found: dict[str, Any]) -> None:
+    """Say where a model's bare name goes by a route, so that ``latest`` is not what it means."""
+    if found.get("routed"):
+        name = found["model"]
+        warn(f"The bare name {name} goes by its route, whatever latest is: `prism route {name}` shows it.")
 
 
 def moved(verb: str, done: str, reference: str | None, version: int | None, all_models: bool) -> None:

@@ -37,7 +37,7 @@ from prism_core.gateway.store import Staged
 from prism_core.gateway.traffic.circuit_states import CircuitStates
 from prism_core.gateway.traffic.experiments import Experiments
 from prism_core.gateway.traffic.feedback import Learning
-from prism_core.gateway.traffic.leads import check_unrouted
+from prism_core.gateway.traffic.leads import check_alias_unrouted, check_unrouted
 from prism_core.gateway.traffic.recordings.shelf import Recordings
 from prism_core.gateway.traffic.replaying.replays import Replays
 from prism_core.gateway.traffic.routes import Routes
@@ -310,6 +310,7 @@ class Gateway:
     async def remove_alias(self, model: str, alias: str) -> None:
         """Forget an alias; ``latest`` follows the newest version again."""
         async with self.registry.lock(model):
+            check_alias_unrouted(self.registry, model, alias)
             await self.operator.unpoint(self.registry.model(model), alias)
             await self.followers.agree()
 

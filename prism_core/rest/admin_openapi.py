@@ -35,6 +35,7 @@ WORDS = {
     "model": "A model's name.",
     "redo": "Take back the last undo instead.",
     "since": "From when on, in Unix seconds.",
+    "revision": "Only instead of the route of this revision.",
     "slug": "The link's slug, as it is listed.",
     "spec": "The request as a JSON object, see the reference.",
     "spec_bytes": "So many bytes at the body's beginning are the request.",

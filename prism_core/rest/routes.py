@@ -54,8 +54,9 @@ def _set_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         data: JSONBody[dict[str, Any]],
         why: FromQuery[str] = "",
         dry_run: FromQuery[bool] = False,
+        revision: FromQuery[int | None] = None,
     ) -> Answer:
-        return answer(await _set(gateway, model, read_route(data), why, dry_run))
+        return answer(await _set(gateway, model, read_route(data), why, dry_run, revision))
 
     @delete(ROUTE, status_code=200, **told("Take a model's route away", RouteInfo))
     async def clear_route(
@@ -72,14 +73,16 @@ async def _info(gateway: Gateway, name: str) -> RouteInfo:
     return attrs.evolve(await route_info(gateway.routes, name), circuits=circuits, bandit=bandit)
 
 
-async def _set(gateway: Gateway, name: str, route: Route | None, why: str, dry_run: bool) -> RouteInfo:
+async def _set(
+    gateway: Gateway, name: str, route: Route | None, why: str, dry_run: bool, revision: int | None = None
+) -> RouteInfo:
     """Set a route, or find out what that would do; tell what it is then, and what moves."""
     routes, registry = gateway.routes, gateway.registry
     before = registry.model(name).route
     if dry_run:
         route = routes.check(name, route) if route else None
     else:
-        change = await routes.set(name, route, why=why)
+        change = await routes.set(name, route, why=why, revision=revision)
         before, route = change.before.route, change.after.route
     model = registry.model(name)
     info = await _info(gateway, name)

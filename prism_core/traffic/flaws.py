@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Key = tuple[str | int, ...]
 
 _NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+# Each is looked at with each request, or kept in memory for each gateway.
+MAX_ENTRIES = 100
 # What models and aliases may be called, and what a route may call a model.
 MODEL = re.compile(_NAME)
 _REFERENCE = re.compile(rf"{_NAME}(@{_NAME}|/[1-9][0-9]*)?")
@@ -37,6 +39,9 @@ class Flaw:
 
 def flaws_of(route: Route) -> Iterator[Flaw]:
     """Yield everything that is wrong with a route."""
+    for name in ("rules", "split", "shadow", "fallback"):
+        if (count := len(getattr(route, name))) > MAX_ENTRIES:
+            yield Flaw((name,), f"there may be {MAX_ENTRIES} entries, and there are {count}.")
     for key, target in route.led:
         yield from _of_target(key, target)
     yield from _of_split(route)

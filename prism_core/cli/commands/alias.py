@@ -7,7 +7,7 @@ from urllib.parse import quote
 import rich_click as click
 
 from prism_core.cli.client import admin, model_path
-from prism_core.cli.models import keep_warm_option, model_argument, tell_warm
+from prism_core.cli.models import keep_warm_option, model_argument, tell_routed, tell_warm
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
 
@@ -40,3 +40,5 @@ def alias(model: str, alias: str, version: int | None, delete: bool, keep_warm_s
     else:
         click.echo(f"{model}@{alias} is gone." if delete else f"{model}@{alias} is version {version}.")
         tell_warm(found["versions"] if keep_warm_s else [])
+        if alias == "latest":
+            tell_routed(found)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from prism_core.cli.client import admin, model_path
-from prism_core.cli.models import keep_warm_option, model_argument, tell_warm
+from prism_core.cli.models import keep_warm_option, model_argument, tell_routed, tell_warm
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
 
@@ -28,3 +28,4 @@ def rollback(model: str, keep_warm_s: float | None) -> None:
     else:
         click.echo(f"{found['model']} is version {found['version']} again: {found['url']}")
         tell_warm(versions)
+        tell_routed(found)

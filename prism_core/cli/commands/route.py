@@ -81,8 +81,10 @@ def route(
         if history:
             _show_history(model, client.call("GET", f"{model_path(model)}/route/history"))
         elif given or file or clear:
-            wanted = None if clear else read if file else _edited(client, model, said)
-            _show_change(model, _set(client, model, wanted, why, dry_run), dry_run)
+            now = client.call("GET", f"{model_path(model)}/route") if given else {}
+            wanted = None if clear else read if file else _edited(now["route"], said)
+            query = {"why": why, "dry_run": "true" if dry_run else "", "revision": now.get("revision")}
+            _show_change(model, _set(client, model, wanted, query), dry_run)
         else:
             _show(client.call("GET", f"{model_path(model)}/route"))
 
@@ -96,16 +98,15 @@ arrange(
 )
 
 
-def _edited(client: AdminClient, model: str, said: dict[str, Any]) -> dict[str, Any]:
-    now = client.call("GET", f"{model_path(model)}/route")["route"]
+def _edited(now: dict[str, Any] | None, said: dict[str, Any]) -> dict[str, Any]:
     try:
         return edited(now, said, said["settings"], said["unset"])
     except ValueError as error:
         raise click.UsageError(str(error)) from error
 
 
-def _set(client: AdminClient, model: str, wanted: Any, why: str, dry_run: bool) -> dict[str, Any]:
-    path, query = f"{model_path(model)}/route", {"why": why, "dry_run": "true" if dry_run else ""}
+def _set(client: AdminClient, model: str, wanted: Any, query: dict[str, Any]) -> dict[str, Any]:
+    path = f"{model_path(model)}/route"
     if wanted is None:
         found: dict[str, Any] = client.call("DELETE", path, query=query)
     else:

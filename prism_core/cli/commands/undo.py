@@ -31,6 +31,6 @@ def undo(model: str | None, redo: bool) -> None:
     if Common.of().json:
         write_json(done)
         return
-    what = "; ".join(differences(done["before"], done["after"]))
+    what = "; ".join(differences(done["before"], done["after"])) or "it was so already"
     click.echo(f"{done['model']}: {what}.")
     click.secho(f"`prism undo {done['model']}{'' if redo else ' --redo'}` takes that back.", dim=True)

@@ -120,10 +120,14 @@ SELECT = f"{_COLUMNS} where model <> '' and ($1 = '' or model = $1) order by seq
 SELECT_ONE = f"{_COLUMNS} where model = $1 and seq = $2"
 
 
-def change_of(row: Sequence[Any]) -> Change:
-    """Return a row of `SELECT` as a change."""
+def change_of(row: Sequence[Any]) -> Change | None:
+    """Return a row of `SELECT` as a change; one that this PRISM cannot read is told, and None."""
     at, model, actor, action, before, after, why, undoes, seq = row
-    was, then = (msgspec.json.decode(text, type=Ways) for text in (before, after))
+    try:
+        was, then = (msgspec.json.decode(text, type=Ways) for text in (before, after))
+    except msgspec.MsgspecError as error:
+        log.warning("route.change_unreadable", model=model, seq=seq, error=str(error))
+        return None
     return Change(at, model, actor, action, was, then, why=why, undoes=undoes, seq=seq)
 
 

@@ -47,8 +47,11 @@ def _latest(model: Model, ceiling: int | None) -> int | None:
 
 
 async def lead(records: Records, registry: Registry, change: Change) -> Change:
-    """Store a change, then let it be; return it with its number. One that changes nothing is not stored."""
-    if change.before == change.after:
+    """Store a change, then let it be; return it with its number.
+
+    One that changes nothing is not stored, unless it takes another one back: that is taken back then.
+    """
+    if change.before == change.after and change.undoes is None:
         return change
     return await uninterrupted(_lead(records, registry, change))
 
@@ -83,7 +86,8 @@ def moves_route(model: str, before: Ways, after: Ways) -> bool:
     if before.route != after.route:
         return True
     targets = after.route.targets if after.route else ()
-    led = {target.reference(model).partition("@")[2] for target in targets} - {""}
+    references = (target.reference(model).partition("@") for target in targets)
+    led = {alias for name, at, alias in references if at and name == model}
     moved = {one for one in led if before.aliases.get(one) != after.aliases.get(one)}
     return bool(moved) or (LATEST in led and before.latest != after.latest)
 

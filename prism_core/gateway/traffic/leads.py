@@ -8,7 +8,7 @@ import msgspec
 
 from prism_core.converters import Problem, config_error, dotted
 from prism_core.errors import ConfigError, IllegalTransition, InvalidRoute, PrismError
-from prism_core.gateway.registry import Model, Registry, Version
+from prism_core.gateway.registry import LATEST, Model, Registry, Version
 from prism_core.gateway.traffic.changes import Ways
 from prism_core.gateway.traffic.ensembles import check_members
 from prism_core.traffic.flaws import Key
@@ -71,8 +71,10 @@ def check_ways(registry: Registry, model: Model, ways: Ways) -> None:
     Raises
     ------
     IllegalTransition, InvalidRoute
-        If it is not.
+        If it is not, or if an alias would go that a route names.
     """
+    for alias in model.named.keys() - ways.aliases.keys():
+        check_alias_unrouted(registry, model.name, alias)
     if ways.route:
         check_leads(registry, model, ways.route)
     for alias, number in ways.aliases.items():
@@ -94,6 +96,17 @@ def check_unrouted(registry: Registry, versions: Collection[Version]) -> None:
                 raise IllegalTransition(
                     f"The route of {model.name!r} leads to {target.reference(model.name)}; "
                     f"version {number} of {version.manifest.model!r} cannot go.",
+                    hint=f"Change the route first: prism route {model.name} shows it, --clear takes it away.",
+                )
+
+
+def check_alias_unrouted(registry: Registry, name: str, alias: str) -> None:
+    """Raise `IllegalTransition` if a route names an alias that is to go; ``latest`` never goes."""
+    for model in registry.models.values() if alias != LATEST else ():
+        for target in model.route.targets if model.route else ():
+            if target.reference(model.name) == f"{name}@{alias}":
+                raise IllegalTransition(
+                    f"The route of {model.name!r} leads to {target.text}; the alias {alias!r} cannot go.",
                     hint=f"Change the route first: prism route {model.name} shows it, --clear takes it away.",
                 )
 

@@ -124,7 +124,8 @@ class Routes:
         """Return the last changes of a model, or of all, the newest first."""
         if model:
             self.registry.model(model)
-        return [change_of(row) for row in await self.records.read(SELECT, model, limit)]
+        rows = await self.records.read(SELECT, model, limit)
+        return [change for row in rows if (change := change_of(row))]
 
     def _check(self, model: Model, route: Route) -> None:
         check_leads(self.registry, model, route)

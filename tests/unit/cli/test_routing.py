@@ -188,7 +188,7 @@ def test_a_dry_run_changes_nothing_and_says_so(prism, server):
     assert "4 is STOPPED." in run.output
     assert [(method, path) for method, path, _ in seen] == [
         ("GET", "/admin/v1/models/churn/route"),
-        ("PUT", "/admin/v1/models/churn/route?dry_run=true"),
+        ("PUT", "/admin/v1/models/churn/route?dry_run=true&revision=7"),
     ]
 
 

@@ -7,13 +7,16 @@ import asyncio
 import attrs
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from prism_core.errors import IllegalTransition, InvalidRoute, ModelNotFound
+from prism_core.errors import IllegalTransition, InvalidRoute, ModelNotFound, StorageFull
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.registry import LATEST
+from prism_core.gateway.traffic.changes import Change, Ways
 from prism_core.gateway.traffic.desk import Desk as TrafficDesk
-from prism_core.gateway.traffic.leads import check_unrouted
-from prism_core.gateway.traffic.routes import LiveLine, Routes
+from prism_core.gateway.traffic.leads import check_alias_unrouted, check_unrouted
+from prism_core.gateway.traffic.routes import LiveLine, Routes, redoable, undoable
 from prism_core.gateway.traffic.showing import change_infos, moved, route_info, traffic_of, warnings_of
 from prism_core.gateway.traffic.states import State, States
 from prism_core.traffic.moves import Move
@@ -353,3 +356,96 @@ async def test_history_says_what_stands(two, routes):
 
     told = [(one.action, one.stands) for one in change_infos(await routes.history("churn"))]
     assert told == [("route.undo", True), ("route.set", False), ("model.upload", True)]
+
+
+async def test_an_alias_that_a_route_names_does_not_go(two, routes):
+    await two.upload(b"other", name="rf")
+    await point(two, "champion", 1)
+    await routes.set("rf", Route(fallback=(Fallback(model="churn@champion"),)))
+
+    with pytest.raises(IllegalTransition, match="The route of 'rf' leads to churn@champion"):
+        check_alias_unrouted(two.registry, "churn", "champion")
+    with pytest.raises(IllegalTransition, match="alias 'champion' cannot go"):
+        await routes.undo("churn")
+
+
+async def test_another_models_alias_of_the_same_name_is_another(two, routes):
+    await point(two, "champion", 1)
+    await two.upload(b"other", name="rf", alias="champion")
+    await routes.set("churn", Route((Share(model="rf@champion"), Share(2))))
+    revision = two.registry.model("churn").revision
+
+    await point(two, "champion", 2)
+    assert two.registry.model("churn").revision == revision
+
+
+async def test_a_route_is_set_only_instead_of_the_one_that_was_seen(two, routes):
+    seen = (await routes.set("churn", CANARY)).revision
+    await routes.set("churn", None)
+
+    with pytest.raises(IllegalTransition, match="changed meanwhile"):
+        await routes.set("churn", CANARY, revision=seen)
+
+
+async def test_what_is_so_already_counts_as_taken_back(two, routes):
+    """The version that an upload has put at the top was removed since."""
+    await two.operator.remove(two.registry.model("churn"), [two.registry.version("churn", 2)])
+
+    await routes.undo("churn")
+    assert two.serves("churn") == 1
+    with pytest.raises(IllegalTransition, match="no change"):
+        await routes.undo("churn")
+
+
+async def test_a_full_disk_changes_nothing(two, routes):
+    records = two.operator.records
+    ((pages,),) = await records.read("pragma page_count")
+    await records.read(f"pragma max_page_count = {pages}")
+    large = Route((Share(1),), fallback=(Fallback(value="x" * 1_000_000),))
+
+    with pytest.raises(StorageFull):
+        await routes.set("churn", large)
+    await records.read("pragma max_page_count = 1000000")
+    assert two.registry.model("churn").route is None
+    assert (await stored(two)).route is None
+    assert (await routes.set("churn", CANARY)).after.route == CANARY
+
+
+async def test_what_a_later_prism_has_written_is_told_and_not_followed(tmp_path):
+    async with open_desk(tmp_path) as desk:
+        await desk.upload(b"one")
+        await desk.upload(b"two")
+        await routes_of(desk).set("churn", CANARY)
+        broken = '{"split": "of tomorrow"}'
+        await desk.operator.records.write(("update model set route = $1", (broken,)))
+        await desk.operator.records.write(
+            ("update route_change set after = $1 where seq = 2", (broken[:-1],))
+        )
+    async with open_desk(tmp_path) as desk:
+        assert desk.registry.model("churn").route is None
+        assert [one.action for one in await routes_of(desk).history("churn")] == ["model.upload"]
+
+
+# --- undo and redo as a pair of stacks ---------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(["set", "set", "undo", "undo", "redo"]), max_size=40))
+def test_undo_and_redo_are_a_pair_of_stacks(steps):
+    """The rows alone say what editors keep in two stacks."""
+    rows, done, undone = [], [], []
+    for number, step in enumerate(steps, 1):
+        found = {"undo": undoable, "redo": redoable}[step](rows) if step != "set" else None
+        if step == "set":
+            done, undone = [*done, number], []
+        elif step == "undo":
+            assert (found.seq if found else None) == (done[-1] if done else None)
+            undone += done[-1:]
+            done = done[:-1]
+        else:
+            of = next(row for row in rows if row.seq == found.undoes).seq if found else None
+            assert of == (undone[-1] if undone else None)
+            done += undone[-1:]
+            undone = undone[:-1]
+        if step == "set" or found:
+            undoes = found.seq if found else None
+            rows.insert(0, Change(0.0, "m", "admin", step, Ways(), Ways(), undoes=undoes, seq=number))
