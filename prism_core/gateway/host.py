@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+import attrs
+
 from prism_core import __version__
 from prism_core.audit import Actor
 from prism_core.errors import PrismError
@@ -129,7 +131,9 @@ class GatewayHost:
 
     def find(self, reference: str) -> Served:
         """Return what a reference means, in whatever state; `ModelNotFound` where it means nothing."""
-        return self._told(self._registry.find(reference))
+        found = self._told(self._registry.find(reference))
+        together = self._registry.together(reference)
+        return found if together is None else attrs.evolve(found, signature=together.signature)
 
     async def start(self, model: str, version: int | None = None) -> None:
         """Bring a version up; without a number all that the model's aliases mean. For the owner alone."""

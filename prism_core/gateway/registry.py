@@ -21,6 +21,7 @@ from prism_core.gateway import lifecycle
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.records import ModelRow
+from prism_core.gateway.traffic.ensembles import EnsembleStep
 from prism_core.gateway.traffic.routed import Routed
 from prism_core.gateway.use import Use
 from prism_core.manifest import Manifest
@@ -266,6 +267,11 @@ class Registry:
             if at and (was is None or was.manifest.version != lane.manifest.version):
                 self.tell("alias.moved", model, lane.manifest.version, alias=alias)
         self.changed()
+
+    def together(self, reference: str) -> EnsembleStep | None:
+        """Return the ensemble that answers under a model's bare name; None for anything else."""
+        found = self.lanes.get(reference)
+        return found.together if isinstance(found, Routed) else None
 
     def _routed(self, lanes: Mapping[str, Lane]) -> dict[str, Routed]:
         make = self.routed

@@ -6,6 +6,7 @@ Everything here is for the public: no path, no option, no process and no error t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -21,8 +22,13 @@ MAX_EXAMPLE_VALUES = 256
 _SAMPLES: dict[str, Any] = {"BOOL": False, "FP16": 0.0, "FP32": 0.0, "FP64": 0.0, "BYTES": "text"}
 
 
-def describe(model: ModelInfo, version: VersionInfo, url: str, *, keyed: bool = False) -> dict[str, Any]:
-    """Return the public description of ``version``, which predicts at ``url``; ``keyed``: it takes a key."""
+def describe(
+    model: ModelInfo, version: VersionInfo, url: str, *, keyed: bool = False, members: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return the public description of ``version``, which predicts at ``url``; ``keyed``: it takes a key.
+
+    ``members`` are the versions that answer together where it is an ensemble.
+    """
     signature = signature_of(version)
     return {
         "name": model.model,
@@ -35,6 +41,7 @@ def describe(model: ModelInfo, version: VersionInfo, url: str, *, keyed: bool = 
         "aliases": model.aliases,
         "versions": [{"version": v.version, "state": v.state, "created": v.created} for v in model.versions],
         "url": url,
+        "members": list(members),
         "signature": version.signature,
         "example": example(signature) if signature else None,
         "curl": curl(signature, url, keyed=keyed) if signature else None,

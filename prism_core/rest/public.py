@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import attrs
 import msgspec
 from litestar import Request, get, post
 from litestar.handlers import HTTPRouteHandler
@@ -74,7 +75,11 @@ def resolve(gateway: Gateway, name: str, alias: str = "", number: int | None = N
 
 def _resolve_reference(gateway: Gateway, reference: str) -> Found:
     name, _, alias = reference.partition("@")
-    return resolve(gateway, name, alias)
+    model, version = resolve(gateway, name, alias)
+    together = gateway.registry.together(reference)
+    if together is not None:  # what is asked and answered under this name is the ensemble's
+        version = attrs.evolve(version, signature=msgspec.to_builtins(together.signature))
+    return model, version
 
 
 def keyed(gateway: Gateway) -> bool:
@@ -92,7 +97,9 @@ def _model_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @get("/model/{model:str}")
     async def model_page(request: AnyRequest, model: FromPath[str]) -> Answer:
         found = _resolve_reference(gateway, model)
-        return await _looked_at(gateway, request, found, place_of(gateway, model, f"/model/{model}/predict"))
+        together = gateway.registry.together(model)
+        place = place_of(gateway, model, f"/model/{model}/predict")
+        return await _looked_at(gateway, request, found, place, together.members if together else ())
 
     @get("/model/{model:str}/versions/{version:int}")
     async def version_page(request: AnyRequest, model: FromPath[str], version: FromPath[int]) -> Answer:
@@ -137,10 +144,13 @@ def place_of(gateway: Gateway, here: str, path: str) -> Place:
     return Place(here, f"{gateway.public_url}{path}", gateway.settings.limits.max_body, secret)
 
 
-async def _looked_at(gateway: Gateway, request: AnyRequest, found: Found, place: Place) -> Answer:
+async def _looked_at(
+    gateway: Gateway, request: AnyRequest, found: Found, place: Place, members: tuple[str, ...] = ()
+) -> Answer:
     if is_wanted(request):
         return await shown(request, found[1], place)
-    return answer(describe(*found, place.url, keyed=keyed(gateway)), headers=VARIES)
+    told = describe(*found, place.url, keyed=keyed(gateway), members=members)
+    return answer(told, headers=VARIES)
 
 
 def _v1_routes(gateway: Gateway) -> list[HTTPRouteHandler]:

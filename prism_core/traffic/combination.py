@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import attrs
 import msgspec
 
 from prism_core.traffic.ensemble import Ensemble
@@ -25,6 +26,9 @@ from prism_core.types import Signature, TensorSpec
 JOIN, ONLY = "join", "only"
 # What a vote tells beside the label: which part of the weight was for it.
 AGREEMENT = "agreement"
+
+
+VOTES = ("vote", "quorum")
 
 
 class Uncombinable(ValueError):
@@ -122,6 +126,22 @@ def only(model: str, version: int, signature: Signature) -> Combination:
     )
 
 
+def signature_of(combination: Combination, lead: Signature) -> Signature:
+    """Return what an ensemble takes and answers; ``lead`` is the signature of its first member."""
+    labels, wide = labels_of(lead), probabilities_of(lead)
+    outputs = [
+        *((labels,) if combination.labels and labels else ()),
+        *((wide,) if combination.probabilities and wide else ()),
+        *(spec for spec in lead.outputs if spec.name in combination.others),
+    ]
+    if combination.how in VOTES:
+        outputs.append(TensorSpec(AGREEMENT, "FP64", labels.shape if labels else (-1,)))
+    primary = combination.labels or combination.probabilities
+    return attrs.evolve(
+        lead, outputs=tuple(outputs), default_outputs=(), classes=combination.classes, primary=primary
+    )
+
+
 def combination_of(ensemble: Ensemble, members: Sequence[tuple[str, int, float, Signature]]) -> Combination:
     """Return how the answers of ``members`` become one: of each its model, version, weight and signature.
 
@@ -134,7 +154,7 @@ def combination_of(ensemble: Ensemble, members: Sequence[tuple[str, int, float, 
     roles = [_Roles(*one) for one in members]
     if how == JOIN:
         return Combination(how, tuple(one.member() for one in roles))
-    if how in ("vote", "quorum"):
+    if how in VOTES:
         return _voting(how, ensemble.need, roles)
     if how == "max_probability":
         return _surest(how, roles)

@@ -14,7 +14,7 @@ from prism_core.errors import InvalidRoute, ModelFailed, PrismError, TooFewMembe
 from prism_core.gateway.asking import Asking, Head, OnAnswer
 from prism_core.gateway.traffic.steps import AskStep, Step, absent_step
 from prism_core.gateway.traffic.together import Together
-from prism_core.traffic.combination import Uncombinable, check_stack, combination_of, only
+from prism_core.traffic.combination import Uncombinable, check_stack, combination_of, only, signature_of
 from prism_core.traffic.ensemble import Ensemble
 from prism_core.types import Signature
 
@@ -118,6 +118,14 @@ class Plan:
         )
 
 
+@attrs.frozen(eq=False)
+class EnsembleStep(Step):
+    """The step of an ensemble: what it takes and answers, and the references of those that are asked."""
+
+    signature: Signature = attrs.field(kw_only=True)
+    members: tuple[str, ...] = attrs.field(kw_only=True)
+
+
 @attrs.define(eq=False)
 class Ensembles:
     """Makes the first step of routes with an ensemble; remembers what combining costs, by model."""
@@ -136,32 +144,38 @@ class Ensembles:
             missing = stack if served else next(iter(lanes))
             return absent_step(arm, partial(routed.explain, missing))
         try:
-            plan = self._plan(routed, ensemble, served, lanes)
+            plan, signature = self._plan(routed, ensemble, served, lanes)
         except Uncombinable as error:
             return absent_step(arm, partial(_uncombinable, str(error)))
         own_s = max(lane.manifest.timeout_s for lane in served.values())
         timeout_s = routed.route.timeout_ms / 1000 or math.inf
-        return Step(arm, partial(ask, plan), timeout_s=timeout_s, own_s=own_s)
+        members = tuple(member.reference for member in plan.members)
+        return EnsembleStep(
+            arm, partial(ask, plan), timeout_s=timeout_s, own_s=own_s, signature=signature, members=members
+        )
 
     def _plan(
         self, routed: Routed, ensemble: Ensemble, served: Mapping[str, Lane], weights: Mapping[str, float]
-    ) -> Plan:
+    ) -> tuple[Plan, Signature]:
         facts = [(lane.model, lane.version, weights[name], lane.signature) for name, lane in served.items()]
-        stack = ensemble.stack and routed.lanes.get(ensemble.stack.reference(routed.model))
-        passed = b""
-        if stack:
+        combination, passed, stack = combination_of(ensemble, facts), b"", None
+        signature = signature_of(combination, facts[0][3])
+        if ensemble.stack:
+            stack = routed.lanes[ensemble.stack.reference(routed.model)]
             check_stack(facts, stack.signature)
             passed = _encode(only(stack.model, stack.version, stack.signature))
-        return Plan(
+            signature = attrs.evolve(stack.signature, inputs=signature.inputs, columnar=signature.columnar)
+        plan = Plan(
             tuple(_asked(routed, lane) for lane in served.values()),
             tuple(name for name in weights if name not in served),
             ensemble.needed,
             ensemble.deadline_ms / 1000 or math.inf,
-            _encode(combination_of(ensemble, facts)),
+            _encode(combination),
             self._costs.setdefault(routed.model, Cost()),
             _asked(routed, stack) if stack else None,
             passed,
         )
+        return plan, signature
 
 
 def ask(

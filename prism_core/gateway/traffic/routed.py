@@ -14,7 +14,7 @@ from prism_core.gateway.asking import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import answered
 from prism_core.gateway.traffic.chains import Chain, Chains, Hedging
 from prism_core.gateway.traffic.circuits import Circuits
-from prism_core.gateway.traffic.ensembles import Ensembles
+from prism_core.gateway.traffic.ensembles import Ensembles, EnsembleStep
 from prism_core.gateway.traffic.journey import Ended, Journey
 from prism_core.gateway.traffic.kinds import RoutedCall, TrafficRecord, UnclearRule
 from prism_core.gateway.traffic.rules import NO_RULE, CountryOf, Rules, nowhere
@@ -158,6 +158,11 @@ class Routed:
     ) -> Prediction:
         """Return the answer to ``body``; see `Lane.predict`."""
         return await answered(lambda answer: self.ask(head, body, timeout_s, answer, request, sender))
+
+    @property
+    def together(self) -> EnsembleStep | None:
+        """Who answers together; None where a version answers."""
+        return self._ensemble if isinstance(self._ensemble, EnsembleStep) else None
 
     def ended(self, ended: Ended) -> None:
         """Hear of a request that has been answered."""

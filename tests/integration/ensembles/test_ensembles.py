@@ -226,3 +226,15 @@ def test_whoever_dies_nobody_is_left_without_an_answer(trained, lead, ask, serve
         used |= set(response.headers["x-prism-members-used"].split(","))
 
     assert used == set(MEMBERS)
+
+
+def test_its_pages_tell_what_the_ensemble_answers(lead, server):
+    lead(combine="vote")
+    native = httpx.get(f"{server.url}/model/line").json()
+    v2_told = httpx.get(f"{server.url}/v2/models/line").json()
+    alone = httpx.get(f"{server.url}/model/line@latest").json()
+
+    assert native["members"] == list(MEMBERS)
+    assert [one["name"] for one in native["signature"]["outputs"]] == ["predictions", "agreement"]
+    assert [one["name"] for one in v2_told["outputs"]] == ["predictions", "agreement"]
+    assert (alone["members"], alone["signature"]["outputs"][1]["name"]) == ([], "probabilities")

@@ -14,6 +14,7 @@ from prism_core.traffic.combination import (
     member_outputs,
     only,
     probabilities_of,
+    signature_of,
 )
 from prism_core.traffic.ensemble import Ensemble
 from prism_core.traffic.targets import Share, Target
@@ -144,6 +145,23 @@ def test_the_only_answer_keeps_its_names():
         (1, 0),
         "meta/3",
     )
+
+
+@pytest.mark.parametrize(
+    ("how", "signatures", "outputs"),
+    [
+        ("mean", (CLASSIFIER, ONNX), ["predictions", "probabilities"]),
+        ("mean", (SOFTMAX,), ["scores"]),
+        ("mean", (REGRESSOR,), ["predictions"]),
+        ("vote", (ONNX, SVM), ["output_label", "agreement"]),
+        ("max_probability", (ONNX,), ["output_label", "output_probability"]),
+    ],
+)
+def test_an_ensemble_has_a_signature_of_its_own(how, signatures, outputs):
+    told = signature_of(of(how, *signatures), signatures[0])
+
+    assert [spec.name for spec in told.outputs] == outputs
+    assert (told.inputs, told.predictions, told.computed) == (X, outputs[0], tuple(outputs))
 
 
 @pytest.mark.parametrize(
