@@ -54,18 +54,29 @@ def _of_one_key(made: Plain, said: Mapping[str, Any]) -> None:
         made["bandit"] = {**(made.get("bandit") or {}), "algorithm": said["bandit"]}
     if said.get("record") is not None:
         made["record"] = {**(made.get("record") or {}), "percent": said["record"]}
-    if said.get("ensemble"):
-        members = _read("ensemble", weighed, said["ensemble"])
-        made["ensemble"] = {**(made.get("ensemble") or {}), "members": members}
-    if said.get("combine"):
-        if not made.get("ensemble"):
-            raise ValueError("--combine: there is no ensemble; name its members with --ensemble.")
-        made["ensemble"] = {**made["ensemble"], "combine": said["combine"]}
+    _of_ensemble(made, said)
     # One takes the other's place: a route has either.
     if said.get("ensemble"):
         made["split"] = []
     elif said.get("split"):
         made["ensemble"] = None
+
+
+def _of_ensemble(made: Plain, said: Mapping[str, Any]) -> None:
+    told = {key: said[key] for key in ("combine", "need", "deadline_ms") if said.get(key) is not None}
+    if said.get("stack"):
+        told["stack"] = _read("stack", lambda texts: [target_keys(one) for one in texts], [said["stack"]])[0]
+    if said.get("ensemble"):
+        told["members"] = _read("ensemble", weighed, said["ensemble"])
+    if not told:
+        return
+    kept = dict(made.get("ensemble") or {})
+    if not kept and "members" not in told:
+        option = next(iter(told)).replace("_", "-")
+        raise ValueError(f"--{option}: there is no ensemble; name its members with --ensemble.")
+    if told.get("combine", "stacking") != "stacking":
+        kept.pop("stack", None)
+    made["ensemble"] = {**kept, **told}
 
 
 def weighed(texts: Iterable[str]) -> list[Plain]:

@@ -38,6 +38,29 @@ def edit(route, *, settings=(), unset=(), **said):
         ({"rules": ('country == "DE"=4',)}, {"rules": [{"when": 'country == "DE"', "version": 4}]}),
         ({"sticky": "", "timeout_ms": 0.0}, {"sticky": "", "timeout_ms": 0.0}),
         ({"bandit": "exp3", "record": 10.0}, {"bandit": {"algorithm": "exp3"}, "record": {"percent": 10.0}}),
+        (
+            {"ensemble": ("1,rf/1=2",), "combine": "vote", "need": 2, "deadline_ms": 50.0},
+            {
+                "ensemble": {
+                    "members": [{"version": 1}, {"model": "rf/1", "weight": 2.0}],
+                    "combine": "vote",
+                    "need": 2,
+                    "deadline_ms": 50.0,
+                },
+                "split": [],
+            },
+        ),
+        (
+            {"ensemble": ("1,2",), "combine": "stacking", "stack": "meta"},
+            {
+                "ensemble": {
+                    "members": [{"version": 1}, {"version": 2}],
+                    "combine": "stacking",
+                    "stack": {"model": "meta"},
+                },
+                "split": [],
+            },
+        ),
         ({"ensemble": ("1,2",), "combine": "vote"}, {
             "ensemble": {"members": [{"version": 1}, {"version": 2}], "combine": "vote"}, "split": []
         }),
@@ -65,6 +88,7 @@ def test_what_is_said_changes_its_keys_and_no_others(said, changed):
         ({"rules": ("true",)}, "--rule: 'true' is no rule"),
         ({"fallback": ("value:{",)}, "--fallback: '{' is no JSON"),
         ({"combine": "vote"}, "--combine: there is no ensemble"),
+        ({"deadline_ms": 5.0}, "--deadline-ms: there is no ensemble"),
         ({"settings": ("guard",)}, "--set: 'guard' is not KEY=VALUE"),
         ({"settings": ("split.weight=1",)}, "--set split.weight=1: split is a list"),
     ],
