@@ -36,10 +36,10 @@ def offer(
 ) -> dict[str, float]:
     """Load ``url`` and return the figures of `summary`, and the cores that the load itself took."""
     parts = urlsplit(url)
-    requests = CACHE / "requests.bin"
+    binary, requests = program(), CACHE / "requests.bin"
     requests.write_bytes(b"".join(struct.pack("<I", len(r)) + r for r in rendered(url, bodies)))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [program(), str(parts.hostname), str(parts.port), requests, str(connections), str(rate)]
+    command = [binary, str(parts.hostname), str(parts.port), requests, str(connections), str(rate)]
     done = subprocess.run([*command, str(seconds)], check=True, capture_output=True, text=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

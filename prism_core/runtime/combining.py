@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
@@ -30,8 +30,8 @@ from prism_core.traffic.combining import combine, join
 from prism_core.types import Batch, Signature, TensorSpec, datatype_of
 
 NPY = "application/x-npy"
-# Combinations that are remembered: one a route that leads here.
-REMEMBERED = 16
+# Combinations and forms of answers that are remembered: a few a route that leads here.
+REMEMBERED = 64
 
 _decode = msgspec.msgpack.Decoder(Combination).decode
 
@@ -61,6 +61,7 @@ class Combiner:
         self._session = session
         self._large = large
         self._known: dict[bytes, Combination] = {}
+        self._described: dict[Hashable, Signature] = {}
 
     def begin(
         self, call: wire.Combine, body: memoryview, done: Callable[[Combined | Exception], None]
@@ -101,7 +102,7 @@ class Combiner:
         tensors = combine(combination, answers)
         primary = combination.labels or combination.probabilities
         outputs = Batch(_chosen(tensors, asked, "" if call.style == "v1" else primary, writer.media_type))
-        signature = _described(tensors, primary, combination.classes)
+        signature = self._signature(tensors, primary, combination.classes)
         answer = Answer(
             members[0].model, members[0].version, outputs, signature, call.style or "prism", reply, waited_for
         )
@@ -119,6 +120,17 @@ class Combiner:
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
             known = self._known[told] = _decode(told)
+        return known
+
+    def _signature(self, tensors: Mapping[str, Any], primary: str, classes: tuple[Any, ...]) -> Signature:
+        """Return what the answer's encoder is told of it."""
+        key = (primary, classes, tuple([(name, _kind(tensor)) for name, tensor in tensors.items()]))
+        known = self._described.get(key)
+        if known is None:
+            if len(self._described) >= REMEMBERED:
+                self._described.clear()
+            specs = tuple(_spec(name, tensor) for name, tensor in tensors.items())
+            known = self._described[key] = Signature((), specs, classes=classes, primary=primary)
         return known
 
 
@@ -142,9 +154,8 @@ def _chosen(
     return {name: tensors[name] for name in asked}
 
 
-def _described(tensors: Mapping[str, Any], primary: str, classes: tuple[Any, ...]) -> Signature:
-    specs = tuple(_spec(name, tensor) for name, tensor in tensors.items())
-    return Signature((), specs, classes=classes, primary=primary)
+def _kind(tensor: Any) -> Hashable:
+    return (tensor.dtype.char, tensor.shape[1:]) if isinstance(tensor, np.ndarray) else None
 
 
 def _spec(name: str, tensor: Any) -> TensorSpec:

@@ -126,7 +126,9 @@ class Session:
         """
         normalizer, request, outputs = self._read_by(media_type, query)
         assert normalizer.normalize is not None
-        batch = normalizer.normalize(body, self.signature, attrs.evolve(request, waited_for=waited_for))
+        if not waited_for:
+            request = attrs.evolve(request, waited_for=False)
+        batch = normalizer.normalize(body, self.signature, request)
         return batch.outputs or outputs, batch.reply
 
     def _asked(self, batch: Batch, outputs: tuple[str, ...], accept: str, style: str) -> Batch:
