@@ -202,7 +202,7 @@ def plugin_list(gateway: Gateway) -> dict[str, Any]:
 def _move_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @put(ALIAS, **told("Point an alias at a version", ModelInfo))
     async def set_alias(model: FromPath[str], alias: FromPath[str], data: JSONBody[_Target]) -> Answer:
-        await gateway.set_alias(model, alias, data.version, keep_warm_s=data.keep_warm_s)
+        await gateway.set_alias(model, alias, data.version, **_warm(data.keep_warm_s))
         return answer(gateway.model(model))
 
     @delete(ALIAS, status_code=200, **told("Take an alias away", ModelInfo))
@@ -212,7 +212,7 @@ def _move_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
     @post(f"{MODEL}/rollback", status_code=200, **told("Go back to the version before", VersionInfo))
     async def rollback(model: FromPath[str], keep_warm_s: FromQuery[float] = 0.0) -> Answer:
-        return answer(await gateway.rollback(model, keep_warm_s=max(0.0, keep_warm_s)))
+        return answer(await gateway.rollback(model, **_warm(keep_warm_s)))
 
     @post(f"{MODEL}/stop", status_code=200, **told("Stop a model, or a version", ModelInfo))
     async def stop(model: FromPath[str], version: FromQuery[int | None] = None) -> Answer:
@@ -235,6 +235,11 @@ def _move_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
         return answer({"removed": {"model": model, "version": version}})
 
     return [set_alias, remove_alias, rollback, stop, start, remove, remove_version]
+
+
+def _warm(keep_warm_s: float) -> dict[str, float]:
+    """Return what to say of it: nothing where nobody said anything, so that the audit log says nothing."""
+    return {"keep_warm_s": keep_warm_s} if keep_warm_s > 0 else {}
 
 
 def _stream_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHandler]:

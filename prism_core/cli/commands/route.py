@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import rich_click as click
 
@@ -15,6 +15,7 @@ from prism_core.cli.output import ago, escaped, warn, write_json, write_table
 from prism_core.cli.routing.editing import edited
 from prism_core.cli.routing.telling import differences, moves_text, rows
 from prism_core.errors import ConfigError
+from prism_core.traffic.ensemble import Combine
 
 EXAMPLES = """
 prism route churn
@@ -27,7 +28,6 @@ prism route churn --clear
 prism route churn --history
 """
 
-COMBINE = ("mean", "weighted", "vote", "quorum", "max_probability", "stacking")
 FALSE: dict[str, Any] = {"default": False, "is_flag": True}
 
 
@@ -45,7 +45,7 @@ FALSE: dict[str, Any] = {"default": False, "is_flag": True}
 @click.option("--timeout-ms", type=click.FloatRange(0), metavar="N", help="How long each version has.")
 @click.option("--hedge", help="Ask a second replica where the first is slow.", **FALSE)
 @click.option("--ensemble", multiple=True, metavar="V[=W],...", help="Versions that answer together: 3,4,rf.")
-@click.option("--combine", type=click.Choice(COMBINE), help="How their answers become one.")
+@click.option("--combine", type=click.Choice(get_args(Combine)), help="How their answers become one.")
 @click.option("--need", type=click.IntRange(1), metavar="N", help="How many of them must have answered.")
 @click.option("--deadline-ms", type=click.FloatRange(0), metavar="N", help="When those that have are enough.")
 @click.option("--stack", metavar="V", help="What is asked with their answers, for stacking.")

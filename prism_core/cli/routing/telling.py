@@ -47,7 +47,8 @@ def rows(info: Plain) -> Iterator[Row]:
         yield "", facts({key: value for key, value in ensemble.items() if key != "members"}), ""
     for name in _ordered(route):
         if name not in (*LISTS, "ensemble") and said(name, route[name]):
-            yield _label(name), _value(name, route[name]), _live(info, name, "")
+            live = "; ".join(_about(line) for line in info["live"] if line["key"] == name)
+            yield _label(name), _value(name, route[name]), live
 
 
 def _ordered(names: Iterable[str]) -> list[str]:
@@ -56,11 +57,15 @@ def _ordered(names: Iterable[str]) -> list[str]:
 
 def _list_rows(info: Plain, name: str, entries: Sequence[Plain]) -> Iterator[Row]:
     whole = sum(entry.get("weight", 0) for entry in entries)
+    lines = [line for line in info["live"] if line["key"] == name]
     for place, entry in enumerate(entries):
-        live = _live(info, name, _reference(info["model"], entry))
-        # What is about the whole key stands beside its first line.
-        live = "; ".join(filter(None, (live, "" if place else _live(info, name, ""))))
-        yield (_label(name) if place == 0 else ""), _entry(name, entry, whole), live
+        meant = _meant(info, entry)
+        beside = [line["text"] for line in lines if line["target"] in meant]
+        lines = [line for line in lines if line["target"] not in meant]
+        label = "" if place else _label(name)
+        yield label, _entry(name, entry, whole), "; ".join(beside)
+    # What is about the whole key, or about what is told in another way.
+    yield from (("", "", _about(line)) for line in lines)
 
 
 def _entry(name: str, entry: Plain, whole: float) -> str:
@@ -75,17 +80,21 @@ def _entry(name: str, entry: Plain, whole: float) -> str:
     return f"{target:<16} where {entry['when']}" if name == "rules" else target
 
 
-def _reference(model: str, entry: Plain) -> str:
-    version = entry.get("version")
+def _meant(info: Plain, entry: Plain) -> set[str]:
+    """Return the references of what an entry leads to: as it says, and by number."""
+    model, version = info["model"], entry.get("version")
     if version is None:
         other: str = entry.get("model") or ""
-        return other if not other or "@" in other or "/" in other else f"{other}@latest"
-    return f"{model}/{version}" if isinstance(version, int) else f"{model}@{version}"
+        return {other, f"{other}@latest"} if other else set()
+    if isinstance(version, int):
+        return {f"{model}/{version}"}
+    return {f"{model}@{version}", f"{model}/{info['aliases'].get(version)}"}
 
 
-def _live(info: Plain, key: str, target: str) -> str:
-    lines = (line for line in info["live"] if line["key"] == key and line["target"] == target)
-    return "; ".join(line["text"] for line in lines)
+def _about(line: Plain) -> str:
+    """Return a line with what it is about, where it does not say so itself."""
+    target = line["target"]
+    return line["text"] if not target or target in line["text"] else f"{target}: {line['text']}"
 
 
 def _label(name: str) -> str:

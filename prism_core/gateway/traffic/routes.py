@@ -77,7 +77,7 @@ class Routes:
             takes no predictions and was not in the route before.
         """
         route = sound(route) if route else None
-        facts = {"route": msgspec.to_builtins(route), "why": why}
+        facts = {"route": _said(msgspec.to_builtins(route)), "why": why}
         async with self.audit.acting("route.set", model, **facts), self.registry.lock(model):
             found = self.registry.model(model)
             if revision is not None and found.revision != revision:
@@ -219,6 +219,14 @@ def _ceiling(change: Change, model: Model) -> int | None:
 def _flat(ways: Ways) -> Mapping[str, Any]:
     aliases = {f"@{alias}": to for alias, to in ways.aliases.items()}
     return {"route": ways.route, LATEST: ways.latest, **aliases}
+
+
+def _said(plain: Any) -> Any:
+    """Return a value without the keys that say nothing, as an entry of a log can be read."""
+    if isinstance(plain, dict):
+        told = {key: _said(value) for key, value in plain.items()}
+        return {key: value for key, value in told.items() if value not in (None, "", [], ())}
+    return [_said(one) for one in plain] if isinstance(plain, list | tuple) else plain
 
 
 def _words(key: str) -> str:

@@ -46,19 +46,16 @@ def split(**weights: float) -> dict:
     return {"split": [{"version": int(name[1:]), "weight": weight} for name, weight in weights.items()]}
 
 
-def test_a_route_is_followed_by_all_gateways_when_it_is_told(server, call):
+def test_a_route_is_followed_by_all_gateways_when_it_is_told(server):
     with load(server) as answers:
         answers.settle()
-        for route, factors in (
-            (split(v1=1), {1}),
-            (split(v1=1, v2=1), {1, 2}),
-            (None, {3}),
-            ("undo", {1, 2}),
+        for command, factors in (
+            (("route", "m", "--split", "1"), {1}),
+            (("route", "m", "--split", "1=5,2=5", "--timeout-ms", "20000"), {1, 2}),
+            (("route", "m", "--clear"), {3}),
+            (("undo", "m"), {1, 2}),
         ):
-            if route == "undo":
-                call("POST", "/models/m/route/undo")
-            else:
-                call("PUT" if route else "DELETE", "/models/m/route", json=route)
+            server.run(*command)
             done = time.monotonic()
             answers.settle()
             assert answers.since(done) == factors

@@ -115,24 +115,38 @@ def shown(data, **more):
 
 
 def info(data, *live):
-    return {"model": "churn", "route": shown(data), "live": list(live)}
+    return {"model": "churn", "route": shown(data), "live": list(live), "aliases": {"best": 4}}
 
 
 def test_a_route_is_told_line_by_line_with_what_it_does_now():
     live = [
         {"key": "split", "target": "churn/4", "text": "circuit open"},
         {"key": "split", "target": "", "text": "learned"},
+        {"key": "guard", "target": "churn/4", "text": "fine"},
     ]
     rows = [tuple(map(str.strip, row)) for row in telling.rows(info(FULL, *live))]
 
     assert rows[:3] == [
         ("rule", "4                where true", ""),
-        ("split", "3                90 %", "learned"),
+        ("split", "3                90 %", ""),
         ("", "4                10 %", "circuit open"),
     ]
+    assert rows[3] == ("", "", "learned")
+    assert (
+        "guard",
+        "alpha=0.5 max_error_percent=0 max_latency_percent=10 metrics=errors,latency",
+        "churn/4: fine",
+    ) in rows
     assert ("timeout", "200 ms", "") in rows
     assert ("", "value:0", "") in rows
     assert [row[0] for row in rows if row[0] == "circuit"] == []
+
+
+def test_a_line_about_a_version_stands_beside_the_alias_that_means_it():
+    line = {"key": "split", "target": "churn/4", "text": "circuit open"}
+    rows = list(telling.rows(info({"split": [{"version": 3}, {"version": "best"}]}, line)))
+
+    assert [(row[1].split()[0], row[2]) for row in rows] == [("3", ""), ("@best", "circuit open")]
 
 
 def ways(data=None, latest=3, ceiling=None, **aliases):
