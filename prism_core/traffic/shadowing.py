@@ -1,4 +1,4 @@
-"""Of which requests a shadow is asked, and when: in the gaps of live traffic, and for a share of the time."""
+"""Of which requests shadows are asked, and for how much of the time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from hashlib import blake2b
 
 import attrs
 
-# So long must nothing have been in flight: a gap between two requests of one busy client is shorter.
-GAP_S = 0.005
-# While there is live traffic, shadows compute for so much of the time at most.
-SHARE = 0.1
+# While there is live traffic, shadows compute for so much of the time at most: of a hundred live requests two
+# meet one, whatever it takes.
+SHARE = 0.02
 # Without any for so long there is nobody whom they could slow down.
 QUIET_S = 0.25
 
@@ -42,5 +41,4 @@ class Pace:
 
     def wait_s(self, now: float) -> float:
         """Return how long a question has to wait at least; 0 where it need not."""
-        rested = min(self._rested, self._live + QUIET_S)
-        return max(0.0, self._live + GAP_S - now, rested - now)
+        return max(0.0, min(self._rested, self._live + QUIET_S) - now)

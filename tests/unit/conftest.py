@@ -20,26 +20,30 @@ class FakeReplica:
     """Answers a call when the test says so; remembers what was cancelled."""
 
     def __init__(self):
-        self.calls = {}
+        self.waiting = {}
         self.asked = []
         self.cancelled = []
 
     @property
     def in_flight(self):
-        return len(self.calls)
+        return len(self.waiting)
+
+    @property
+    def calls(self):
+        return len(self.asked)
 
     def ask(self, head, body, timeout_s, answer, request=""):
         self.asked.append(body)
-        self.calls[len(self.asked)] = answer
+        self.waiting[len(self.asked)] = answer
         return len(self.asked)
 
     def cancel(self, call_id):
         self.cancelled.append(call_id)
-        del self.calls[call_id]
+        del self.waiting[call_id]
 
     def answer(self, call_id, outcome=None, body=b"[1]"):
         reply = wire.Reply(call_id, "application/json", 1, 4, 10, 20) if outcome is None else outcome
-        self.calls.pop(call_id)(reply, memoryview(body))
+        self.waiting.pop(call_id)(reply, memoryview(body))
 
 
 class Scene:

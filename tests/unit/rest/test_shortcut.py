@@ -133,7 +133,7 @@ class Connection:
         return call_id
 
     def answer(self, call_id, body=b"[1]"):
-        if call_id in self.scene.replica.calls:
+        if call_id in self.scene.replica.waiting:
             self.scene.replica.answer(call_id, body=b'{"echo": %s}' % body)
 
     async def others(self, scope, receive, send):

@@ -1,4 +1,4 @@
-"""What shadows are still to be asked. Bounded: where there is no room the oldest goes."""
+"""What shadows are still to be asked. Bounded: where there is no room the oldest goes, if it is old."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ MOST_QUESTIONS = 256
 MOST_BYTES = 16 * 1024 * 1024
 # What is older says little of how it is now.
 OLD_S = 30.0
+# What is younger need not make room for others: under load that would be much work for nothing.
+FRESH_S = 1.0
 
 
 @attrs.frozen(order=True)
@@ -74,6 +76,11 @@ class Questions:
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def has_room(self, now: float) -> bool:
+        """Return whether another one may wait."""
+        full = len(self._waiting) >= MOST_QUESTIONS
+        return not full or now - self._waiting[0].at > FRESH_S
+
     def put(self, question: Question) -> None:
         """Let a question wait; the oldest ones make room for it."""
         self._waiting.append(question)
@@ -95,10 +102,10 @@ class Questions:
         self._turns[lane] = next(self._turn)
         return self._remove(first[lane])
 
-    def clear(self) -> None:
-        """Drop all without a word."""
-        self._waiting.clear()
-        self._bytes = 0
+    def keep(self, wanted: Callable[[Question], bool]) -> None:
+        """Forget those that nobody wants to be asked any more."""
+        self._waiting = deque(filter(wanted, self._waiting))
+        self._bytes = sum(question.size_bytes for question in self._waiting)
 
     def _remove(self, at: int) -> Question:
         question = self._waiting[at]

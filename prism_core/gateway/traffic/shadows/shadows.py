@@ -1,7 +1,7 @@
 """Asks shadows what was answered before, in the gaps of live traffic.
 
-While a question is asked nothing that a caller waits for is in flight in this gateway; that comes a moment
-later, perhaps, but one question at a time is all that a shadow is busy with, and for a tenth of the time.
+When a question is asked nothing that a caller waits for is in flight in this gateway. Something may come a
+moment later; but a shadow has one question at a time, and under traffic for a small part of it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -48,6 +48,24 @@ WAKE_S, LONGEST_WAKE_S = 1.0, 300.0
 COMPUTED = frozenset({"miss", "bypass"})
 
 
+class Chosen:
+    """A shadow of a route, and its lane."""
+
+    def __init__(self, model: str, shadow: Shadow, lane: Lane) -> None:
+        self.lane = lane
+        self.percent = shadow.percent
+        self.tolerance = Tolerance(shadow.tolerance, shadow.tolerance_percent / 100)
+        self._model, self._name = model, f"{lane.model}/{lane.version}"
+        self._pairs: dict[str, Pair] = {}
+
+    def pair(self, live: str) -> Pair:
+        """Return the pair with a version that answered."""
+        pair = self._pairs.get(live)
+        if pair is None:
+            pair = self._pairs[live] = Pair(self._model, live, self._name)
+        return pair
+
+
 @attrs.define(eq=False)
 class Shadows:
     """The shadows of all routes of one gateway process. Made by `open_shadows`."""
@@ -55,7 +73,8 @@ class Shadows:
     pairing: Pairing
     questions: Questions
     pace: Pace = attrs.field(factory=Pace)
-    _distinct: tuple[Lane, ...] = ()
+    _lanes: tuple[Lane, ...] = ()
+    _calls: int = 0
     _asked: dict[Question, tuple[ReplicaClient, int]] = attrs.field(factory=dict)
     _timer: asyncio.TimerHandle | None = None
     _wakes: WeakKeyDictionary[Lane, tuple[float, float]] = attrs.field(factory=WeakKeyDictionary)
@@ -64,31 +83,30 @@ class Shadows:
 
     def tap(self, routed: Routed) -> Tap | None:
         """Return what hands the requests of a route on to its shadows; None where it has none."""
-        if not routed.route.shadow:
+        model, lanes = routed.model, routed.lanes
+        named = ((shadow, lanes.get(shadow.reference(model))) for shadow in routed.route.shadow)
+        chosen = [Chosen(model, shadow, lane) for shadow, lane in named if lane is not None]
+        wanted = {one.lane for one in chosen}
+        self.questions.keep(lambda one: one.pair.model != model or one.lane in wanted)
+        if not chosen:
             return None
-        self._distinct = tuple({id(lane): lane for lane in routed.lanes.values()}.values())
-        chosen = [
-            (shadow, lane)
-            for shadow in routed.route.shadow
-            if (lane := routed.lanes.get(shadow.reference(routed.model))) is not None
-        ]
-        return partial(self.ended, routed, chosen)
+        self._lanes = tuple({id(lane): lane for lane in lanes.values()}.values())
+        return partial(self.ended, chosen)
 
-    def ended(self, routed: Routed, chosen: list[tuple[Shadow, Lane]], ended: Ended) -> None:
+    def ended(self, chosen: Sequence[Chosen], ended: Ended) -> None:
         """Take a request that was answered."""
-        self.pace.live(time.monotonic())
-        call = ended.call
-        for shadow, lane in chosen:
-            if not sampled(call.request, shadow.percent):
-                continue
-            pair = Pair(routed.model, call.answered or call.arm, f"{lane.model}/{lane.version}")
-            if pair.live != pair.shadow:
-                self._offer(pair, shadow, lane, ended)
+        now, call = time.monotonic(), ended.call
+        self.pace.live(now)
+        for one in chosen:
+            if sampled(call.request, one.percent):
+                pair = one.pair(call.answered or call.arm)
+                if pair.live != pair.shadow:
+                    self._offer(pair, one, ended, now)
 
     def close(self) -> None:
         """Ask nothing more, and wait for no answer."""
         self._closed = True
-        self.questions.clear()
+        self.questions.keep(lambda one: False)
         for client, call_id in self._asked.values():
             client.cancel(call_id)
         self._asked.clear()
@@ -96,42 +114,41 @@ class Shadows:
 
     # --- what is to be asked -----------------------------------------------------------
 
-    def _offer(self, pair: Pair, shadow: Shadow, lane: Lane, ended: Ended) -> None:
-        if why := self._why_not(lane, ended):
+    def _offer(self, pair: Pair, one: Chosen, ended: Ended, now: float) -> None:
+        if why := self._why_not(one.lane, ended, now):
             self.pairing.drop(pair, why)
             return
         call = ended.call
-        tolerance = Tolerance(shadow.tolerance, shadow.tolerance_percent / 100)
-        now = time.monotonic()
+        body, live = bytes(ended.body), _live(ended)
         self.questions.put(
             Question(
                 pair,
-                lane,
+                one.lane,
                 ended.head,
-                bytes(ended.body),
+                body,
                 call.request,
                 call.revision,
                 call.arm,
-                _live(ended),
-                tolerance,
+                live,
+                one.tolerance,
                 now,
             )
         )
         self._go_on()
 
-    def _why_not(self, lane: Lane, ended: Ended) -> str:
-        outcome = ended.outcome
+    def _why_not(self, lane: Lane, ended: Ended, now: float) -> str:
+        if not lane.clients:
+            self._wake(lane)
+            return "not_loaded"
+        if not self.questions.has_room(now):
+            return "busy"
+        outcome, size = ended.outcome, len(ended.body)
         if isinstance(outcome, Prediction):
             if not outcome.version:
                 return "no_version"  # a fallback's value
             if len(outcome.body) > MOST_ANSWER_BYTES:
                 return "large"
-        if len(ended.body) >= LARGE_BYTES:
-            return "large"
-        if not lane.clients:
-            self._wake(lane)
-            return "not_loaded"
-        return ""
+        return "large" if size >= LARGE_BYTES else ""
 
     def _wake(self, lane: Lane) -> None:
         """Wake a shadow that is not loaded, once, and after a while again if nothing came of it."""
@@ -147,15 +164,23 @@ class Shadows:
         """Ask what may be asked now, and look again later for the rest."""
         while not self._closed and self.questions and len(self._asked) < MOST_ASKED and self._timer is None:
             now = time.monotonic()
-            if any(lane.in_flight for lane in self._distinct):
-                self.pace.live(now)
-            if wait_s := self.pace.wait_s(now):
+            wait_s = LOOK_S if self._is_live(now) else self.pace.wait_s(now)
+            if wait_s:
                 self._timer = self._loop.call_later(max(LOOK_S, wait_s), self._look)
                 return
             question = self.questions.take(self._is_busy, now)
             if question is None:
                 return
             self._ask(question)
+
+    def _is_live(self, now: float) -> bool:
+        """Return whether a caller waits for anything here; take note of those who did since the last look."""
+        calls = sum(client.calls for lane in self._lanes for client in lane.clients)
+        in_flight = any(lane.in_flight for lane in self._lanes)
+        if in_flight or calls > self._calls:
+            self.pace.live(now)
+        self._calls = calls
+        return in_flight
 
     def _look(self) -> None:
         self._timer = None
@@ -176,6 +201,7 @@ class Shadows:
         heard = partial(self._heard, question, time.monotonic())
         call_id = client.ask(question.head, question.body, timeout_s, heard, question.request)
         self._asked[question] = client, call_id
+        self._calls += 1
 
     def _heard(
         self, question: Question, begun: float, reply: wire.AnyFrame | Exception, body: memoryview

@@ -8,6 +8,7 @@ import pytest
 
 from prism_core.gateway.asking import Head
 from prism_core.gateway.traffic.shadows.questions import (
+    FRESH_S,
     MOST_BYTES,
     MOST_QUESTIONS,
     OLD_S,
@@ -61,6 +62,15 @@ def test_the_oldest_makes_room_for_the_newest(questions, dropped):
     assert taken(questions) == "2"
 
 
+def test_under_load_there_is_room_again_when_the_oldest_is_old(questions):
+    for number in range(MOST_QUESTIONS):
+        assert questions.has_room(0.0)
+        questions.put(question(str(number), at=0.0))
+
+    assert not questions.has_room(FRESH_S)
+    assert questions.has_room(FRESH_S + 0.1)
+
+
 def test_bytes_are_bounded(questions, dropped):
     for name in "abc":
         questions.put(question(name, size=MOST_BYTES // 2))
@@ -100,8 +110,11 @@ def test_shadows_take_turns(questions):
     assert [taken(questions) for _ in range(5)] == ["a1", "b1", "a2", "b2", "a3"]
 
 
-def test_cleared_questions_are_not_counted(questions, dropped):
-    questions.put(question("a"))
-    questions.clear()
+def test_what_nobody_wants_any_more_is_forgotten(questions, dropped):
+    questions.put(question("a", size=MOST_BYTES // 2))
+    questions.put(question("b", size=MOST_BYTES // 2))
+    questions.keep(lambda one: one.request == "b")
+    questions.put(question("c", size=MOST_BYTES // 2))
 
-    assert (taken(questions), dropped) == (None, [])
+    assert [taken(questions) for _ in range(3)] == ["b", "c", None]
+    assert dropped == []
