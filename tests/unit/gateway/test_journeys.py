@@ -75,7 +75,7 @@ FALLBACKS = [
     (Fallback(value=VALUE),),
     (Fallback("champion"), Fallback("champion"), Fallback(1)),
 ]
-ROUTES = st.none() | st.builds(
+ROUTES = st.builds(
     Route,
     split=st.sampled_from(SHARES),
     sticky=st.sampled_from(["", "header:X-User"]),
@@ -83,7 +83,10 @@ ROUTES = st.none() | st.builds(
     timeout_ms=st.sampled_from([0.0, 500.0]),
     circuit=st.sampled_from([CircuitPolicy(), CircuitPolicy(1, 1.0, 4.0), CircuitPolicy(2, 60.0)]),
 )
-OUTCOMES = [None, None, None, ModelFailed("It fell."), Overloaded("Much."), InvalidInput("No.")]
+REQUESTS = st.tuples(
+    st.sampled_from(HEADS), st.sampled_from(BODIES), st.sampled_from(USERS), st.sampled_from([0.0, 0.7, 5.0])
+)
+OUTCOMES = [None, None, ModelFailed("It fell."), Overloaded("Much."), InvalidInput("No.")]
 
 
 def said(name, head, body):
@@ -159,6 +162,8 @@ class Caller:
 class Traffic(RuleBasedStateMachine):
     """The interleavings."""
 
+    first = Route(SHARES[1], fallback=FALLBACKS[3], circuit=CircuitPolicy(1, 1.0, 4.0))
+
     def __init__(self, monkeypatch):
         super().__init__()
         self.loop = asyncio.new_event_loop()
@@ -182,6 +187,7 @@ class Traffic(RuleBasedStateMachine):
         self.model = self.registry.model("m")
         self.model.last_version, self.registry.model("rf").last_version = 3, 1
         self.model.named["champion"] = 2
+        self.model.route, self.model.revision = self.first, 1
         self.routing.serve(self.registry)
 
     def serve(self, version):
@@ -229,20 +235,16 @@ class Traffic(RuleBasedStateMachine):
 
     # --- what may happen ------------------------------------------------------------------
 
-    @rule(
-        head=st.sampled_from(HEADS),
-        body=st.sampled_from(BODIES),
-        user=st.sampled_from(USERS),
-        timeout_s=st.sampled_from([0.0, 0.7, 5.0]),
-    )
-    def ask(self, head, body, user, timeout_s):
-        found = self.registry.lanes.get("m")
-        if found is not None:
-            ends, route = self.clock() + (timeout_s or OWN_S), self.model.route
-            number = str(len(self.callers))
-            caller = Caller(number, head, body, user, ends, route, *self.expected(route))
-            self.callers.append(caller)
-            self.in_loop(self._ask, found, caller, timeout_s)
+    @rule(requests=st.lists(REQUESTS, min_size=1, max_size=6))
+    def ask(self, requests):
+        for head, body, user, timeout_s in requests:
+            found = self.registry.lanes.get("m")
+            if found is not None:
+                ends, route = self.clock() + (timeout_s or OWN_S), self.model.route
+                number = str(len(self.callers))
+                caller = Caller(number, head, body, user, ends, route, *self.expected(route))
+                self.callers.append(caller)
+                self.in_loop(self._ask, found, caller, timeout_s)
 
     def _ask(self, found, caller, timeout_s):
         caller.asking = found.ask(
@@ -256,6 +258,11 @@ class Traffic(RuleBasedStateMachine):
 
     def calls(self):
         return [(replica, call_id) for replica in self.replicas for call_id in replica.pending]
+
+    @precondition(lambda self: self.calls())
+    @rule(outcome=st.sampled_from(OUTCOMES))
+    def answer_all(self, outcome):
+        self.in_loop(lambda: [replica.answer(call_id, outcome) for replica, call_id in self.calls()])
 
     @precondition(lambda self: self.calls())
     @rule(data=st.data(), outcome=st.sampled_from(OUTCOMES))
@@ -290,8 +297,9 @@ class Traffic(RuleBasedStateMachine):
         if lane is not None and not lane.clients:
             self.in_loop(self.add_replica, lane)
 
-    @rule(route=ROUTES)
-    def lead(self, route):
+    @rule(route=ROUTES, none=st.sampled_from([False] * 7 + [True]))
+    def lead(self, route, none):
+        route = None if none else route
         self.model.route, self.model.revision = route, self.model.revision + 1
         self.in_loop(self.registry.refresh)
 
