@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import attrs
-import msgspec
 import structlog
 
 from prism_core.bundle import Bundle
@@ -32,7 +30,7 @@ from prism_core.gateway.outside import Outside
 from prism_core.gateway.publishing import Entrances, Publishing
 from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.service import PredictService
-from prism_core.gateway.shown import shown_optimization, shown_replica
+from prism_core.gateway.shown import model_info, version_info
 from prism_core.gateway.store import Staged
 from prism_core.gateway.traffic.circuit_states import CircuitStates
 from prism_core.gateway.traffic.experiments import Experiments
@@ -42,7 +40,6 @@ from prism_core.gateway.traffic.recordings.shelf import Recordings
 from prism_core.gateway.traffic.replaying.replays import Replays
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.traffic.shadows.agreements import Agreements
-from prism_core.gateway.traffic.showing import traffic_of
 from prism_core.gateway.traffic.warmth import Warmth
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
@@ -204,7 +201,7 @@ class Gateway:
             raise delivery.explained(error) from None
         await self.followers.agree()
         await self._measure(version)
-        info = self._info(version)
+        info = version_info(self, version)
         return attrs.evolve(
             info, duplicate=duplicate, warnings=[*info.warnings, *delivery.told(version.signature)]
         )
@@ -252,22 +249,22 @@ class Gateway:
         missing = [
             ModelInfo(n, {}, [], "", why) for n, why in self.problems.items() if n not in self.registry.models
         ]
-        known = [self._model_info(model) for model in self.registry.models.values()]
+        known = [model_info(self, model) for model in self.registry.models.values()]
         return sorted(known + missing, key=lambda info: info.model)
 
     def model(self, model: str) -> ModelInfo:
         """Return a model, or raise `ModelNotFound`."""
-        return self._model_info(self.registry.model(model))
+        return model_info(self, self.registry.model(model))
 
     def version(self, model: str, version: int | None = None) -> VersionInfo:
         """Return a version; without a number the one that the model's name serves."""
-        return self._info(self.registry.version(model, version))
+        return version_info(self, self.registry.version(model, version))
 
     async def show(self, model: str, version: int | None = None) -> VersionInfo:
         """Return a version with the memory of its replicas, measured now."""
         found = self.registry.version(model, version)
         await self._measure(found)
-        return self._info(found)
+        return version_info(self, found)
 
     async def _measure(self, version: Version) -> None:
         crew = self.operator.supervisor.crews.get((version.manifest.model, version.manifest.version))
@@ -388,50 +385,6 @@ class Gateway:
         """Return those that are there yet: an upload that is broken off leaves none."""
         known = set(map(id, self.registry.versions()))
         return [version for version in versions if id(version) in known]
-
-    # --- views -----------------------------------------------------------------------
-
-    def _model_info(self, model: Model) -> ModelInfo:
-        versions = [self._info(model.versions[number]) for number in sorted(model.versions)]
-        url = f"{self.public_url}/model/{model.name}/predict"
-        problem = self.problems.get(model.name, "")
-        return ModelInfo(model.name, model.aliases, versions, url, problem, model.route is not None)
-
-    def _info(self, version: Version) -> VersionInfo:
-        manifest, model = version.manifest, self.registry.models.get(version.manifest.model)
-        aliases = [a for a, n in model.aliases.items() if n == manifest.version] if model else []
-        routed = model is not None and model.route is not None
-        short = LATEST in aliases and not routed
-        route = manifest.model if short else f"{manifest.model}/versions/{manifest.version}"
-        crew = self.operator.supervisor.crews.get((manifest.model, manifest.version))
-        if crew:
-            crew.look(time.time())
-        return VersionInfo(
-            model=manifest.model,
-            version=manifest.version,
-            state=str(version.state),
-            digest=manifest.digest,
-            size_bytes=manifest.size_bytes,
-            loader=manifest.loader,
-            artifact=manifest.artifact,
-            created=manifest.created,
-            options=manifest.options,
-            isolation=manifest.isolation,
-            aliases=aliases,
-            signature=msgspec.to_builtins(version.signature) if version.signature else None,
-            warnings=list(manifest.warnings),
-            error=version.error,
-            url=f"{self.public_url}/model/{route}/predict",
-            replicas=[shown_replica(replica) for replica in crew.replicas] if crew else [],
-            loaded=bool(crew and crew.ready),
-            last_used=version.use.last or None,
-            optimization=shown_optimization(manifest.optimization),
-            environment=manifest.environment,
-            description=manifest.description,
-            routed=routed,
-            traffic=traffic_of(self.registry, version),
-            warm_until=version.use.warm_until or None,
-        )
 
 
 async def merged(streams: list[AsyncIterator[str]]) -> AsyncIterator[str]:
