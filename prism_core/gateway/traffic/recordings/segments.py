@@ -105,9 +105,13 @@ class Segments:
         head = encode_head(
             SegmentHead(self._model, now, recording.percent, recording.max_age_s, recording.redact)
         )
-        self._recording, self._made, self._size = recording, now, 0
-        _write(self._number, head)
-        self._size = len(head)
+        self._recording, self._made, self._size = recording, now, len(head)
+        try:
+            _write(self._number, head)
+        except OSError:
+            (self._directory / name).unlink(missing_ok=True)  # nobody could read what came behind half a head
+            self.close()
+            raise
 
 
 def _write(number: int, data: bytes) -> None:
