@@ -163,7 +163,7 @@ class Lane:
         answer: OnAnswer,
         request: str = "",
         sender: AskSender = nobody,
-        how: type[Asking] = Asking,
+        how: Callable[..., Asking] = Asking,
     ) -> Asking | None:
         """Begin a call; ``answer`` is called once with its outcome, perhaps before this returns.
 
@@ -181,7 +181,8 @@ class Lane:
         sender
             Is not asked: to a version all are equal.
         how
-            What it does where there is no replica; see `prism_core.gateway.traffic.askings`.
+            Makes it: what is done where there is no replica, or where that is slow; see
+            `prism_core.gateway.traffic.askings` and `prism_core.gateway.traffic.hedging`.
         """
         if self.in_flight >= self.crowd.bound and (self.cache is None or not head.cached):
             self._record(self._refused)

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from prism_core.gateway.tallies import Histogram, VersionCalls, statistics_of
 from prism_core.gateway.traffic.counted import CountedCalls
+from prism_core.gateway.traffic.hedge_counts import HedgeCounts
 from prism_core.serving import Statistics
 from prism_core.specs import CallRecord
 
@@ -129,6 +130,8 @@ class Metrics:
         self.registry.register(self.refused)
         self.routed = CountedCalls()
         self.registry.register(self.routed)
+        self.hedges = HedgeCounts()
+        self.registry.register(self.hedges)
         self.restarts = Counter(
             "prism_replica_restarts", "Replicas replaced.", ["model", "version"], registry=self.registry
         )
@@ -171,6 +174,7 @@ class Metrics:
         self.calls.versions.pop((model, version), None)
         self.restarts.remove(model, str(version))
         self.routed.forget(f"{model}/{version}")
+        self.hedges.forget(f"{model}/{version}")
 
     async def run(self) -> None:
         """Hand records to the observers until cancelled."""

@@ -45,7 +45,7 @@ from prism_core.gateway.traffic.desk import Desk
 from prism_core.gateway.traffic.experiments import open_experiments
 from prism_core.gateway.traffic.feedback import open_learning
 from prism_core.gateway.traffic.guard import open_guard
-from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
+from prism_core.gateway.traffic.kinds import CircuitMoved, Hedged, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
 from prism_core.gateway.traffic.replaying.replays import Replays
@@ -161,6 +161,7 @@ def _hear_routed(
     followers.routed = desk.hear_all
     circuits = CircuitStates(registry, emit)
     desk.want(RoutedCall, metrics.routed.hear)
+    desk.want(Hedged, metrics.hedges.hear)
     desk.want(CircuitMoved, circuits.hear)
     followers.left = circuits.left
     metrics.registry.register(circuits)

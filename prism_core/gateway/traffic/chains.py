@@ -37,7 +37,7 @@ class Chains:
     circuits
         Of the process.
     hedging
-        Asks the lanes where the route says so; None: they are asked directly.
+        Asks the lanes where the route says so.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Chains:
         lanes: Mapping[str, Lane],
         explain: Callable[[str], PrismError],
         circuits: Circuits,
-        hedging: Hedging | None,
+        hedging: Hedging,
     ) -> None:
         self._model = model
         self._route = route

@@ -204,7 +204,32 @@ class Shadowed(msgspec.Struct, tag="shadowed", frozen=True):
     dropped: dict[str, int] = {}
 
 
+class Hedged(msgspec.Struct, tag="hedged", frozen=True, gc=False):
+    """What became of the second question of a request.
+
+    Parameters
+    ----------
+    model, arm
+        Whose route asks which version.
+    what
+        ``asked``, and then perhaps ``won``: its answer came first. Or why it was not asked: ``no_budget``,
+        or ``no_room`` on another replica.
+    """
+
+    model: str
+    arm: str
+    what: str
+
+
 # A tagged union.
 TrafficRecord = (
-    RoutedCall | Remembered | Unremembered | Judged | CircuitMoved | UnclearRule | Compared | Shadowed
+    RoutedCall
+    | Remembered
+    | Unremembered
+    | Judged
+    | CircuitMoved
+    | UnclearRule
+    | Compared
+    | Shadowed
+    | Hedged
 )

@@ -15,6 +15,7 @@ from prism_core.gateway.traffic.askable import answered
 from prism_core.gateway.traffic.chains import Chain, Chains, Hedging
 from prism_core.gateway.traffic.circuits import Circuits
 from prism_core.gateway.traffic.ensembles import Ensembles, EnsembleStep
+from prism_core.gateway.traffic.hedging import Hedgers
 from prism_core.gateway.traffic.journey import Ended, Journey
 from prism_core.gateway.traffic.kinds import RoutedCall, TrafficRecord, UnclearRule
 from prism_core.gateway.traffic.rules import NO_RULE, CountryOf, Rules, nowhere
@@ -64,14 +65,15 @@ class Routing:
     record: Callable[[TrafficRecord], None]
     taps: list[Callable[[Routed], Tap | None]] = attrs.field(factory=list)
     ensembles: MakeEnsemble = attrs.field(factory=Ensembles)
-    hedging: Hedging | None = None
+    hedging: Hedging = attrs.field(init=False)
     weights: dict[str, Mapping[str, float]] = attrs.field(factory=dict)
     circuits: Circuits = attrs.field(init=False)
     country_of: CountryOf = nowhere
 
     def __attrs_post_init__(self) -> None:
-        """Let what circuits do be recorded too."""
+        """Let what circuits and hedged requests do be recorded too."""
         self.circuits = Circuits(self.record)
+        self.hedging = Hedgers(self.record)
 
     def serve(self, registry: Registry) -> None:
         """Follow the routes of a registry's models from now on."""
