@@ -187,6 +187,8 @@ class Asking:
             self._client = client
             left_s = self._deadline - time.monotonic()
             self._call_id = client.ask(self._head, self._body, left_s, self._replied, self._request)
+            if lane.troubles:
+                lane.troubles.try_again(self._head, self._body, left_s, self._request)
         elif lane.refusal is not None:
             self._fail(lane.refusal)
         else:
@@ -237,6 +239,7 @@ class Asking:
     def _drop(self, outcome: DeadlineExceeded | None) -> None:
         if self._client is not None:
             self._client.cancel(self._call_id)
+            self._lane.troubles.failed(self._client, outcome)
         if self._second is not None:
             self._second.cancel()
         self._leave()
@@ -269,8 +272,15 @@ class Asking:
     def _replied(self, reply: wire.AnyFrame | Exception, body: memoryview) -> None:
         client, self._client = self._client, None
         if type(reply) is wire.Reply:
+            if self._lane.troubles:
+                self._lane.troubles.answered(client)
             self._computed(reply, body)
-        elif isinstance(reply, ReplicaLost) and client is not None:
+        else:
+            self._lane.troubles.failed(client, reply)
+            self._not_computed(client, reply)
+
+    def _not_computed(self, client: ReplicaClient | None, reply: wire.AnyFrame | Exception) -> None:
+        if isinstance(reply, ReplicaLost) and client is not None:
             self._lost(client, reply)
         elif isinstance(reply, Overloaded) and self._lane.crowd.is_lenient(time.monotonic()):
             self._ask_later(reply)

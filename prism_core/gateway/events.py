@@ -19,6 +19,7 @@ from prism_core.specs import ModelEvent
 LEVELS = {
     "circuit.opened": logging.WARNING,
     "guard.acted": logging.WARNING,
+    "replica.left_out": logging.WARNING,
     "link.down": logging.WARNING,
     "link.failed": logging.ERROR,
     "link.moved": logging.WARNING,

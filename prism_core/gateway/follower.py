@@ -37,8 +37,10 @@ from prism_core.gateway.mirror import Mirror
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.traffic.kinds import TrafficRecord
 from prism_core.gateway.traffic.remembering import Remembering
+from prism_core.gateway.traffic.replica_circuits import tell_of_replicas
 from prism_core.gateway.traffic.routed import Routing
 from prism_core.gateway.traffic.shadows.shadows import open_shadows
+from prism_core.gateway.troubles import Moved
 from prism_core.settings import LimitSettings
 from prism_core.specs import CallRecord
 
@@ -46,7 +48,7 @@ from prism_core.specs import CallRecord
 BATCH = 512
 REPORT_S = 0.25
 
-MakeLanes = Callable[[Record], MakeLane]
+MakeLanes = Callable[[Record, Moved], MakeLane]
 
 
 class Follower:
@@ -69,9 +71,8 @@ class Follower:
     channel: Channel[Command]
 
     def __init__(self, make_lanes: MakeLanes, limits: LimitSettings) -> None:
-        self.mirror = Mirror(
-            make_lanes(self.record), self.wake, ready_s=limits.ready_s, drain_s=limits.drain_s
-        )
+        make_lane = make_lanes(self.record, tell_of_replicas(self.record_routed))
+        self.mirror = Mirror(make_lane, self.wake, ready_s=limits.ready_s, drain_s=limits.drain_s)
         self.service = PredictService(self.mirror.registry)
         self.routing = Routing(self.record_routed)
         self.routing.taps.append(Remembering(self.record_routed).tap)
@@ -180,7 +181,8 @@ async def open_follower(
 ) -> AsyncIterator[Follower]:
     """Follow the leader at the other end of ``sock``; at the end everything is reported.
 
-    ``make_lanes`` is given what takes call records and returns what makes lanes.
+    ``make_lanes`` is given what takes call records, and what hears of the circuits of replicas, and returns
+    what makes lanes.
     """
     follower = Follower(make_lanes, limits)
     follower.channel = await followers_end(sock, follower.hear)

@@ -88,7 +88,7 @@ class Gateway:
     warmth
         Which versions are kept loaded after an alias has left them.
     circuits
-        The states of the circuits of versions, in all gateways.
+        The states of the circuits of versions and replicas, in all gateways.
     audit
         Who did what; see `Audit.acting`.
     frontends

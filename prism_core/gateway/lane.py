@@ -23,6 +23,7 @@ from prism_core.gateway.crowd import Crowd
 from prism_core.gateway.traffic.askable import answered
 from prism_core.gateway.traffic.sender import AskSender, nobody
 from prism_core.gateway.trials import Trials
+from prism_core.gateway.troubles import Moved, Troubles, untold
 from prism_core.manifest import Manifest
 from prism_core.specs import CallRecord
 from prism_core.types import Signature
@@ -53,6 +54,8 @@ class Lane:
         Called with a `CallRecord` for every answer; must be quick and must not raise.
     hold_s
         How long a call may wait while the version is loaded, where it does not say itself.
+    moved
+        Hears of the circuits of its replicas.
 
     Attributes
     ----------
@@ -64,6 +67,8 @@ class Lane:
         Those of them that wait for a replica, the longest waiting first.
     trials
         Those of them that are to be asked alone.
+    troubles
+        The replicas that fail while others answer.
     wake
         Called when a call finds no replica; whoever unloads replicas sets it.
     load_s
@@ -80,6 +85,7 @@ class Lane:
         cache: AnswerCache | None,
         record: Callable[[CallRecord], None],
         hold_s: float = math.inf,
+        moved: Moved = untold,
     ) -> None:
         self.manifest = manifest
         self.signature = signature
@@ -91,6 +97,7 @@ class Lane:
         self.crowd = Crowd(manifest.model, manifest.batching)
         self.waiting: dict[Waits, None] = {}
         self.trials = Trials(self)
+        self.troubles = Troubles(self, moved)
         self.wake: Callable[[], None] | None = None
         self.refusal: PrismError | None = None
         self.hold_s = hold_s
@@ -109,12 +116,15 @@ class Lane:
         """Send nothing more to a replica; what it has in flight goes on."""
         self.clients = tuple(one for one in self.clients if one is not client)
         self.trials.remove(client)
+        if self.troubles:
+            self.troubles.removed(client)
 
     def set_apart(self) -> ReplicaClient | None:
         """Take the least loaded replica out of service for a while; None if there is none."""
         client = self.least_loaded()
         if client is not None:
             self.clients = tuple(one for one in self.clients if one is not client)
+            self.troubles.spare()
         return client
 
     def close(self, refusal: PrismError | None = None) -> None:

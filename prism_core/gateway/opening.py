@@ -45,10 +45,11 @@ from prism_core.gateway.traffic.desk import Desk
 from prism_core.gateway.traffic.experiments import open_experiments
 from prism_core.gateway.traffic.feedback import open_learning
 from prism_core.gateway.traffic.guard import open_guard
-from prism_core.gateway.traffic.kinds import CircuitMoved, Hedged, RoutedCall
+from prism_core.gateway.traffic.kinds import CircuitMoved, Hedged, ReplicaMoved, RoutedCall
 from prism_core.gateway.traffic.recordings.recorder import open_recorder
 from prism_core.gateway.traffic.recordings.shelf import open_recordings
 from prism_core.gateway.traffic.replaying.replays import Replays
+from prism_core.gateway.traffic.replica_circuits import tell_of_replicas
 from prism_core.gateway.traffic.routes import Routes
 from prism_core.gateway.traffic.shadows.agreements import open_agreements
 from prism_core.gateway.traffic.shadows.shadows import open_shadows
@@ -109,8 +110,9 @@ async def open_gateway(
         metrics.registry.register(learning.judging)
         desk.routing.serve(registry)
         operator = await _open_operator(
-            settings, plugins, records, registry, store, metrics, followers, warmth, stack
+            settings, plugins, records, registry, store, metrics, followers, warmth, desk, stack
         )
+        circuits.replicas.supervisor = operator.supervisor
         notices = await stack.enter_async_context(
             open_notices(audit, events.emit, Telling(settings.links), data)
         )
@@ -163,8 +165,10 @@ def _hear_routed(
     desk.want(RoutedCall, metrics.routed.hear)
     desk.want(Hedged, metrics.hedges.hear)
     desk.want(CircuitMoved, circuits.hear)
+    desk.want(ReplicaMoved, circuits.replicas.hear)
     followers.left = circuits.left
-    metrics.registry.register(circuits)
+    for collector in (circuits, circuits.replicas):
+        metrics.registry.register(collector)
     return circuits
 
 
@@ -177,6 +181,7 @@ async def _open_operator(
     metrics: Metrics,
     followers: Followers,
     warmth: Warmth,
+    desk: Desk,
     stack: AsyncExitStack,
 ) -> Operator:
     data = store.directory.parent
@@ -197,7 +202,7 @@ async def _open_operator(
     kept = [(v.manifest.model, v.manifest.version) for v in registry.versions()]
     await asyncio.to_thread(remove_directories, data / "replicas", kept)
     caching = await stack.enter_async_context(open_caching(settings, plugins, data, metrics.registry))
-    make_lane = lane_maker(settings, caching, metrics.record)
+    make_lane = lane_maker(settings, caching, metrics.record, tell_of_replicas(desk.hear))
     loads = Loads(supervisor, registry, settings)
     stack.push_async_callback(loads.close)
     housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory, warmth)

@@ -9,6 +9,7 @@ import msgspec
 
 from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.replica import Replica
+from prism_core.gateway.traffic.replica_circuits import ReplicaCircuits
 from prism_core.gateway.traffic.showing import traffic_of
 from prism_core.gateway.views import ModelInfo, VersionInfo
 from prism_core.optimization import Optimization
@@ -51,7 +52,7 @@ def version_info(gateway: Gateway, version: Version) -> VersionInfo:
         warnings=list(manifest.warnings),
         error=version.error,
         url=f"{gateway.public_url}/model/{route}/predict",
-        replicas=[shown_replica(replica) for replica in crew.replicas] if crew else [],
+        replicas=[shown_replica(one, gateway.circuits.replicas) for one in crew.replicas] if crew else [],
         loaded=bool(crew and crew.ready),
         last_used=version.use.last or None,
         optimization=shown_optimization(manifest.optimization),
@@ -63,13 +64,15 @@ def version_info(gateway: Gateway, version: Version) -> VersionInfo:
     )
 
 
-def shown_replica(replica: Replica) -> dict[str, Any]:
+def shown_replica(replica: Replica, circuits: ReplicaCircuits) -> dict[str, Any]:
     """Return a replica as `VersionInfo` has it."""
+    manifest, address = replica.manifest, replica.client.address if replica.client else ""
     ready = replica.client.ready if replica.client else None
     return {
         "replica": replica.name,
         "pid": replica.handle.pid if replica.handle else None,
         "state": str(replica.state),
+        "circuit": str(circuits.of(manifest.model, manifest.version, address)),
         "sandbox": ready.sandbox if ready else "",
         "framework": ready.framework if ready else "",
         "python": ready.python if ready else "",

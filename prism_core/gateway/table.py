@@ -86,6 +86,8 @@ def _version(version: Version) -> SharedVersion:
         str(version.state),
         version.error,
         lane is not None,
-        tuple((client.address, client.token) for client in lane.clients) if lane else (),
+        tuple((client.address, client.token) for client in (*lane.clients, *lane.troubles.left_out))
+        if lane
+        else (),
         lane.load_s if lane else 0.0,
     )

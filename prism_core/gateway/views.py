@@ -112,7 +112,8 @@ class VersionInfo:
 
     ``created`` and ``last_used`` are in Unix seconds; ``last_used`` is None where no call is
     known. ``loaded``: it has replicas; a ready version without any is loaded by its next call.
-    ``replicas`` holds, for each, ``replica``, ``pid``, ``state``, ``memory_bytes`` (its own)
+    ``replicas`` holds, for each, ``replica``, ``pid``, ``state``, ``circuit`` (``open``: it fails
+    while others answer, and gets nothing), ``memory_bytes`` (its own)
     and ``share_bytes`` (and its part of what is shared), None where they were not measured,
     ``sandbox`` (how it says that it is shut in), ``framework`` and ``python`` (what it says that it runs
     with, and their versions), ``restarts``, ``last_loss`` (why it was last

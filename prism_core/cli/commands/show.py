@@ -146,11 +146,17 @@ def sandbox_text(level: str) -> str:
     return f"[{colour}]{escaped(level)}[/]" if level else ""
 
 
+def _replica_state(replica: dict[str, Any]) -> str:
+    """Return a replica's state, and that it is left out while others answer."""
+    left_out = replica.get("circuit", "closed") != "closed"
+    return state_text(str(replica["state"])) + (" [yellow]left out[/]" if left_out else "")
+
+
 def _replica(replica: dict[str, Any]) -> tuple[str, ...]:
     return (
         escaped(replica["replica"]),
         str(replica["pid"]),
-        state_text(str(replica["state"])),
+        _replica_state(replica),
         sandbox_text(replica.get("sandbox", "")),
         memory_text(replica.get("memory_bytes")),
         memory_text(replica.get("share_bytes")),

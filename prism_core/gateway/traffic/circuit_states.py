@@ -14,6 +14,7 @@ from prism_core.errors import ModelNotFound
 from prism_core.gateway.breaker import Circuit
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.traffic.kinds import CircuitMoved
+from prism_core.gateway.traffic.replica_circuits import ReplicaCircuits
 from prism_core.specs import ModelEvent
 from prism_core.traffic.route import Route
 from prism_core.traffic.targets import Target
@@ -33,11 +34,21 @@ class CircuitStates(Collector):
     emit
         Gets ``circuit.opened`` where the first gateway opens one, ``circuit.closed`` where all have
         closed it.
+
+    Attributes
+    ----------
+    replicas
+        The circuits of replicas.
     """
 
     registry: Registry
     emit: Callable[[ModelEvent], None]
+    replicas: ReplicaCircuits = attrs.field(init=False)
     _strained: dict[tuple[str, str], dict[int, Circuit]] = attrs.field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Tell of replicas by the same way."""
+        self.replicas = ReplicaCircuits(self.emit)
 
     def hear(self, moved: CircuitMoved) -> None:
         """Take a change of one gateway's."""
@@ -50,6 +61,7 @@ class CircuitStates(Collector):
 
     def left(self, gateway: int) -> None:
         """Hear that a gateway's process has ended."""
+        self.replicas.left(gateway)
         for (model, arm), gateways in tuple(self._strained.items()):
             if gateways.pop(gateway, None):
                 self._tell(model, arm, known=True)

@@ -239,8 +239,7 @@ def _known(registry: Registry, own: str, ensemble: Ensemble) -> Iterator[tuple[s
 def _asked(routed: Routed, lane: Lane) -> Asked:
     """Return a member; a slow one is hedged where the route says so."""
     hedging, route = routed.routing.hedging, routed.route
-    hedged = hedging is not None and route.hedge is not None
-    ask_lane = hedging(routed.model, route, lane, Asking) if hedging and hedged else lane.ask
+    ask_lane = hedging(routed.model, route, lane, Asking) if route.hedge is not None else lane.ask
     return Asked(lane, ask_lane, f"{lane.model}/{lane.version}")
 
 

@@ -146,6 +146,7 @@ class Hedged(Asking):
 
     def _gone(self, client: ReplicaClient, failure: wire.AnyFrame | Exception) -> None:
         """Take note of one that has failed while another may still answer."""
+        self._lane.troubles.failed(client, failure)
         if isinstance(failure, ReplicaLost):
             self._losses = 1
             self._lane.remove(client)

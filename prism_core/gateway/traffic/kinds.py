@@ -221,6 +221,29 @@ class Hedged(msgspec.Struct, tag="hedged", frozen=True, gc=False):
     what: str
 
 
+class ReplicaMoved(msgspec.Struct, tag="replica", frozen=True, gc=False):
+    """The circuit of a replica has another state, in one gateway process.
+
+    Parameters
+    ----------
+    at
+        When, in Unix seconds.
+    model, version, address
+        Which replica.
+    state
+        ``closed``, ``open``, ``half_open``, or ``gone`` with the replica.
+    gateway
+        The id of the process.
+    """
+
+    at: float
+    model: str
+    version: int
+    address: str
+    state: str
+    gateway: int
+
+
 # A tagged union.
 TrafficRecord = (
     RoutedCall
@@ -232,4 +255,5 @@ TrafficRecord = (
     | Compared
     | Shadowed
     | Hedged
+    | ReplicaMoved
 )
