@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -76,19 +77,42 @@ def server(tmp_path_factory, trained) -> Iterator[ServerProcess]:
         yield server
 
 
-@pytest.fixture
-def lead(server) -> Callable[..., httpx.Response]:
-    """Return what sets the route of ``line`` to an ensemble."""
+class Admin(httpx.Client):
+    """The admin API of a server."""
 
-    def put(*members: str, status: int = 200, fallback: Any = (), **ensemble: Any) -> httpx.Response:
-        led = {"members": [{"model": one} for one in members or MEMBERS], **ensemble}
+    def __init__(self, server: ServerProcess) -> None:
         token = (server.data_dir / "admin-token").read_text()
-        answer = httpx.put(
-            f"{server.facts['admin']}/admin/v1/models/line/route",
-            json={"ensemble": led, "fallback": fallback},
+        super().__init__(
+            base_url=f"{server.facts['admin']}/admin/v1/models/",
             headers={"Authorization": f"Bearer {token}"},
             timeout=30,
         )
+
+    def replica_of(self, model: str) -> psutil.Process:
+        """Return the process that runs a model, as soon as one does."""
+        for _ in range(3000):
+            (version,) = self.get(model).json()["versions"]
+            for replica in version["replicas"]:
+                if replica["state"] == "READY" and psutil.pid_exists(replica["pid"]):
+                    return psutil.Process(replica["pid"])
+            time.sleep(0.01)
+        raise AssertionError(f"{model} has no replica")
+
+
+@pytest.fixture(scope="module")
+def admin(server) -> Iterator[Admin]:
+    with Admin(server) as admin:
+        yield admin
+
+
+@pytest.fixture
+def lead(admin) -> Callable[..., httpx.Response]:
+    """Return what sets the route of ``line`` to an ensemble; members are references, or shares."""
+
+    def put(*members: Any, status: int = 200, fallback: Any = (), **ensemble: Any) -> httpx.Response:
+        named = [{"model": one} if isinstance(one, str) else one for one in members or MEMBERS]
+        route = {"ensemble": {"members": named, **ensemble}, "fallback": fallback}
+        answer = admin.put("line/route", json=route)
         assert answer.status_code == status, answer.text
         return answer
 
@@ -105,9 +129,3 @@ def ask(server) -> Callable[..., httpx.Response]:
         return httpx.post(url, json={"input": np.asarray(rows).tolist()}, headers=headers, timeout=30)
 
     return post
-
-
-def replica_of(server: ServerProcess, model: str) -> psutil.Process:
-    """Return the process that runs a model."""
-    (replica,) = server.json("show", model)["replicas"]
-    return psutil.Process(replica["pid"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import httpx
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from prism_oip.rpc import oip_pb2 as pb
-from tests.integration.ensembles.conftest import MEMBERS, NAMES, ROWS, X, replica_of
+from tests.integration.ensembles.conftest import MEMBERS, NAMES, ROWS, X
 
 
 def labels_of(probabilities):
@@ -116,14 +118,8 @@ def test_the_same_question_again_is_answered_from_what_was_kept(mean, ask):
     assert first.content == second.content
 
 
-def test_weights(trained, lead, ask, server):
-    members = [{"model": name, "weight": weight} for name, weight in (("line", 3), ("bayes", 1))]
-    token = (server.data_dir / "admin-token").read_text()
-    httpx.put(
-        f"{server.facts['admin']}/admin/v1/models/line/route",
-        json={"ensemble": {"members": members, "combine": "weighted"}},
-        headers={"Authorization": f"Bearer {token}"},
-    ).raise_for_status()
+def test_weights(trained, lead, ask):
+    lead({"model": "line", "weight": 3}, {"model": "bayes", "weight": 1}, combine="weighted")
     line, _, bayes, _ = trained.probabilities(ROWS)
 
     found = np.array(ask().json()["probabilities"])
@@ -182,9 +178,9 @@ def test_what_cannot_be_combined_is_refused_when_the_route_is_set(lead, ensemble
     assert why in lead(status=422, **ensemble).text
 
 
-def test_a_member_that_is_late_is_left_out(trained, lead, ask, server):
+def test_a_member_that_is_late_is_left_out(trained, lead, ask, admin):
     lead(deadline_ms=300, need=2)
-    sleeping = replica_of(server, "bayes")
+    sleeping = admin.replica_of("bayes")
     sleeping.suspend()
     try:
         began = time.monotonic()
@@ -200,9 +196,9 @@ def test_a_member_that_is_late_is_left_out(trained, lead, ask, server):
     assert took_s < 10
 
 
-def test_too_few_in_time_are_a_failure_that_says_who(lead, ask, server):
+def test_too_few_in_time_are_a_failure_that_says_who(lead, ask, admin):
     lead(*MEMBERS[:2], deadline_ms=200, need=2)
-    sleeping = replica_of(server, "forest")
+    sleeping = admin.replica_of("forest")
     sleeping.suspend()
     try:
         failed = ask().json()
@@ -215,12 +211,12 @@ def test_too_few_in_time_are_a_failure_that_says_who(lead, ask, server):
     )
 
 
-def test_whoever_dies_nobody_is_left_without_an_answer(trained, lead, ask, server):
+def test_whoever_dies_nobody_is_left_without_an_answer(trained, lead, ask, admin):
     """A killed member is asked again where it comes back, by its own lane; meanwhile another one combines."""
     lead(deadline_ms=2000)
     used = set()
     for model in ("line", "forest", "trees"):
-        replica_of(server, model).kill()
+        admin.replica_of(model).kill()
         response = ask()
         assert response.status_code == 200, response.text
         used |= set(response.headers["x-prism-members-used"].split(","))
@@ -238,3 +234,31 @@ def test_its_pages_tell_what_the_ensemble_answers(lead, server):
     assert [one["name"] for one in native["signature"]["outputs"]] == ["predictions", "agreement"]
     assert [one["name"] for one in v2_told["outputs"]] == ["predictions", "agreement"]
     assert (alone["members"], alone["signature"]["outputs"][1]["name"]) == ([], "probabilities")
+
+
+@pytest.mark.sweep
+def test_not_one_of_many_requests_fails_while_members_are_killed(lead, admin, server):
+    """Each is killed twice, one after the other, while four clients ask without pause."""
+    lead(deadline_ms=1000)
+    over, told = threading.Event(), []
+
+    def client() -> None:
+        with httpx.Client(base_url=server.url, timeout=30, headers={"Cache-Control": "no-store"}) as http:
+            while not over.is_set():
+                rows = X[len(told) % len(X)][None].tolist()
+                told.append(http.post("/model/line/predict", json={"input": rows}).status_code)
+
+    with ThreadPoolExecutor(4) as pool:
+        clients = [pool.submit(client) for _ in range(4)]
+        try:
+            for model in ("line", "forest", "bayes", "trees") * 2:
+                admin.replica_of(model).kill()
+                until = len(told) + 20
+                while len(told) < until and not any(one.done() for one in clients):
+                    time.sleep(0.01)
+        finally:
+            over.set()
+        for one in clients:
+            one.result()
+
+    assert set(told) == {200}
