@@ -51,6 +51,14 @@ def version_option(function: Function) -> Function:
     )(function)
 
 
+def whole_model(name: str) -> str:
+    """Return a model's name; a version or an alias is refused, as what is asked for concerns all of it."""
+    own, version, alias = parse_reference(name)
+    if version or alias:
+        raise click.UsageError(f"{name} is one version of it: give the model, {own}.")
+    return own
+
+
 def keep_warm_option(function: Function) -> Function:
     """Add ``--keep-warm TIME``."""
     return click.option(

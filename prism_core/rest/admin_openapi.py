@@ -48,11 +48,15 @@ WORDS = {
 
 @attrs.frozen
 class Answers:
-    """What a route answers, as a type that msgspec can describe, and as which media type."""
+    """What a route answers, as a type that msgspec can describe, and as which media type.
+
+    ``takes`` describes its body where the handler reads that itself, None where the handler's type does.
+    """
 
     kind: Any
     media_type: str
     takes_bytes: bool
+    takes: Any = None
 
 
 def told(
@@ -61,9 +65,10 @@ def told(
     media_type: str = "application/json",
     *,
     takes_bytes: bool = False,
+    takes: Any = None,
 ) -> dict[str, Any]:
     """Return what to give to a route's decorator: its summary, and what it answers."""
-    return {"summary": summary, "opt": {TOLD: Answers(kind, media_type, takes_bytes)}}
+    return {"summary": summary, "opt": {TOLD: Answers(kind, media_type, takes_bytes, takes)}}
 
 
 def admin_document(routes: Iterable[Any], url: str) -> Schema:
@@ -98,8 +103,15 @@ def _handlers(route: Any) -> Iterator[HTTPRouteHandler]:
 
 
 def _kinds(handler: HTTPRouteHandler) -> Iterator[Any]:
-    yield handler.opt[TOLD].kind
-    yield from (field.annotation for _, field in _parameters(handler))
+    answers: Answers = handler.opt[TOLD]
+    yield answers.kind
+    yield from (_annotation(answers, field) for _, field in _parameters(handler))
+
+
+def _annotation(answers: Answers, field: FieldDefinition) -> Any:
+    """Return what describes a parameter, or the body."""
+    own = isinstance(field.kwarg_definition, BodyKwarg) and answers.takes is not None
+    return answers.takes if own else field.annotation
 
 
 def _parameters(handler: HTTPRouteHandler) -> Iterator[tuple[str, FieldDefinition]]:
@@ -124,7 +136,7 @@ def _operation(handler: HTTPRouteHandler, known: dict[str, Schema]) -> Schema:
     if answers.takes_bytes:
         operation["requestBody"] = BYTES
     for name, field in _parameters(handler):
-        schema = known[str(field.annotation)]
+        schema = known[str(_annotation(answers, field))]
         if isinstance(field.kwarg_definition, BodyKwarg):
             operation["requestBody"] = {"content": {"application/json": {"schema": schema}}, "required": True}
         else:

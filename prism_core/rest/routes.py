@@ -48,7 +48,7 @@ def _set_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     async def route(model: FromPath[str]) -> Answer:
         return answer(await _info(gateway, model))
 
-    @put(ROUTE, **told("Let a model's bare name go by a route", RouteInfo))
+    @put(ROUTE, **told("Let a model's bare name go by a route", RouteInfo, takes=Route))
     async def set_route(
         model: FromPath[str],
         data: JSONBody[dict[str, Any]],

@@ -6,6 +6,8 @@ No socket, clock or event loop in here; `prism_core.gateway.traffic` does what i
 |--------------|---------------------------------------------------------------------------|
 | `route`      | the route of a model, whole                                               |
 | `targets`    | what a route can lead to                                                  |
+| `flaws`      | what is wrong with a route by itself                                      |
+| `moves`      | how much of the traffic moves when weights change                         |
 | `splitting`, `sticky` | which share of a split a request belongs to, and by what of it |
 | `statistics` | what may be said of a difference, however often one looks                  |
 | `combination`, `combining` | how the answers of an ensemble's members become one              |

@@ -9,7 +9,7 @@ from typing import Any, get_args
 import rich_click as click
 
 from prism_core.cli.client import AdminClient, admin, model_path
-from prism_core.cli.models import model_argument
+from prism_core.cli.models import model_argument, whole_model
 from prism_core.cli.options import Common, arrange, command
 from prism_core.cli.output import ago, escaped, warn, write_json, write_table
 from prism_core.cli.routing.editing import edited
@@ -79,7 +79,7 @@ def route(
     given = any(value is not None and value is not False and value != () for value in said.values())
     if given + bool(file) + clear + history > 1:
         raise click.UsageError("Give keys to change, or --file, or --clear, or --history: one of them.")
-    read = _read(file) if file else None
+    model, read = whole_model(model), _read(file) if file else None
     with admin() as client:
         if history:
             _show_history(model, client.call("GET", f"{model_path(model)}/route/history"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import rich_click as click
 
 from prism_core.cli.client import admin, model_path
-from prism_core.cli.models import complete_models
+from prism_core.cli.models import complete_models, whole_model
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
 from prism_core.cli.routing.telling import differences
@@ -25,7 +25,7 @@ def undo(model: str | None, redo: bool) -> None:
 
     Without MODEL it is the last change of all models. Once more takes back the one before.
     """
-    path = f"{model_path(model)}/route/undo" if model else "/undo"
+    path = f"{model_path(whole_model(model))}/route/undo" if model else "/undo"
     with admin() as client:
         done = client.call("POST", path, query={"redo": "true" if redo else ""})
     if Common.of().json:

@@ -29,7 +29,7 @@ def sound(route: Route) -> Route:
         raise refused(config_error(problems, "", {}))
     try:
         return msgspec.json.decode(msgspec.json.encode(route), type=Route)
-    except (msgspec.MsgspecError, TypeError) as error:
+    except (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidRoute(f"The route cannot be written as JSON: {error}.") from error
 
 

@@ -237,6 +237,14 @@ def test_only_one_way_to_change_at_a_time(prism):
     assert "one of them" in run.output
 
 
+@pytest.mark.parametrize("command", ["route", "undo"])
+def test_a_route_is_that_of_a_whole_model(prism, command):
+    run = prism(command, "churn/3")
+
+    assert run.exit_code == 2
+    assert "give the model, churn." in run.output
+
+
 def test_a_file_that_holds_no_route(prism, server):
     run = prism("route", "churn", "-f", "-", input="[1, 2]")
 
