@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import attrs
 import msgspec
@@ -15,6 +16,7 @@ from prism_core.gateway.followers import Followers
 from prism_core.gateway.registry import LATEST
 from prism_core.gateway.traffic.changes import Change, Ways
 from prism_core.gateway.traffic.desk import Desk as TrafficDesk
+from prism_core.gateway.traffic.leading import ways_of
 from prism_core.gateway.traffic.leads import check_alias_unrouted, check_unrouted
 from prism_core.gateway.traffic.routes import LiveLine, Routes, redoable, undoable
 from prism_core.gateway.traffic.showing import change_infos, moved, route_info, traffic_of, warnings_of
@@ -449,3 +451,46 @@ def test_undo_and_redo_are_a_pair_of_stacks(steps):
         if step == "set" or found:
             undoes = found.seq if found else None
             rows.insert(0, Change(0.0, "m", "admin", step, Ways(), Ways(), undoes=undoes, seq=number))
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_is_stored_is_what_is_followed_whatever_was_done(two, routes, seed):
+    """Routes, aliases, uploads, undos: the rows and memory agree after each, and an undo goes back."""
+    draw = random.Random(seed)
+    past: list = []  # what was before each change that stands
+
+    async def change(work):
+        before = ways_of(two.registry.model("churn"))
+        await work
+        if ways_of(two.registry.model("churn")) != before:
+            past.append(before)
+
+    async def undo():
+        if past:
+            await routes.undo("churn")
+            assert ways(two) == attrs.evolve(past.pop(), ceiling=ways(two).ceiling)
+
+    def number():
+        return draw.choice(list(two.registry.model("churn").versions))
+
+    steps = [
+        lambda: change(routes.set("churn", Route((Share(number()),), timeout_ms=draw.randrange(9)))),
+        lambda: change(routes.set("churn", None)),
+        lambda: change(point(two, draw.choice(["a", "b", LATEST]), number())),
+        lambda: change(two.upload(draw.randbytes(4))),
+        undo,
+        undo,
+    ]
+    for _ in range(40):
+        await draw.choice(steps)()
+        row, model = await stored(two), two.registry.model("churn")
+        assert (row.route, row.revision, row.aliases, row.ceiling) == (
+            model.route,
+            model.revision,
+            model.named,
+            model.ceiling,
+        )
+
+
+def ways(desk):
+    return ways_of(desk.registry.model("churn"))
