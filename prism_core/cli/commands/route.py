@@ -13,7 +13,7 @@ from prism_core.cli.models import model_argument, whole_model
 from prism_core.cli.options import Common, arrange, command
 from prism_core.cli.output import ago, escaped, warn, write_json, write_table
 from prism_core.cli.routing.editing import edited
-from prism_core.cli.routing.telling import differences, moves_text, rows
+from prism_core.cli.routing.telling import differences, moves_text, rows, still_text
 from prism_core.errors import ConfigError
 from prism_core.traffic.ensemble import Combine
 
@@ -168,7 +168,8 @@ def _show_change(model: str, info: dict[str, Any], dry_run: bool) -> None:
     for line in moves_text(info["moves"], model):
         click.echo(line.replace(" moves ", " would move ") if dry_run else line)
     if dry_run:
-        click.echo("" if info["moves"] else "No traffic would move.", nl=not info["moves"])
+        if not info["moves"]:
+            click.echo(still_text(info["route"]))
         click.echo("Nothing was changed.")
     elif info["route"] is None:
         click.echo(_without(info))

@@ -156,6 +156,14 @@ def moves_text(moves: Sequence[Plain], model: str) -> list[str]:
     ]
 
 
+def still_text(route: Plain | None) -> str:
+    """Return what would become of the traffic where none moves between versions."""
+    ensemble = route.get("ensemble") if route else None
+    if ensemble:
+        return f"{len(ensemble['members'])} versions would answer together."
+    return "No traffic would move."
+
+
 def _short(reference: str, model: str) -> str:
     return reference.removeprefix(f"{model}/")
 

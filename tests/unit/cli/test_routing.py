@@ -230,6 +230,18 @@ def test_a_dry_run_changes_nothing_and_says_so(prism, server):
     ]
 
 
+@pytest.mark.parametrize(
+    ("route", "told"),
+    [
+        (None, "No traffic would move."),
+        ({"split": NOW["split"]}, "No traffic would move."),
+        ({"ensemble": {"members": [{"version": 1}, {"version": 2}]}}, "2 versions would answer together."),
+    ],
+)
+def test_where_nobody_moves_that_is_told(route, told):
+    assert telling.still_text(route and shown(route)) == told
+
+
 def test_only_one_way_to_change_at_a_time(prism):
     run = prism("route", "churn", "--clear", "--split", "3")
 
