@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from xml.etree import ElementTree
 
 import rich_click as click
 
@@ -37,6 +38,21 @@ def write_outcome(verdict: Mapping[str, Any], bound: bool) -> None:
         click.secho(f"Broken: {line}.", fg="red")
     if bound and not verdict["broken"]:
         click.secho("Within all bounds.", fg="green")
+
+
+def junit_of(verdict: Mapping[str, Any], bounds: Iterable[str]) -> bytes:
+    """Return the bounds as JUnit's XML: each is a test, which fails where it is broken."""
+    broken = dict(line.split(": ", 1) for line in verdict["broken"])
+    names = [bound.replace("_", "-") for bound in bounds]
+    title = "replay {} {}".format(*_names(verdict["outcome"]))
+    counts = {"tests": str(len(names)), "failures": str(len(broken))}
+    suite = ElementTree.Element("testsuite", {"name": title, **counts})
+    for name in names:
+        test = ElementTree.SubElement(suite, "testcase", {"classname": title, "name": name})
+        if name in broken:
+            ElementTree.SubElement(test, "failure", {"message": broken[name]})
+    found: bytes = ElementTree.tostring(suite, encoding="utf-8", xml_declaration=True)
+    return found
 
 
 def _names(outcome: Mapping[str, Any]) -> tuple[str, str]:

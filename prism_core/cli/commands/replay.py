@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import rich_click as click
@@ -16,7 +17,7 @@ from prism_core.cli.models import complete_models
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
 from prism_core.cli.progress import spinning
-from prism_core.cli.replayed import write_outcome
+from prism_core.cli.replayed import junit_of, write_outcome
 from prism_core.cli.spans import ALL, Span
 from prism_core.errors import PrismError
 
@@ -84,8 +85,14 @@ class Speed(click.ParamType[float]):
 @click.option(
     "--max-slowdown", type=Share(), metavar="P%", help="Fail if the 95th percentile is that much slower."
 )
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the bounds there as JUnit's XML, a test each.",
+)
 @click.option("--max-errors", type=click.IntRange(0), metavar="N", help="Fail if more requests fail anew.")
-def replay(baseline: str, candidate: str, **options: Any) -> None:
+def replay(baseline: str, candidate: str, junit: Path | None, **options: Any) -> None:
     """Ask two versions again what was recorded of BASELINE's model, and tell how they differ.
 
     Both get each request at the moment at which it came, counted from the first, whether or not those
@@ -98,6 +105,8 @@ def replay(baseline: str, candidate: str, **options: Any) -> None:
         path = f"{model_path(model)}/replay"
         with client.stream("POST", path, json=wish) as response:
             verdict = _followed(response.iter_lines(), tell)
+    if junit:
+        junit.write_bytes(junit_of(verdict, wish["bounds"]))
     if common.json:
         write_json(verdict)
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import attrs
 import pytest
 
-from prism_core.cli.replayed import write_outcome
+from prism_core.cli.replayed import junit_of, write_outcome
 from prism_core.traffic.replaying.latency import Slowdown, Times
 from prism_core.traffic.replaying.outcome import Example, Outcome, OutputChange, Pace
 from prism_core.traffic.replaying.slices import Slice
@@ -74,3 +76,11 @@ def test_a_verdict_is_told_only_where_one_was_asked_for(capsys):
 )
 def test_what_to_think_of_beside(capsys, changes, words):
     assert words in told(capsys, **changes)
+
+
+def test_each_bound_is_a_test_for_junit():
+    verdict = {"outcome": attrs.asdict(FOUND), "broken": ["max-errors: 3 requests failed: too many"]}
+    suite = ElementTree.fromstring(junit_of(verdict, ["max_disagreement", "max_errors"]))
+    assert suite.attrib == {"name": "replay churn/3 churn/4", "tests": "2", "failures": "1"}
+    found = {test.get("name"): [one.get("message") for one in test] for test in suite}
+    assert found == {"max-disagreement": [], "max-errors": ["3 requests failed: too many"]}

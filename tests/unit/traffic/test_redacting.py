@@ -10,10 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prism_core.inputs.json_in import normalize
+from prism_core.plugin import Request
 from prism_core.traffic.redacting import Redactor, Unredactable
 from prism_core.types import Signature, TensorSpec
 
 KEY = b"k" * 32
+REQUEST = Request({}, {})
 OUT = (TensorSpec("y", "FP64", (-1,)),)
 COLUMNS = Signature(
     (
@@ -166,6 +169,22 @@ def test_no_form_of_a_valid_body_gives_a_named_value_away(value, at, rows, form)
 
     assert b"secret" not in encoded
     assert all(encoded.count(b"kept-%b" % name.encode()) == rows for name in names if name != at)
+
+
+@given(
+    redact=st.sets(st.sampled_from(["age", "email", "country"]), min_size=1),
+    rows=st.lists(st.tuples(st.floats(-1e6, 1e6), st.text(), st.text()), min_size=1, max_size=4),
+    form=st.sampled_from(["records", "columns", "rows", "split"]),
+)
+def test_a_model_reads_a_redacted_body_as_it_read_the_other(redact, rows, form):
+    """As many rows, and what was not named as it was."""
+    body = FORMS[form](["age", "email", "country"], [list(row) for row in rows])
+    encoded = msgspec.json.encode(body)
+    before = normalize(memoryview(encoded), COLUMNS, REQUEST)
+    after = normalize(memoryview(Redactor(redact, KEY).body(encoded, "", COLUMNS)), COLUMNS, REQUEST)
+    for name, values in before.tensors.items():
+        assert len(after.tensors[name]) == len(values)
+        assert name in redact or list(after.tensors[name]) == list(values)
 
 
 FORMS = {

@@ -11,16 +11,15 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import attrs
 import msgspec
 
 MAGIC = b"PRISMREC\x01"
 FRAME = struct.Struct("<IIII")
 # A frame is looked at with so many bytes in one go; no head is longer.
 AHEAD = 4096
-# Beyond that zlib takes three times as long for a tenth less (bench/recording.py).
+# Level 6 takes five times as long for a fifth less (`python -m bench.recording`).
 LEVEL = 1
 
 
@@ -76,8 +75,7 @@ class BlockHead(msgspec.Struct, array_like=True, frozen=True):
     lost: dict[str, int] = {}
 
 
-@attrs.frozen
-class Frame:
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """A frame of a file: its head, and where its data lie."""
 
     head: bytes
@@ -93,6 +91,9 @@ Head = TypeVar("Head", SegmentHead, BlockHead)
 
 _encode = msgspec.msgpack.Encoder().encode
 _exchanges = msgspec.msgpack.Decoder(list[Exchange])
+_heads: Mapping[type, msgspec.msgpack.Decoder[Any]] = {
+    kind: msgspec.msgpack.Decoder(kind) for kind in (SegmentHead, BlockHead)
+}
 
 
 def encode_head(head: SegmentHead) -> bytes:
@@ -134,7 +135,8 @@ def decode_head(head: bytes, kind: type[Head]) -> Head:
         If it is none.
     """
     try:
-        return msgspec.msgpack.decode(head, type=kind)
+        found: Head = _heads[kind].decode(head)
+        return found
     except msgspec.MsgspecError as error:
         raise ValueError("no head") from error
 

@@ -16,11 +16,13 @@ from itertools import count
 from pathlib import Path
 
 import attrs
+import msgspec
 
 from prism_core.gateway.traffic.recordings.exchange import (
     BlockHead,
     Exchange,
     Frame,
+    Read,
     SegmentHead,
     data_of,
     decode_block,
@@ -29,9 +31,11 @@ from prism_core.gateway.traffic.recordings.exchange import (
 )
 from prism_core.gateway.traffic.recordings.segments import files_of
 
+# Read in one go where heads are looked for.
+HELD_BYTES = 64 * 1024
 
-@attrs.frozen
-class Block:
+
+class Block(msgspec.Struct, frozen=True):
     """A block of a file, by its head."""
 
     path: Path
@@ -66,11 +70,15 @@ class Totals:
     dropped: dict[str, int] = attrs.field(factory=dict)
 
 
-def segments_of(directory: Path) -> Iterator[Segment]:
-    """Yield the files of a recording, the oldest first; what cannot be read at all is left out."""
+def segments_of(directory: Path, since: float = 0.0) -> Iterator[Segment]:
+    """Yield the files of a recording, the oldest first; what cannot be read at all is left out.
+
+    Those that were written to the last time before ``since`` are left out, too.
+    """
     for file in files_of(directory):
         with suppress(FileNotFoundError, ValueError):
-            yield walk(directory / file.name)
+            if (directory / file.name).stat().st_mtime >= since:
+                yield walk(directory / file.name)
 
 
 def walk(path: Path) -> Segment:
@@ -84,15 +92,25 @@ def walk(path: Path) -> Segment:
     with _opened(path) as number:
         written = _is_written(number)
         size = os.fstat(number).st_size
-        found = frames(lambda length, at: os.pread(number, length, at), size)
-        first = next(found, None)
-        if first is None:
-            raise ValueError(f"{path.name} is no recording")
-        head, end, blocks = decode_head(first.head, SegmentHead), first.end, []
+        found = frames(_buffered(number), size)
+        head, end = _begun(found)
+        blocks = []
         for frame in found:
             blocks.append(Block(path, decode_head(frame.head, BlockHead), frame))
             end = frame.end
     return Segment(path, head, tuple(blocks), size, 0 if written else size - end)
+
+
+def head_of(path: Path) -> SegmentHead:
+    """Return how a file was begun.
+
+    Raises
+    ------
+    ValueError
+        If it is no recording.
+    """
+    with _opened(path) as number:
+        return _begun(frames(_buffered(number), os.fstat(number).st_size))[0]
 
 
 def totals_of(segments: Iterable[Segment]) -> Totals:
@@ -162,6 +180,26 @@ def _opened(path: Path) -> Iterator[int]:
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         stack.callback(os.close, number)
         yield number
+
+
+def _buffered(number: int) -> Read:
+    """Return what reads a file some blocks at a time: small ones are many."""
+    begin, held = 0, b""
+
+    def read(length: int, at: int) -> bytes:
+        nonlocal begin, held
+        if not begin <= at <= at + length <= begin + len(held):
+            begin, held = at, os.pread(number, max(length, HELD_BYTES), at)
+        return held[at - begin : at - begin + length]
+
+    return read
+
+
+def _begun(found: Iterator[Frame]) -> tuple[SegmentHead, int]:
+    first = next(found, None)
+    if first is None:
+        raise ValueError("no recording")
+    return decode_head(first.head, SegmentHead), first.end
 
 
 def _is_written(number: int) -> bool:

@@ -10,7 +10,7 @@ import base64
 import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -23,9 +23,9 @@ from prism_core.errors import NoRecordings
 from prism_core.gateway.auditing import Audit, audited
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.traffic.recordings.exchange import Exchange
-from prism_core.gateway.traffic.recordings.reading import Reader, Totals, segments_of, totals_of
+from prism_core.gateway.traffic.recordings.reading import Reader, Totals, head_of, segments_of, totals_of
 from prism_core.gateway.traffic.recordings.recorder import DIRECTORY
-from prism_core.gateway.traffic.recordings.segments import bound
+from prism_core.gateway.traffic.recordings.segments import bound, files_of
 
 SWEEP_S = 60.0
 # Requests that are read in one go, while those before are used.
@@ -107,7 +107,8 @@ class Recordings:
             If there are none.
         """
         self._registry.model(model)
-        reader = await asyncio.to_thread(lambda: Reader(segments_of(self.directory / model), since, until))
+        directory = self.directory / model
+        reader = await asyncio.to_thread(lambda: Reader(segments_of(directory, since), since, until))
         if not reader.requests:
             raise self._nothing(model, await self.show(model))
         return reader
@@ -123,9 +124,11 @@ class Recordings:
             if directory.name not in self._registry.models:
                 shutil.rmtree(directory, ignore_errors=True)
                 continue
-            for segment in segments_of(directory):
-                if segment.head.made < self._clock() - segment.head.max_age_s:
-                    segment.path.unlink(missing_ok=True)
+            for file in files_of(directory):
+                with suppress(FileNotFoundError, ValueError):
+                    head = head_of(directory / file.name)
+                    if head.made < self._clock() - head.max_age_s:
+                        (directory / file.name).unlink()
             model = self._registry.models.get(directory.name)
             record = model.route.record if model and model.route else None
             if record is not None:
