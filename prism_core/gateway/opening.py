@@ -105,7 +105,7 @@ async def open_gateway(
         circuits = _hear_routed(desk, registry, metrics, followers, events.emit)
         desk.routing.country_of = open_countries(settings.geo_database)
         learning = await stack.enter_async_context(
-            open_learning(data, settings.feedback, desk, registry, followers, States(records))
+            open_learning(data, settings.feedback, desk, registry, followers, States(records), events)
         )
         metrics.registry.register(learning.judging)
         desk.routing.serve(registry)

@@ -1,7 +1,7 @@
 """What an answer was worth, as its label says: a number between 0 and 1.
 
-Answers are read here long after they were given, in a thread of the leading gateway, and only those in
-JSON: of the others a caller tells the reward.
+Answers are read long after they were given, in a thread of the leading gateway, and only those in JSON or
+tensors: of the others a caller tells the reward.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
 from prism_core.errors import InvalidInput
+from prism_core.traffic.comparing.answers import Answer, columns
+from prism_core.traffic.comparing.columns import Unreadable
 
 # What is longer is no label, and would be compared for long.
 MAX_TEXT = 1_000
@@ -20,7 +20,6 @@ MAX_TEXT = 1_000
 SAME = 1e-9
 
 _USE_REWARD = 'Send {"request_id": ..., "reward": 0.7}, or "correct": true.'
-_ANSWER = msgspec.json.Decoder(dict[str, Any])
 
 
 def same(one: float, other: float) -> bool:
@@ -28,10 +27,10 @@ def same(one: float, other: float) -> bool:
     return abs(one - other) <= SAME
 
 
-def predictions_of(answer: bytes, output: str = "") -> list[Any]:
-    """Return the predictions of a JSON answer, one a row.
+def predictions_of(media_type: str, answer: bytes, output: str = "") -> list[Any]:
+    """Return the predictions of an answer, one a row.
 
-    ``output`` is the name of the tensor that is the prediction, as V2 writes it.
+    ``output`` is the name of the tensor that is the prediction, where the answer does not say that itself.
 
     Raises
     ------
@@ -39,27 +38,15 @@ def predictions_of(answer: bytes, output: str = "") -> list[Any]:
         If there are none: it is another kind of answer, or was too long to be kept.
     """
     try:
-        told = _ANSWER.decode(answer)
-    except (msgspec.MsgspecError, RecursionError):
-        told = {}
-    found = told.get("predictions", _of_v2(told.get("outputs"), output))
-    if isinstance(found, list):
-        return found
+        found = columns(Answer(media_type, answer)) if answer else None
+    except Unreadable:
+        found = None
+    if found:
+        only = next(iter(found.values())) if len(found) == 1 else None
+        rows = found.get("predictions", found.get(output, only))
+        if rows is not None:
+            return rows
     raise InvalidInput("What was predicted is not remembered, only that it was.", hint=_USE_REWARD)
-
-
-def _of_v2(outputs: Any, name: str) -> Any:
-    """Return the values of one tensor of a V2 answer, in rows where it has several axes."""
-    tensors = [one for one in outputs if isinstance(one, dict)] if isinstance(outputs, list) else []
-    chosen = next((one for one in tensors if one.get("name") == name), tensors[0] if tensors else {})
-    data, shape = chosen.get("data"), chosen.get("shape")
-    if not isinstance(data, list) or not isinstance(shape, list) or len(shape) < 2:
-        return data
-    rows = shape[0] if isinstance(shape[0], int) else 0
-    width = len(data) // rows if rows > 0 else 0
-    if width <= 1 or len(data) != rows * width or isinstance(data[0], list):
-        return data
-    return [data[start : start + width] for start in range(0, len(data), width)]
 
 
 def reward_of(predictions: Sequence[Any], labels: Sequence[Any], tolerance: float = 0.0) -> float:

@@ -79,7 +79,8 @@ class LinkDoor(Door):
         if self.addresses is not None:
             client = self.addresses.of(client, headers)
         lines = self.limiter.knock(client)
-        held = self.table.enter(model.removeprefix(MARK), headers)
+        # What the last use has answered can be judged, too.
+        held = self.table.enter(model.removeprefix(MARK), headers, counts=verb != "judge")
         if scope_of(verb) not in held.caller.scopes:
             raise Forbidden(f"This link may not {verb}.", hint="Its owner has left that out.")
         call = Call(held.link.model, verb, headers, client, body_bytes, held.caller)

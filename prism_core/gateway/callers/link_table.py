@@ -117,8 +117,10 @@ class LinkTable:
             raise LinkNotFound("There is no such link.", hint="Its address is mistyped, or it was revoked.")
         return held
 
-    def open(self, slug: str, headers: Mapping[str, str]) -> Held:
+    def open(self, slug: str, headers: Mapping[str, str], *, counts: bool = True) -> Held:
         """Return a link that has not ended, and may be asked by the page that asks.
+
+        Without ``counts`` also one whose uses are over.
 
         Raises
         ------
@@ -126,7 +128,8 @@ class LinkTable:
             If it is not so.
         """
         held = self.find(slug)
-        self.check_end(held)
+        if counts or self.has_ended(held) != "used_up":
+            self.check_end(held)
         if (origin := headers.get("origin")) is not None and not self._welcome(held, origin, headers):
             raise Forbidden(
                 "Pages of this origin may not use this link.", hint="Its owner names origins with --origin."
@@ -145,15 +148,15 @@ class LinkTable:
         if reason := self.has_ended(held):
             raise LinkExpired(_ENDS[reason], hint="Ask its owner for a new one.", details={"reason": reason})
 
-    def enter(self, slug: str, headers: Mapping[str, str]) -> Held:
-        """Return the link whose token or session a request shows.
+    def enter(self, slug: str, headers: Mapping[str, str], *, counts: bool = True) -> Held:
+        """Return the link whose token or session a request shows; ``counts`` as for `open`.
 
         Raises
         ------
         LinkNotFound, LinkExpired, Forbidden, Unauthorized
             If there is none, it has ended, the page may not, or what is shown does not open it.
         """
-        held = self.open(slug, headers)
+        held = self.open(slug, headers, counts=counts)
         self.check_shown(held, shown(headers))
         self.used.add(slug)
         return held

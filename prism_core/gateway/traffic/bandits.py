@@ -97,10 +97,10 @@ class Bandits:
 
     def hear(self, judged: Judged) -> None:
         """Take a reward; of requests that the split did not lead anywhere nothing is learned."""
-        if judged.chance > 0:
+        if judged.chance > 0 and judged.model in self._known:
             self._heard[judged.model].append(judged)
             if self._due is None:
-                self._due = self._loop.call_later(EVERY_S, self._reckon)
+                self._due = self._loop.call_later(EVERY_S, self.reckon)
 
     def look(self, routed: Routed) -> None:
         """Hear of a route that is new, or whose lanes are: its weights are there before its first request."""
@@ -129,11 +129,14 @@ class Bandits:
         ]
 
     def lines(self, model: Model) -> Iterator[LiveLine]:
-        """Tell in words what is known of a model's arms; see `Routes.live`."""
-        for one in self.shown(model.name):
+        """Tell in words what each share of a split has now, and why; see `Routes.live`."""
+        infos = {one.arm: one for one in self.shown(model.name)}
+        weights = self._routing.weights.get(model.name, {})
+        for reference, arm in self._known[model.name].arms.items() if infos else ():
+            one = infos[arm]
             mean = "" if one.mean_reward is None else f", mean reward {one.mean_reward:.3f}"
-            text = f"{one.share_percent:.1f} %, {one.pulls} {'reward' if one.pulls == 1 else 'rewards'}{mean}"
-            yield LiveLine("bandit", text, one.arm)
+            of = f"{one.pulls} {'reward' if one.pulls == 1 else 'rewards'}{mean}"
+            yield LiveLine("split", f"gets {100 * weights.get(reference, 0.0):.1f} %: {of}", reference)
 
     def _forget_if_new(self, model: str) -> None:
         """Forget a model that was removed and made again: it has other versions of the same numbers."""
@@ -142,7 +145,8 @@ class Bandits:
             del self._known[model]
             self._learned.pop(model, None)
 
-    def _reckon(self) -> None:
+    def reckon(self) -> None:
+        """Make weights of what has come."""
         self._due = None
         heard, self._heard = self._heard, defaultdict(list)
         for model, rewards in heard.items():
@@ -194,7 +198,7 @@ class Bandits:
         states = [
             State(model, KIND, "", 0, msgspec.json.encode(self._learned[model]).decode())
             for model in unsaved
-            if model in self._registry.models
+            if model in self._learned and model in self._registry.models
         ]
         if states:
             await self._states.save(*states)
@@ -214,7 +218,7 @@ class Bandits:
         """Take what was heard into account."""
         if self._due is not None:
             self._due.cancel()
-            self._reckon()
+            self.reckon()
 
 
 def _is_there(arm: str, model: str, versions: Mapping[int, Any]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import attrs
 
+from prism_core.gateway.events import Events
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.registry import Registry
 from prism_core.gateway.traffic.bandits import Bandits, open_bandits
@@ -35,6 +37,7 @@ async def open_learning(
     registry: Registry,
     followers: Followers,
     states: States,
+    events: Events,
 ) -> AsyncIterator[Learning]:
     """Learn from feedback until the end; to be opened before routes are followed."""
 
@@ -54,4 +57,13 @@ async def open_learning(
         desk.want(Remembered, judging.remember)
         desk.want(Unremembered, judging.miss)
         desk.routing.taps.append(Remembering(desk.hear).tap)
+        forgetting = asyncio.create_task(_forget_removed(judging, registry, events))
+        stack.callback(forgetting.cancel)
         yield Learning(judging, bandits)
+
+
+async def _forget_removed(judging: Judging, registry: Registry, events: Events) -> None:
+    """Forget the answers of models that are removed, until cancelled."""
+    async for event in events.subscribe():
+        if event.name == "model.removed" and event.model not in registry.models:
+            await judging.forget(event.model)

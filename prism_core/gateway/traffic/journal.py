@@ -21,12 +21,25 @@ FILE = "traffic.db"
 _FULL_SHARE, _OLD_ROWS = 50, 1_000
 _PATIENCE_MS = 500
 
-_COLUMNS = ("at", "request", "model", "revision", "arm", "answered", "chance", "caller", "output", "answer")
+_COLUMNS = (
+    "at",
+    "request",
+    "model",
+    "revision",
+    "arm",
+    "answered",
+    "chance",
+    "caller",
+    "output",
+    "media_type",
+    "answer",
+)
 _SCHEMA = """
 create table if not exists remembered(
     seq integer primary key, at real not null, request text not null, model text not null,
     revision integer not null, arm text not null, answered text not null, chance real not null,
-    caller text not null, output text not null, answer blob not null, judged real, reward real);
+    caller text not null, output text not null, media_type text not null, answer blob not null,
+    judged real, reward real);
 create unique index if not exists remembered_request on remembered(request, model);
 """
 _REST = [name for name in _COLUMNS if name not in ("request", "model")]
@@ -98,6 +111,11 @@ class Journal:
                 "update remembered set reward = ?, judged = ? where seq = ?",
                 [(reward, now, seq) for seq, reward in rewards],
             )
+
+    def forget(self, model: str) -> None:
+        """Forget the answers of a model."""
+        with self._connection:
+            self._connection.execute("delete from remembered where model = ?", (model,))
 
     def close(self) -> None:
         """Close the database."""

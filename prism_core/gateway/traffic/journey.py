@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from copy import copy
 from typing import TYPE_CHECKING
 
 import attrs
@@ -199,8 +200,10 @@ class Journey:
         else:
             told = outcome if isinstance(outcome, PrismError) else InternalError("")
             call = self._call("", told.status, told.code, "bypass")
+        # Whoever sends it in the words of a dialect cuts its body.
+        kept = copy(outcome) if self._routed.taps else outcome
         self._answer(outcome)
-        self._routed.ended(Ended(self._head, self._body, self._sender, self._steps[0].lane, outcome, call))
+        self._routed.ended(Ended(self._head, self._body, self._sender, self._steps[0].lane, kept, call))
 
     def _call(self, answered: str, status: int, code: str, cache: str) -> RoutedCall:
         return RoutedCall(

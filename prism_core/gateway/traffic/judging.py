@@ -80,6 +80,12 @@ class Judging(Collector):
         """Count answers that were too many at once."""
         self.kept[missed.model, "shed"] += missed.count
 
+    async def forget(self, model: str) -> None:
+        """Forget the answers of a model that is gone."""
+        waiting = [one for one in self._take() if one.model != model]
+        if error := await self._loop.run_in_executor(self._thread, self._forget, waiting, model):
+            log.warning("feedback.not_forgotten", model=model, error=error)
+
     def _write_soon(self) -> None:
         if self._due is None and not self._writing:
             self._due = self._loop.call_later(EVERY_S, self._begin)
@@ -164,6 +170,15 @@ class Judging(Collector):
             return str(error)
         for one in answers:
             self.kept[one.model, "kept"] += 1
+        return ""
+
+    def _forget(self, waiting: Sequence[Remembered], model: str) -> str:
+        """Forget the answers of a model; return why they could not be, "" where they were."""
+        self._write(waiting)
+        try:
+            self._opened().forget(model)
+        except (sqlite3.Error, OSError) as error:
+            return str(error)
         return ""
 
     def _judge_now(

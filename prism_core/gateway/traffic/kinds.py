@@ -59,8 +59,8 @@ class Remembered(msgspec.Struct, tag="remembered", frozen=True, gc=False):
         With what probability the split chose the arm; 0 where something else decided.
     caller
         The id of who asked, as in `Sender`.
-    output, answer
-        The answer in JSON, as it was sent, and the name of the tensor in it that is the prediction. Empty
+    output, media_type, answer
+        The answer as the runtime sent it, and the name of the tensor in it that is the prediction. Empty
         where it cannot be compared with a label, or is too long to keep.
     """
 
@@ -73,6 +73,7 @@ class Remembered(msgspec.Struct, tag="remembered", frozen=True, gc=False):
     chance: float = 0.0
     caller: str = ""
     output: str = ""
+    media_type: str = ""
     answer: bytes = b""
 
 

@@ -17,12 +17,13 @@ from prism_core.gateway.asking import Prediction
 from prism_core.gateway.traffic.journey import Ended
 from prism_core.gateway.traffic.kinds import Remembered, TrafficRecord, Unremembered
 from prism_core.gateway.traffic.routed import Routed, Tap
+from prism_core.traffic.comparing.answers import READABLE, plain
 
 if TYPE_CHECKING:
     from prism_core.gateway.lane import Lane
 
-# A second, in one process. Each costs 10 us of the leader's processor until it is written (measured: see
-# docs/explanation/performance.md), so that many take two hundredths of one.
+# In one process. Of 40,000 answers a second that are offered so many are remembered for three hundredths of a
+# processor, and no memory that grows (`python -m bench.feedback`).
 MOST_A_SECOND = 2_000
 # A longer answer is remembered without what it said: it can be judged by a reward.
 MAX_ANSWER_BYTES = 4096
@@ -73,10 +74,11 @@ class Remembering:
 
     def _miss(self, model: str) -> None:
         if not self._missed:
-            asyncio.get_running_loop().call_later(1.0, self._tell_missed)
+            asyncio.get_running_loop().call_later(1.0, self.tell_missed)
         self._missed[model] += 1
 
-    def _tell_missed(self) -> None:
+    def tell_missed(self) -> None:
+        """Tell how many answers were too many."""
         missed, self._missed = self._missed, Counter()
         for model, count in missed.items():
             self._record(Unremembered(model, count))
@@ -117,9 +119,7 @@ def arm_of(reference: str, lanes: Mapping[str, Lane]) -> str:
 def remembered(ended: Ended, prediction: Prediction, chance: float) -> Remembered:
     """Return what is needed to judge an answer later."""
     call, lane = ended.call, ended.lane
-    # A dialect of a plugin may have put a prefix before its JSON, of zeros where all of it is JSON.
-    body = bytes(prediction.body) if len(prediction.body) <= MAX_ANSWER_BYTES else b""
-    answer = body.lstrip(b"\0")
+    readable = plain(prediction.media_type) in READABLE and len(prediction.body) <= MAX_ANSWER_BYTES
     return Remembered(
         call.at,
         call.request,
@@ -130,5 +130,6 @@ def remembered(ended: Ended, prediction: Prediction, chance: float) -> Remembere
         0.0 if call.rule else chance,
         ended.sender.caller,
         lane.signature.predictions if lane is not None else "",
-        answer if answer.startswith(b"{") else b"",
+        prediction.media_type if readable else "",
+        bytes(prediction.body) if readable else b"",
     )

@@ -150,7 +150,7 @@ def worth(item: Item, row: Row, tolerance: float) -> float:
         return item.reward
     if item.correct is not UNSET:
         return float(item.correct)
-    predictions = predictions_of(row.answer.answer, row.answer.output)
+    predictions = predictions_of(row.answer.media_type, row.answer.answer, row.answer.output)
     labels = [item.label] if item.labels is UNSET else item.labels
     return reward_of(predictions, labels, tolerance)
 

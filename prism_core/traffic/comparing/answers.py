@@ -14,6 +14,7 @@ MOST_BYTES = 1 << 20
 # Of each output; the first rows are compared.
 MOST_VALUES = 10_000
 JSON = "application/json"
+READABLE = frozenset({JSON, tensors.MEDIA_TYPE, inference.MEDIA_TYPE})
 # Keys of PRISM's own answers that are no outputs.
 _TOLD = frozenset({"model", "version", "classes", "warnings", "outputs"})
 
@@ -47,7 +48,7 @@ def columns(answer: Answer) -> Columns | None:
     """
     kind = plain(answer.media_type)
     body = memoryview(answer.body)
-    if kind not in (JSON, tensors.MEDIA_TYPE, inference.MEDIA_TYPE):
+    if kind not in READABLE:
         return None
     if len(body) > MOST_BYTES:
         raise Unreadable(f"it has more than {MOST_BYTES} bytes")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from urllib.parse import urlsplit
 
+import grpc
 import httpx
 import joblib
 import numpy as np
@@ -12,8 +14,11 @@ import pytest
 from sklearn.dummy import DummyClassifier
 
 from prism_core.testing.server import ServerProcess
+from prism_oip.rpc import oip_pb2 as pb
+from tests.integration.traffic.admin import admin
 
 SPLIT = [{"version": 1, "weight": 50}, {"version": 2, "weight": 50}]
+BODY = {"input": [[0.0]]}
 
 
 @pytest.fixture(scope="module")
@@ -29,73 +34,52 @@ def models(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, models):
-    """A server of two gateways with two versions of ``m``."""
-    with ServerProcess(tmp_path_factory.mktemp("two") / "data", "--gateways", "2") as server:
+    """A server of two gateways with two versions of ``m``, which asks for keys and speaks gRPC."""
+    flags = ("--gateways", "2", "--auth", "keys", "--grpc-port", "0")
+    with ServerProcess(tmp_path_factory.mktemp("two") / "data", *flags) as server:
         for version in (1, 2):
             server.upload(models / f"{version}.pkl", "--name", "m")
         yield server
 
 
+@pytest.fixture(scope="module")
+def key(server):
+    """A key for ``m``."""
+    return bearer(server.json("keys", "create", "--model", "m", "--quota", "1000000")["key"])
+
+
+def bearer(key):
+    return {"Authorization": f"Bearer {key}"}
+
+
 def lead(server, **route):
     """Let ``m`` go by a route."""
-    return admin(server, "PUT", "/models/m/route", json={"split": SPLIT, **route})
+    return admin(server, "m", "PUT", "/route", json={"split": SPLIT, **route})
 
 
-def admin(server, method, path, **options):
-    """Ask the admin API."""
-    token = (server.data_dir / "admin-token").read_text()
-    headers = {"Authorization": f"Bearer {token}"}
-    answer = httpx.request(method, f"{server.facts['admin']}/admin/v1{path}", headers=headers, **options)
-    return answer.raise_for_status().json()
-
-
-def ask(server, number, **headers):
+def ask(server, key, number):
     """Send requests, each by a connection of its own, to whichever gateway; return ids and versions."""
     answers = []
     for _ in range(number):
-        body = {"input": [[0.0]]}
-        response = httpx.post(f"{server.url}/model/m/predict", json=body, headers=headers).raise_for_status()
+        response = httpx.post(f"{server.url}/model/m/predict", json=BODY, headers=key).raise_for_status()
         answers.append((response.headers["x-request-id"], response.json()["version"]))
     return answers
 
 
-def feed(server, items):
-    """Send feedback; return what came of it."""
-    return httpx.post(f"{server.url}/v1/feedback", json=items).raise_for_status().json()
+def feed(server, key, items, path="/v1/feedback"):
+    """Send feedback; return the answer."""
+    return httpx.post(f"{server.url}{path}", json=items, headers=key)
 
 
-def test_labels(server):
-    """Each answer is judged, whichever gateway gave it: what one of them remembers is known to all."""
-    lead(server, feedback={})
-    answers = ask(server, 40)
-
-    told = feed(server, [{"request_id": one, "label": 1} for one, _ in answers])
-    assert told == {"judged": 40, "repeated": 0, "refused": 0, "errors": []}
-    again = feed(server, [{"request_id": one, "label": 1} for one, _ in answers[:3]])
-    assert again["repeated"] == 3
-    other = feed(server, [{"request_id": answers[0][0], "label": 0}, {"request_id": "nobodys", "label": 0}])
-    assert [error["code"] for error in other["errors"]] == ["answer_judged", "answer_not_found"]
-    assert {version for _, version in answers} == {1, 2}
-
-
-def test_bandit(server):
-    """Labels move the traffic to the version that is right."""
-    lead(server, bandit={"memory": 1000})
-    for _ in range(6):
-        feed(server, [{"request_id": one, "label": 1} for one, _ in ask(server, 20)])
-    shares = arms(server, lambda found: found["m/2"]["share_percent"] > 95)
-
-    assert shares["m/1"]["mean_reward"] == 0
-    assert shares["m/2"]["mean_reward"] == 1
-    versions = Counter(version for _, version in ask(server, 40))
-    assert versions[2] > 30
+def labelled(answers, label=1):
+    return [{"request_id": one, "label": label} for one, _ in answers]
 
 
 def arms(server, enough):
     """Return what is known of the arms, as soon as that is ``enough``."""
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until:
-        found = {one["arm"]: one for one in admin(server, "GET", "/models/m/route")["bandit"]}
+        found = {one["arm"]: one for one in admin(server, "m", "GET", "/route")["bandit"]}
         if enough(found):
             return found
         time.sleep(0.05)
@@ -107,16 +91,139 @@ def pulls(found):
     return sum(one["pulls"] for one in found.values())
 
 
-def test_restart(server):
+def test_labels(server, key):
+    """Each answer is judged, whichever gateway gave it; the experiment knows how often each was right."""
+    lead(server, experiment={"metrics": ["labels"]})
+    answers = ask(server, key, 30)
+
+    told = feed(server, key, labelled(answers)).json()
+    assert told == {"judged": 30, "repeated": 0, "refused": 0, "errors": []}
+    assert feed(server, key, labelled(answers[:3])).json()["repeated"] == 3
+    other = feed(server, key, [{"request_id": answers[0][0], "label": 0}, {"request_id": "no", "label": 0}])
+    assert [error["code"] for error in other.json()["errors"]] == ["answer_judged", "answer_not_found"]
+    versions = Counter(version for _, version in answers)
+    assert rights(server) == {"m/1": (versions[1], 0.0), "m/2": (versions[2], 1.0)}
+
+
+def test_who_may_judge(server, key):
+    """Who may predict with the model, and nobody hears whether there is something to judge."""
+    lead(server, feedback={})
+    ((request, _),) = ask(server, key, 1)
+    item = {"request_id": request, "correct": True}
+    reader = bearer(server.json("keys", "create", "--model", "m", "--scope", "read")["key"])
+    stranger = bearer(server.json("keys", "create", "--model", "other")["key"])
+    used = quota_of(server, key)
+
+    assert feed(server, {}, item).status_code == 401
+    assert feed(server, reader, item).json()["code"] == "forbidden"
+    assert feed(server, stranger, item).json()["code"] == "answer_not_found"
+    assert feed(server, key, item).json()["judged"] == 1
+    assert quota_of(server, key) == used + 1  # by asking for the quota, not by judging
+
+
+def test_a_link_judges_what_it_has_answered(server, key):
+    lead(server, feedback={})
+    links = [server.json("share", "m", "--uses", "1") for _ in range(2)]
+    own, other = ((f"/s/{link['slug']}", bearer(link["token"])) for link in links)
+    request = httpx.post(f"{server.url}{own[0]}/predict", json=BODY, headers=own[1]).headers["x-request-id"]
+    item = {"request_id": request, "reward": 0.5}
+
+    assert feed(server, other[1], item, f"{other[0]}/feedback").json()["code"] == "answer_not_found"
+    assert feed(server, {}, item, f"{own[0]}/feedback").status_code == 401
+    assert feed(server, own[1], item, f"{own[0]}/feedback").json()["judged"] == 1
+
+
+@pytest.mark.parametrize("raw", [False, True])
+def test_v2(server, key, raw):
+    """With an id that the client has chosen, in JSON and with raw tensors."""
+    lead(server, feedback={})
+    request = f"chosen-{raw}"
+    tensor = {"name": input_name(server, key), "shape": [2, 1], "datatype": "FP64", "data": [0.0, 0.0]}
+    body = {"inputs": [tensor], "parameters": {"binary_data_output": raw}}
+    headers = {**key, "X-Request-Id": request}
+    answer = httpx.post(f"{server.url}/v2/models/m/infer", json=body, headers=headers).raise_for_status()
+    right = int(answer.headers["x-prism-model-version"]) - 1
+
+    told = feed(server, key, {"request_id": request, "labels": [right, 7]})
+    assert told.json()["judged"] == 1, told.text
+    assert feed(server, key, {"request_id": request, "reward": 0.5}).json()["repeated"] == 1
+
+
+def test_grpc(server, key):
+    """The id is in its metadata; what it answered is judged by a reward."""
+    lead(server, feedback={})
+    message = pb.ModelInferRequest(model_name="m")
+    tensor = message.inputs.add(name=input_name(server, key), datatype="FP64", shape=[1, 1])
+    tensor.contents.fp64_contents.append(0.0)
+    with grpc.insecure_channel(urlsplit(server.facts["grpc"]).netloc) as channel:
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            pb.ModelInferRequest.SerializeToString,
+            pb.ModelInferResponse.FromString,
+        )
+        metadata = [("authorization", key["Authorization"]), ("x-request-id", "by-grpc")]
+        infer(message, metadata=metadata, timeout=60)
+
+    assert feed(server, key, {"request_id": "by-grpc", "label": 1}).json()["code"] == "invalid_input"
+    assert feed(server, key, {"request_id": "by-grpc", "correct": True}).json()["judged"] == 1
+
+
+def test_bandit(server, key):
+    """Labels move the traffic to the version that is right."""
+    lead(server, bandit={"memory": 1000})
+    for _ in range(4):
+        feed(server, key, labelled(ask(server, key, 15)))
+    found = arms(server, lambda found: found["m/2"]["share_percent"] > 95)
+
+    assert (found["m/1"]["mean_reward"], found["m/2"]["mean_reward"]) == (0, 1)
+    versions = Counter(version for _, version in ask(server, key, 30))
+    assert versions[2] > 25
+    assert "mean reward 1.000" in server.run("route", "m").stdout
+
+
+def test_the_command_line(server, key, tmp_path):
+    lead(server, feedback={})
+    answers = ask(server, key, 3)
+    lines = "".join(f"{request},{version - 1}\n" for request, version in answers)
+    file = tmp_path / "labels.csv"
+    file.write_text(f"request_id,label\n{lines}")
+    done = server.run("feedback", str(file))
+    file.write_text(f"request_id,label\n{lines}nobodys,1\n")
+    again = server.run("feedback", str(file), check=False)
+
+    assert done.stdout == "3 items: 3 judged.\n"
+    assert (again.returncode, again.stdout) == (1, "4 items: 3 repeated, 1 refused.\n")
+    assert "4. No answer with the X-Request-Id 'nobodys'" in again.stderr
+
+
+def test_restart(server, key):
     """What is remembered, and what was learned, outlives the server."""
     lead(server, bandit={"memory": 1000})
     known = pulls(arms(server, bool))
-    feed(server, [{"request_id": one, "label": 1} for one, _ in ask(server, 10)])
+    feed(server, key, labelled(ask(server, key, 10)))
     before = arms(server, lambda found: pulls(found) == known + 10)
-    answers = ask(server, 10)
+    answers = ask(server, key, 10)
     server.stop()
     server.start()
 
     assert arms(server, bool) == before
-    told = feed(server, [{"request_id": one, "correct": True} for one, _ in answers])
+    told = feed(server, key, [{"request_id": one, "correct": True} for one, _ in answers]).json()
     assert told["judged"] == 10, told
+
+
+def rights(server):
+    """Return how many answers of each arm were judged, and what they were worth on the average."""
+    (line,) = admin(server, "m", "GET", "/experiment")["lines"]
+    return {"m/1": (line["control_n"], line["control_value"]), "m/2": (line["n"], line["value"])}
+
+
+def quota_of(server, key):
+    """Return how many predictions a key has used, by predicting once more."""
+    response = httpx.post(f"{server.url}/model/m@latest/predict", json=BODY, headers=key).raise_for_status()
+    return 1_000_000 - int(response.headers["ratelimit"].removeprefix('"quota";r='))
+
+
+def input_name(server, key):
+    """Return what the one input of ``m`` is called."""
+    told = httpx.get(f"{server.url}/v1/models/m/metadata", headers=key).raise_for_status().json()
+    return told["inputs"][0]["name"]

@@ -21,7 +21,9 @@ class Clock:
 
 
 def remembered(request="r", *, at=1000.0, model="m", caller="", answer=b"{}", **more):
-    return Remembered(at, request, model, 1, "m/1", "m/1", 0.5, caller, "label", answer, **more)
+    return Remembered(
+        at, request, model, 1, "m/1", "m/1", 0.5, caller, "label", "application/json", answer, **more
+    )
 
 
 @pytest.fixture
@@ -112,7 +114,7 @@ def test_a_broken_one_is_put_aside(make, tmp_path):
 
 def test_every_field_is_kept(make):
     journal = make()
-    answer = Remembered(999.5, "r", "m", 7, "m/2", "m/3", 0.25, "link:x", "label", b'{"a": 1}')
+    answer = Remembered(999.5, "r", "m", 7, "m/2", "m/3", 0.25, "link:x", "label", "text/x", b'{"a": 1}')
     journal.add([answer])
 
     (row,) = journal.find("r")

@@ -14,7 +14,13 @@ from prism_core.gateway.traffic.verdicts import MAX_ITEMS, Verdicts, pieces_of
 
 
 def row(request="r", model="m", reward=None, answer=b'{"predictions": ["a"]}', seq=1):
-    return Row(seq, reward, Remembered(0.0, request, model, 1, f"{model}/1", f"{model}/1", answer=answer))
+    return Row(
+        seq,
+        reward,
+        Remembered(
+            0.0, request, model, 1, f"{model}/1", f"{model}/1", media_type="application/json", answer=answer
+        ),
+    )
 
 
 def taken(*items, rows=(), may=lambda answer: True, tolerance=0.0):

@@ -14,6 +14,8 @@ from prism_core.traffic.rewards import predictions_of, reward_of
     ("answer", "output", "predictions"),
     [
         (b'{"model": "m", "version": 3, "predictions": [1, 0]}', "", [1, 0]),
+        (b'{"predictions": 3}', "", [3]),  # what a fallback says
+        (b"[1, 2]", "", [1, 2]),
         (b'{"predictions": [[1, 0], [0, 1]]}', "", [[1, 0], [0, 1]]),
         (b'{"outputs": [{"name": "label", "shape": [2], "data": ["a", "b"]}]}', "", ["a", "b"]),
         (
@@ -23,11 +25,11 @@ from prism_core.traffic.rewards import predictions_of, reward_of
             ["a"],
         ),
         (b'{"outputs": [{"name": "y", "shape": [2, 2], "data": [1, 2, 3, 4]}]}', "y", [[1, 2], [3, 4]]),
-        (b'{"outputs": [{"name": "y", "shape": [2, 1], "data": [1, 2]}]}', "y", [1, 2]),
+        (b'{"outputs": [{"name": "y", "shape": [2, 1], "data": [1, 2]}]}', "y", [[1], [2]]),
     ],
 )
 def test_predictions(answer, output, predictions):
-    assert predictions_of(answer, output) == predictions
+    assert predictions_of("application/json", answer, output) == predictions
 
 
 @pytest.mark.parametrize(
@@ -35,9 +37,6 @@ def test_predictions(answer, output, predictions):
     [
         b"",
         b"\x93NUMPY",
-        b"[1]",
-        b"null",
-        b'{"predictions": 3}',
         b'{"outputs": {}}',
         b'{"outputs": [1, null, {"data": 5}]}',
         b'{"outputs": []}',
@@ -46,16 +45,19 @@ def test_predictions(answer, output, predictions):
 )
 def test_other_answers_have_none(answer):
     with pytest.raises(InvalidInput) as raised:
-        predictions_of(answer)
+        predictions_of("application/json", answer)
 
     assert "reward" in raised.value.hint
 
 
-@given(answer=st.binary(max_size=200))
-def test_no_answer_breaks_it(answer):
+@given(
+    answer=st.binary(max_size=200),
+    kind=st.sampled_from(["application/json", "application/vnd.prism.tensors", "application/vnd.prism.oip"]),
+)
+def test_no_answer_breaks_it(kind, answer):
     """A model may have written anything."""
     try:
-        predictions_of(answer, "y")
+        predictions_of(kind, answer, "y")
     except InvalidInput:
         pass
 
