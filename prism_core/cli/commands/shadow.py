@@ -29,6 +29,8 @@ WORDS = {
     "row_counts": "different numbers of rows",
     "unreadable": "an answer could not be read",
 }
+# Which label stands for which: so many kinds of that are shown.
+MOST_CHANGES = 5
 
 EXAMPLES = """
 prism shadow churn
@@ -101,7 +103,8 @@ def _output(output: dict[str, Any]) -> str:
         said += f", probabilities are up to {output['probability_most']:.3g} apart"
     if output["numbers"]:
         said += f", {output['apart_mean']:.3g} apart in the mean and {output['apart_most']:.3g} at most"
-    return said
+    changes = [f"{change} {count}" for change, count in output["changes"].items()]
+    return "; ".join([said, *changes[:MOST_CHANGES]])
 
 
 def _silent(found: dict[str, Any]) -> Iterator[str]:

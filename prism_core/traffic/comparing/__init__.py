@@ -3,7 +3,8 @@
 | module                   | what it holds                                                    |
 |--------------------------|------------------------------------------------------------------|
 | `answers`                | an answer, and its body read as columns of rows                  |
-| `tensors`, `inference`   | how PRISM's tensors and the Open Inference Protocol are read     |
+| `tensors`                | how PRISM's tensors are read                                     |
+| `inference`, `message`   | how the Open Inference Protocol is, over HTTP and over gRPC      |
 | `values`                 | whether two values agree: labels, numbers, probabilities         |
 | `difference`             | `compare`: one pair, row by row                                  |
 | `sketch`, `distribution` | summaries of numbers and of an output's values, which add up     |

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from prism_core.traffic.comparing import inference, tensors
+from prism_core.traffic.comparing import inference, message, tensors
 from prism_core.traffic.comparing.columns import Columns, Unreadable
 
 # What is larger is not read: a megabyte of JSON takes about ten milliseconds.
@@ -14,7 +14,7 @@ MOST_BYTES = 1 << 20
 # Of each output; the first rows are compared.
 MOST_VALUES = 10_000
 JSON = "application/json"
-READABLE = frozenset({JSON, tensors.MEDIA_TYPE, inference.MEDIA_TYPE})
+READABLE = frozenset({JSON, tensors.MEDIA_TYPE, inference.MEDIA_TYPE, message.MEDIA_TYPE})
 # Keys of PRISM's own answers that are no outputs.
 _TOLD = frozenset({"model", "version", "classes", "warnings", "outputs"})
 
@@ -54,6 +54,8 @@ def columns(answer: Answer) -> Columns | None:
         raise Unreadable(f"it has more than {MOST_BYTES} bytes")
     if kind == tensors.MEDIA_TYPE:
         return tensors.read(body, MOST_VALUES)
+    if kind == message.MEDIA_TYPE:
+        return message.read(body, MOST_VALUES)
     if kind == JSON:
         return _from_json(body, body[:0])
     return _from_json(*inference.unpacked(body, MOST_BYTES))

@@ -10,7 +10,7 @@ import msgspec
 from prism_core.traffic.comparing.answers import MOST_VALUES, Answer, columns, plain
 from prism_core.traffic.comparing.columns import Columns, Unreadable
 from prism_core.traffic.comparing.distribution import Distribution
-from prism_core.traffic.comparing.values import Pair, Tolerance, leaves, pair
+from prism_core.traffic.comparing.values import NESTED, Pair, Tolerance, leaves, pair
 
 MOST_ROWS = 1000
 # Models have a few outputs; those of a column model may be many.
@@ -32,6 +32,8 @@ class OutputDifference(msgspec.Struct):
         largest distance.
     live, other
         The values of both sides.
+    changes
+        Of labels that do not agree: which is instead of which.
     """
 
     rows: int = 0
@@ -44,9 +46,17 @@ class OutputDifference(msgspec.Struct):
     probability_most: float = 0.0
     live: Distribution = msgspec.field(default_factory=Distribution)
     other: Distribution = msgspec.field(default_factory=Distribution)
+    changes: Distribution = msgspec.field(default_factory=Distribution)
 
-    def add(self, found: Pair) -> None:
+    def add(self, found: Pair, ours: Any, theirs: Any) -> None:
         """Count a row."""
+        self.live.add_row(ours)
+        self.other.add_row(theirs)
+        if not (found.agrees or isinstance(ours, (*NESTED, float)) or isinstance(theirs, (*NESTED, float))):
+            self.changes.add_class(f"{_quoted(ours)} -> {_quoted(theirs)}")
+        self._count(found)
+
+    def _count(self, found: Pair) -> None:
         self.rows += 1
         self.agreed += found.agrees
         if found.kind == "number":
@@ -70,6 +80,7 @@ class OutputDifference(msgspec.Struct):
         self.probability_most = max(self.probability_most, more.probability_most)
         self.live.merge(more.live)
         self.other.merge(more.other)
+        self.changes.merge(more.changes)
 
 
 class Difference(msgspec.Struct):
@@ -185,9 +196,7 @@ def _of_output(
     apart = []
     for at, (ours, theirs) in enumerate(zip(live, other, strict=True)):
         found = pair(ours, theirs, tolerance)
-        output.add(found)
-        output.live.add_row(ours)
-        output.other.add_row(theirs)
+        output.add(found, ours, theirs)
         if not found.agrees:
             apart.append(at)
     return apart
@@ -200,7 +209,7 @@ def _width(sides: tuple[list[Any], list[Any]]) -> int:
 
 def _quoted(value: Any) -> str:
     text = msgspec.json.encode(value, enc_hook=str).decode("utf-8", "replace")
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -67,14 +67,14 @@ class Distribution(msgspec.Struct):
         elif value is None:
             self.missing += 1
         else:
-            self._add_class(str(value)[:MOST_CLASS_LETTERS], 1)
+            self.add_class(str(value)[:MOST_CLASS_LETTERS], 1)
 
     def add_row(self, row: Any) -> None:
         """Count a row: its value; of probabilities the likeliest place; of others the first few values."""
         if not isinstance(row, NESTED):
             self.add(row)
         elif are_floats(row) and are_probabilities(row):
-            self._add_class(str(likeliest(row)), 1)
+            self.add_class(str(likeliest(row)), 1)
         else:
             for _, value in islice(leaves(row), MOST_PLACES):
                 self.add(value)
@@ -84,7 +84,7 @@ class Distribution(msgspec.Struct):
         self.missing += other.missing
         self.other_classes += other.other_classes
         for label, count in other.classes.items():
-            self._add_class(label, count)
+            self.add_class(label, count)
         mine, more = self.numbers, other.numbers
         if more:
             apart, both = other.mean - self.mean, mine + more
@@ -104,7 +104,8 @@ class Distribution(msgspec.Struct):
         self.spread = min(self.spread + apart * (value - self.mean), HUGE)
         self.sketch.add(value)
 
-    def _add_class(self, label: str, count: int) -> None:
+    def add_class(self, label: str, count: int = 1) -> None:
+        """Count a class."""
         classes = self.classes
         if label in classes or len(classes) < MOST_CLASSES:
             classes[label] = classes.get(label, 0) + count

@@ -70,22 +70,16 @@ def _output(name: str, output: OutputDifference, live: str, other: str) -> Itera
             f"the mean of {other} is {output.other.mean:.4g}, of {live} {output.live.mean:.4g}."
         )
     else:
-        yield f"{rows}{_class(output.live, output.other, live, other)}."
+        yield f"{rows}{_change(output.changes, live, other)}."
 
 
-def _class(ours: Distribution, theirs: Distribution, live: str, other: str) -> str:
-    """Return the class whose share differs most, in words; "" where both have all of them as often."""
-    shares = {
-        label: _share(theirs, label) - _share(ours, label) for label in {*ours.classes, *theirs.classes}
-    }
-    label = max(sorted(shares), key=lambda one: abs(shares[one]), default="")
-    if not shares or not shares[label]:
+def _change(changes: Distribution, live: str, other: str) -> str:
+    """Return what most often is instead of what, in words."""
+    if not changes.classes:
         return ""
-    return f": {other} says {label!r} in {_share(theirs, label):.1%}, {live} in {_share(ours, label):.1%}"
-
-
-def _share(distribution: Distribution, label: str) -> float:
-    return distribution.classes.get(label, 0) / max(1, distribution.labels)
+    most = max(changes.classes, key=lambda one: (changes.classes[one], one))
+    says, _, instead = most.partition(" -> ")
+    return f"; in {changes.classes[most]} of them {other} says {instead} where {live} says {says}"
 
 
 def _slower(agreement: Agreement, live: str, other: str) -> Iterator[str]:

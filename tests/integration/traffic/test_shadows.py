@@ -45,7 +45,7 @@ def server(tmp_path_factory, site) -> Iterator[ServerProcess]:
     directory = tmp_path_factory.mktemp("shadows")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(site))
-        with ServerProcess(directory / "data", "--plugins", "odd", "--gateways", "2") as server:
+        with ServerProcess(directory / "data", "--plugins", "odd,oip", "--gateways", "2") as server:
             for says in VERSIONS.values():
                 upload(server, says)
             yield server
@@ -134,6 +134,20 @@ def test_the_same_requests_are_asked_always_or_never(server):
             ask(client, number * 2, request=f"r{number}")
         for version in (2, 4):
             found(server, all_of(len(chosen)), f"m/{version}")
+
+
+def test_answers_of_the_open_inference_protocol_are_compared(server):
+    """They name the version, and are prefixed on their way: neither makes them differ."""
+    with shadowed(server, 2) as client:
+        for binary in (False, True):
+            data = {"name": "x", "shape": [4], "datatype": "INT64", "data": [1, 2, 3, 4]}
+            body = {"inputs": [data], "parameters": {"binary_data_output": binary}}
+            answer = client.post("/v2/models/m/infer", json=body)
+            assert answer.status_code == 200, answer.text
+        one = found(server, all_of(2))
+
+    assert (one["rows"], one["agreed"]) == (8, 6), one
+    assert one["outputs"][0]["changes"] == {"8 -> 9": 2}
 
 
 def test_a_shadow_that_fails_fails_alone(server):

@@ -99,7 +99,8 @@ class Shadows:
         self.pace.live(now)
         for one in chosen:
             if sampled(call.request, one.percent):
-                pair = one.pair(call.answered or call.arm)
+                # Of an ensemble it is the arm that answers, in the name of a version.
+                pair = one.pair(call.answered if call.failure and call.answered else call.arm)
                 if pair.live != pair.shadow:
                     self._offer(pair, one, ended, now)
 

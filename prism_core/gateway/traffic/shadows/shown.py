@@ -57,6 +57,7 @@ class OutputInfo:
     probability_most: float
     live: ValuesInfo
     shadow: ValuesInfo
+    changes: dict[str, int]
 
 
 @attrs.frozen
@@ -173,6 +174,7 @@ def _output(name: str, output: OutputDifference) -> OutputInfo:
         output.probability_most,
         _values(output.live),
         _values(output.other),
+        dict(sorted(output.changes.classes.items(), key=lambda item: -item[1])),
     )
 
 

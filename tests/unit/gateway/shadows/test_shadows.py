@@ -209,6 +209,20 @@ async def test_a_version_is_not_its_own_shadow(make):
     assert world.reports == []
 
 
+async def test_an_answer_is_compared_as_its_version_sent_it(make):
+    """A dialect cuts a prefix off before the answer is sent; that of a shadow has it yet."""
+
+    def cut(outcome) -> None:
+        outcome.body = outcome.body[2:]
+
+    world = make()
+    world.routed.ask(Head("application/json"), b"[[1]]", 1.0, cut, "r")
+    world.replicas[1].answer(1, body=LIVE)
+    (await world.asked()).answer(1, body=LIVE)
+
+    assert (await world.told())[1].agreed == 2
+
+
 async def test_a_shadow_that_is_stopped_meanwhile_has_not_failed(make):
     world = make()
     world.ask()

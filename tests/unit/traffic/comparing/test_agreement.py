@@ -222,7 +222,7 @@ PROBABILITIES = (answer([0.5, 0.5]), answer([0.25, 0.75]))
         ([SAME] * 50, "churn/4 answers like churn/3."),
         (
             [SAME, SAME, SAME, DIFFERENT],
-            "1 of 4 rows of predictions differ: churn/4 says 'a' in 75.0%, churn/3 in 100.0%.",
+            '1 of 4 rows of predictions differ; in 1 of them churn/4 says "b" where churn/3 says "a".',
         ),
         (
             [FAILED, SAME],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prism_core.inputs import json_out, tensors
 from prism_core.plugin import Answer as Encoding
@@ -11,7 +13,7 @@ from prism_core.plugin import Batch, Signature, TensorSpec
 from prism_core.traffic.comparing import Answer, compare
 from prism_core.traffic.comparing.answers import MOST_BYTES, columns
 from prism_oip.reply import Reply
-from prism_oip.writing import rest
+from prism_oip.writing import grpc, rest
 
 ROWS = {
     "predictions": ["yes", "no", "é"],
@@ -39,10 +41,40 @@ def encoding(reply=None, outputs=OUTPUTS):
         ("application/vnd.prism.oip", rest.encode(encoding())),
         ("application/vnd.prism.oip", rest.encode(encoding(reply=Reply(raw=True)))),
         ("application/vnd.prism.oip", rest.encode(encoding(reply=Reply(raw_of={"count": True})))),
+        ("application/vnd.prism.oip.grpc", grpc.encode(encoding(reply=Reply()))),
+        ("application/vnd.prism.oip.grpc", grpc.encode(encoding(reply=Reply(id="a", raw=True)))),
     ],
 )
 def test_every_form_is_read_as_the_same_rows(media_type, body):
     assert columns(Answer(media_type, body)) == ROWS
+
+
+DATATYPES = {
+    "bool": [True, False],
+    "int8": [-1, 1],
+    "int64": [-(2**63), 2**63 - 1],
+    "uint64": [2**63 - 1, 0],
+    "uint8": [255, 0],
+    "float32": [-1.5, 0.0],
+    "float64": [-1.5, 1e300],
+}
+
+
+@pytest.mark.parametrize("raw", [False, True])
+@pytest.mark.parametrize("dtype", DATATYPES)
+def test_numbers_of_every_kind_are_read_from_grpc(dtype, raw):
+    values = DATATYPES[dtype]
+    body = grpc.encode(encoding(reply=Reply(raw=raw), outputs={"y": np.array(values, dtype=dtype)}))
+
+    assert columns(Answer("application/vnd.prism.oip.grpc", body)) == {"y": values}
+
+
+@given(st.binary(max_size=60), st.sampled_from(["", ".grpc"]))
+def test_whatever_is_no_answer_is_said_to_be_none(body, kind):
+    media_type = f"application/vnd.prism.oip{kind}"
+    found = compare(Answer(media_type, body), Answer(media_type, body + b"x"))
+
+    assert found.rows or found.why in ("unreadable", "outputs", "row_counts") or not found.outputs
 
 
 @pytest.mark.parametrize("packing", ["gzip", "deflate"])
