@@ -43,15 +43,17 @@ class VersionCircuit:
     ----------
     strained
         Whether it is not closed.
+    troubled
+        Whether anything failed since it last worked.
     """
 
-    __slots__ = ("_breaker", "_lane", "_moved", "strained")
+    __slots__ = ("_breaker", "_lane", "_moved", "strained", "troubled")
 
     def __init__(self, lane: Lane, moved: Callable[[Circuit], None]) -> None:
         self._lane = ref(lane)
         self._moved = moved
         self._breaker = Breaker()
-        self.strained = False
+        self.strained = self.troubled = False
 
     def follow(self, policy: CircuitPolicy) -> None:
         """Go by a policy from now on."""
@@ -75,17 +77,21 @@ class VersionCircuit:
         self._tell(before)
         return allowed
 
-    def hear(self, outcome: Prediction | Exception, now: float, *, hurried: bool) -> None:
-        """Hear how a call ended; ``hurried``: it had less time than the route and the version allow it."""
-        breaker = self._breaker
-        before = breaker.state
-        if isinstance(outcome, Prediction):
-            # What was kept says nothing of how it is now.
-            if breaker.failures and outcome.batch_rows:
-                breaker.succeeded()
-        elif isinstance(outcome, FAULTS) and not (hurried and isinstance(outcome, DeadlineExceeded)):
-            breaker.failed(now)
-        self._tell(before)
+    def worked(self, outcome: Prediction) -> None:
+        """Hear of an answer; one that was kept says nothing of how it is now."""
+        if outcome.batch_rows:
+            before = self._breaker.state
+            self._breaker.succeeded()
+            self.troubled = self._breaker.failures > 0
+            self._tell(before)
+
+    def failed(self, error: Exception, now: float, *, hurried: bool) -> None:
+        """Hear of a failure; ``hurried``: it had less time than the route and the version allow it."""
+        if isinstance(error, FAULTS) and not (hurried and isinstance(error, DeadlineExceeded)):
+            before = self._breaker.state
+            self._breaker.failed(now)
+            self.troubled = True
+            self._tell(before)
 
     def _tell(self, before: Circuit) -> None:
         state = self._breaker.state

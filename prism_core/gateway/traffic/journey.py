@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # With less than this share of the time that it may have, a version that is late is not to blame.
 ENOUGH = 0.9
+# The least that a version is given: less would be no time at all, and is told as one that has passed.
+LEAST_S = 0.001
 
 
 @attrs.frozen(slots=True)
@@ -72,8 +74,8 @@ class Journey:
         "_deadline",
         "_error",
         "_failure",
+        "_given_s",
         "_head",
-        "_hurried",
         "_next",
         "_request",
         "_routed",
@@ -101,7 +103,7 @@ class Journey:
         self._body = body
         self._begun = begun
         self._deadline = begun + (timeout_s or steps[0].own_s)
-        self._hurried = False
+        self._given_s = 0.0  # to the step that is asked now
         self._answer = answer
         self._request = request
         self._sender = sender
@@ -112,18 +114,20 @@ class Journey:
         self._timer: asyncio.TimerHandle | None = None
         self.done = False
 
-    def go_on(self) -> None:
-        """Ask the next one."""
-        step, now = self._choose()
-        left_s = timeout_s = max(0.001, self._deadline - now)
-        if step.timeout_s < left_s:
-            timeout_s = step.timeout_s
-            if self._next < len(self._steps):
-                # On the minute: a replica gets a moment more to say so itself, which the next one needs.
-                self._timer = asyncio.get_running_loop().call_later(timeout_s, self._expire)
-        self._hurried = timeout_s < ENOUGH * min(step.timeout_s, step.own_s)
-        at = self._next
-        ask = step.suspect if step.suspect is not None and isinstance(self._error, ReplicaLost) else step.ask
+    def go_on(self, now: float) -> None:
+        """Ask the next one; ``now`` is on the monotonic clock."""
+        step = self._step_at(now)
+        left_s = self._deadline - now
+        timeout_s = step.timeout_s
+        if timeout_s >= left_s:
+            timeout_s = left_s if left_s > LEAST_S else LEAST_S
+        elif self._next < len(self._steps):
+            # On the minute: a replica gets a moment more to say so itself, which the next one needs.
+            self._timer = asyncio.get_running_loop().call_later(timeout_s, self._expire)
+        self._given_s = timeout_s
+        at, ask = self._next, step.ask
+        if step.suspect is not None and isinstance(self._error, ReplicaLost):
+            ask = step.suspect
         asking = ask(self._head, self._body, timeout_s, self._heard, self._request)
         if self._next == at and not (self.done or asking is None or asking.done):
             self._asking = asking
@@ -137,23 +141,23 @@ class Journey:
         asking, self._asking = self._asking, None
         if asking is not None:
             asking.cancel()
-        self._routed.left(self._call("", 499, "cancelled", "bypass"))
+        self._routed.record(self._call("", 499, "cancelled", "bypass"))
 
     def expire(self) -> None:
         """Its time is over, before its deadline: nobody else is asked."""
         self._deadline = 0.0
         self._expire()
 
-    def _choose(self) -> tuple[Step, float]:
-        """Return the next step, past those whose circuits are open, and the time."""
-        now, last = time.monotonic(), len(self._steps) - 1
+    def _step_at(self, now: float) -> Step:
+        """Return the next step, past those whose circuits are open; the last one is asked all the same."""
+        last = len(self._steps) - 1
         while True:
             at = self._next
             step = self._steps[at]
             self._next = at + 1
             circuit = step.circuit
             if circuit is None or not circuit.strained or circuit.allows(now) or at == last:
-                return step, now
+                return step
             self._failure = self._failure or OPEN
 
     def _expire(self) -> None:
@@ -171,54 +175,71 @@ class Journey:
         if self.done:
             return
         self._asking = None
-        self._disarm()
-        now, step = time.monotonic(), self._steps[self._next - 1]
-        if step.circuit is not None:
-            step.circuit.hear(outcome, now, hurried=self._hurried)
-        if isinstance(outcome, Prediction) or not step.may_pass(outcome):
-            self._end(outcome, now)
+        if self._timer is not None:
+            self._disarm()
+        step = self._steps[self._next - 1]
+        if isinstance(outcome, Prediction):
+            if step.circuit is not None and step.circuit.troubled:
+                step.circuit.worked(outcome)
+            self._answered(step, outcome)
         else:
-            self._failed(outcome, now)
+            self._failed(step, outcome, time.monotonic())
 
-    def _failed(self, error: Exception, now: float) -> None:
+    def _failed(self, step: Step, error: Exception, now: float) -> None:
+        if step.circuit is not None:
+            hurried = self._given_s < ENOUGH * min(step.timeout_s, step.own_s)
+            step.circuit.failed(error, now, hurried=hurried)
+        if not step.may_pass(error):
+            self._refused(error)
+            return
         self._failure = self._failure or _code(error)
         self._error = self._error or error
         if self._next < len(self._steps) and now < self._deadline:
-            self.go_on()
+            self.go_on(now)
         else:
-            self._end(self._error, now)
+            self._refused(self._error)
 
-    def _end(self, outcome: Prediction | Exception, now: float) -> None:
-        self.done = True
-        if isinstance(outcome, Prediction):
-            if self._failure:
-                outcome.lines += b"x-prism-fallback: %b\r\n" % self._failure.encode()
-            if outcome.model != self._routed.model:  # else the version's number would be taken for another's
-                outcome.lines += b"x-prism-model: %b\r\n" % outcome.model.encode()
+    def _answered(self, step: Step, outcome: Prediction) -> None:
+        answered = step.arm
+        if step.lane is None:  # an ensemble, or a value, of which no version is the answer
             answered = f"{outcome.model}/{outcome.version}" if outcome.version else ""
-            call = self._call(answered, 200, "ok", outcome.cache)
-        else:
-            told = outcome if isinstance(outcome, PrismError) else InternalError("")
-            call = self._call("", told.status, told.code, "bypass")
-        # Whoever sends it in the words of a dialect cuts its body.
-        kept = copy(outcome) if self._routed.taps else outcome
+        if self._failure:
+            outcome.lines += b"x-prism-fallback: %b\r\n" % self._failure.encode()
+        if outcome.model != self._routed.model:  # else the version's number would be taken for another's
+            outcome.lines += b"x-prism-model: %b\r\n" % outcome.model.encode()
+        self._end(outcome, self._call(answered, 200, "ok", outcome.cache))
+
+    def _refused(self, error: Exception) -> None:
+        told = error if isinstance(error, PrismError) else InternalError("")
+        self._end(error, self._call("", told.status, told.code, "bypass"))
+
+    def _end(self, outcome: Prediction | Exception, call: RoutedCall) -> None:
+        self.done = True
+        routed = self._routed
+        if not routed.taps:
+            self._answer(outcome)
+            routed.record(call)
+            return
+        kept = copy(outcome)  # whoever sends it in the words of a dialect cuts its body
         self._answer(outcome)
-        self._routed.ended(Ended(self._head, self._body, self._sender, self._steps[0].lane, kept, call))
+        routed.record(call)
+        routed.ended(Ended(self._head, self._body, self._sender, self._steps[0].lane, kept, call))
 
     def _call(self, answered: str, status: int, code: str, cache: str) -> RoutedCall:
+        chosen = self._steps[0]
         return RoutedCall(
             time.time(),
             self._request,
             self._routed.model,
             self._routed.revision,
-            self._steps[0].arm,
+            chosen.arm,
             answered,
             status,
             code,
             time.monotonic() - self._begun,
             self._failure,
             cache,
-            self._steps[0].rule,
+            chosen.rule,
         )
 
 

@@ -17,7 +17,7 @@ from prism_core.gateway.traffic.circuits import Circuits
 from prism_core.gateway.traffic.ensembles import Ensembles, EnsembleStep
 from prism_core.gateway.traffic.hedging import Hedgers
 from prism_core.gateway.traffic.journey import Ended, Journey
-from prism_core.gateway.traffic.kinds import RoutedCall, TrafficRecord, UnclearRule
+from prism_core.gateway.traffic.kinds import TrafficRecord, UnclearRule
 from prism_core.gateway.traffic.rules import NO_RULE, CountryOf, Rules, nowhere
 from prism_core.gateway.traffic.sender import NOBODY, AskSender, Sender, nobody
 from prism_core.gateway.traffic.steps import Step, takes_json
@@ -98,6 +98,8 @@ class Routed:
         The lanes of all references that are served now.
     explain
         Returns why another one is not.
+    record
+        Takes what is found out about its requests, those too that nobody waited for any more.
     taps
         What gets each request after its answer.
     shares
@@ -116,6 +118,7 @@ class Routed:
         explain: Callable[[str], PrismError],
     ) -> None:
         self.routing = routing
+        self.record = routing.record
         self.model = model
         self.route = route
         self.revision = revision
@@ -146,8 +149,9 @@ class Routed:
         who = sender() if self._asks_sender or self.taps else NOBODY
         rule, reference = self._rules.decide(head, body, who) if self._rules is not None else NO_RULE
         steps = self._steps(rule, reference, who, value=self._has_value and takes_json(head))
-        journey = Journey(self, steps, head, body, time.monotonic(), timeout_s, answer, request, who)
-        journey.go_on()
+        now = time.monotonic()
+        journey = Journey(self, steps, head, body, now, timeout_s, answer, request, who)
+        journey.go_on(now)
         return journey
 
     async def predict(
@@ -167,14 +171,9 @@ class Routed:
         return self._ensemble if isinstance(self._ensemble, EnsembleStep) else None
 
     def ended(self, ended: Ended) -> None:
-        """Hear of a request that has been answered."""
-        self.routing.record(ended.call)
+        """Hand a request that has been answered to the taps."""
         for tap in self.taps:
             tap(ended)
-
-    def left(self, call: RoutedCall) -> None:
-        """Hear of a request that nobody waited for any more."""
-        self.routing.record(call)
 
     def _unclear(self, rule: int, reason: str, message: str) -> None:
         self.routing.record(UnclearRule(self.model, self.revision, rule, reason, message))
