@@ -137,8 +137,8 @@ class Records:
     ) -> Change | None:
         """Store a version together with the aliases that now point to it; a ceiling over ``latest`` ends.
 
-        ``change`` is what that does to the traffic of a model that was there before; it is returned with
-        its number.
+        ``change`` is what that does to the traffic of a model that was there before, its aliases included; it
+        is returned with its number.
         """
         manifest = row.manifest
         name, number = manifest.model, manifest.version
@@ -154,11 +154,10 @@ class Records:
         statements = (
             (model, (name, number, manifest.created)),
             (version, (name, number, manifest.digest, *texts, int(row.wanted))),
-            *((changes.SET_ALIAS, (name, alias, number)) for alias in aliases),
         )
         if change:
             return await self.change(change, *statements)
-        await self.write(*statements)
+        await self.write(*statements, *((changes.SET_ALIAS, (name, alias, number)) for alias in aliases))
         return None
 
     async def change(self, change: Change, *before: Statement) -> Change:

@@ -57,6 +57,11 @@ def test_the_new_state_is_there_from_its_commit_on(killed):
     assert versions["published"] == versions["end"] == [1, 2]
 
 
+def test_the_change_of_where_traffic_goes_is_there_with_its_row(killed):
+    for found in killed:
+        assert found["changes"] == ["model.upload"][: len(found["versions"]) - 1]
+
+
 def test_what_is_found_answers(killed):
     for found in killed:
         assert found["answers"] == [[2.0], [3.0]][: len(found["versions"])]

@@ -98,7 +98,7 @@ def statements(change: Change) -> Iterator[Statement]:
     yield led, (model, after.ceiling, route, change.revision)
     for alias in change.before.aliases.keys() - after.aliases.keys():
         yield "delete from alias where model = $1 and alias = $2", (model, alias)
-    for alias, version in after.aliases.items():
+    for alias, version in after.aliases.items() - change.before.aliases.items():
         yield SET_ALIAS, (model, alias, version)
 
 
