@@ -11,5 +11,8 @@ No socket, clock or event loop in here; `prism_core.gateway.traffic` does what i
 | `splitting`, `sticky` | which share of a split a request belongs to, and by what of it |
 | `statistics` | what may be said of a difference, however often one looks                  |
 | `combination`, `combining` | how the answers of an ensemble's members become one              |
-| `ensemble`, `hedge`, `circuit`, `bandit`, `experiment`, `recording` | the values of one policy each |
+| `learning`, `best` | what a bandit knows of its arms, and the weights that it makes of that    |
+| `rewards`    | what an answer was worth, by its label                                    |
+| `ensemble`, `hedge`, `circuit`, `experiment` | the values of one policy each             |
+| `bandit`, `feedback`, `recording` | the same                                             |
 """

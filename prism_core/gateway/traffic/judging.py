@@ -62,7 +62,7 @@ class Judging(Collector):
         self._journal: Journal | None = None
         self._held: list[Remembered] = []
         self._due: asyncio.TimerHandle | None = None
-        self._writing = False
+        self._writing = self._fails = False
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="feedback")
 
@@ -99,10 +99,15 @@ class Judging(Collector):
         self._writing = False
         if done.cancelled():
             return
-        if error := done.result():
-            log.warning("feedback.not_remembered", error=error)
+        self._tell_failure(done.result())
         if self._held:
             self._write_soon()
+
+    def _tell_failure(self, error: str) -> None:
+        """Log why answers cannot be written, once until they can be again."""
+        if error and not self._fails:
+            log.warning("feedback.not_remembered", error=error)
+        self._fails = bool(error)
 
     def _take(self) -> list[Remembered]:
         held, self._held = self._held, []
@@ -201,8 +206,7 @@ class Judging(Collector):
         """Write what waits, and close the journal."""
         if self._due is not None:
             self._due.cancel()
-        if error := await self._loop.run_in_executor(self._thread, self._write, self._take()):
-            log.warning("feedback.not_remembered", error=error)
+        self._tell_failure(await self._loop.run_in_executor(self._thread, self._write, self._take()))
         if self._journal is not None:
             await self._loop.run_in_executor(self._thread, self._journal.close)
         self._thread.shutdown()

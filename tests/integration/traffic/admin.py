@@ -12,8 +12,13 @@ from prism_core.testing.server import ServerProcess
 
 def admin(server: ServerProcess, model: str, method: str, path: str, **options: Any) -> Any:
     """Return the answer to a request about a model."""
+    return asked(server, method, f"/models/{model}{path}", **options)
+
+
+def asked(server: ServerProcess, method: str, path: str, **options: Any) -> Any:
+    """Return the answer to a request."""
     headers = {"Authorization": f"Bearer {(server.data_dir / 'admin-token').read_text()}"}
-    url = f"{server.facts['admin']}/admin/v1/models/{model}{path}"
+    url = f"{server.facts['admin']}/admin/v1{path}"
     return httpx.request(method, url, headers=headers, timeout=60, **options).raise_for_status().json()
 
 

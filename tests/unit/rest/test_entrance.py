@@ -5,7 +5,7 @@ import pytest
 from prism_core.errors import Forbidden
 from prism_core.gateway.callers.door import Door, caller_of
 from prism_core.rest.app import public_app
-from prism_core.rest.entrance import asked_of
+from prism_core.rest.entrance import asked_of, verb_of
 from prism_core.serving import Frontend
 from prism_core.specs import Caller
 from tests.unit.rest.conftest import client_of
@@ -22,6 +22,8 @@ from tests.unit.rest.conftest import client_of
         ("/v1/models/", ""),
         ("/v1/models/status", ""),
         ("/openapi.json", ""),
+        ("/v1/feedback", ""),
+        ("/v1/feedback/x", "*"),
         ("/v1/models/churn", "churn"),
         ("/v1/models/churn/metadata", "churn"),
         ("/v1/models/churn:predict", "churn"),
@@ -41,6 +43,22 @@ from tests.unit.rest.conftest import client_of
 )
 def test_what_a_path_asks_for(path, model):
     assert asked_of(path) == model
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "model", "verb"),
+    [
+        ("GET", "/model/churn", "churn", "read"),
+        ("HEAD", "/model/churn", "churn", "read"),
+        ("POST", "/model/churn", "churn", "predict"),
+        ("POST", "/v1/models", "", "read"),
+        ("POST", "/v1/feedback", "", "judge"),
+        ("POST", "/v1/feedback/", "", "judge"),
+        ("DELETE", "/x", "*", "predict"),
+    ],
+)
+def test_what_is_done_to_it(method, path, model, verb):
+    assert verb_of(method, path, model) == verb
 
 
 class Doorkeeper:
