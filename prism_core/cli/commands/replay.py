@@ -26,7 +26,7 @@ MAX = "max"
 EXAMPLES = """
 prism replay churn/3 churn/4 --traffic last:24h --speed 24
 prism replay churn@champion churn/4 --limit 10000 --max-disagreement 1% --max-slowdown 10% --max-errors 0
-prism replay churn/3 churn/3          # how much of a difference is chance
+prism replay churn/3 churn/3          # does it say the same twice?
 """
 
 

@@ -24,7 +24,8 @@ class Bounds:
     max_disagreement
         The share of rows that may differ.
     max_slowdown
-        By what share its 95th percentile may be slower: 0.1 for ten percent.
+        By what share its 95th percentile may be slower: 0.1 for ten percent. What may as well be chance
+        breaks no bound.
     max_errors
         So many requests may fail that the baseline has answered.
     """
@@ -161,6 +162,6 @@ def _slow(times: Times, most: float) -> Iterator[str]:
     slowdown = times.slowdown.get("p95")
     if slowdown is None:
         yield f"max-slowdown: of {times.answers:,} answers nothing can be said about the 95th percentile"
-    elif slowdown.change > most:
+    elif slowdown.change > most and slowdown.low > 0:
         told = percent(slowdown.change)
         yield f"max-slowdown: the 95th percentile is {told} slower, more than {percent(most)}"

@@ -60,14 +60,15 @@ def installed(directory: Path) -> Path:
 
 
 def record(url: str) -> None:
-    """Send requests in PRISM's words and in V2's."""
+    """Send requests in PRISM's words, some answered in CSV, and in V2's."""
     drawn = random.Random(7)
     with httpx.Client(base_url=url, timeout=30) as client:
         for at in range(REQUESTS):
             country, age = COUNTRIES[at % 4], drawn.randint(18, 90)
             if at % 3:
                 body: Any = {"input": [{"country": country, "age": age}]}
-                answer = client.post("/model/who/predict", json=body)
+                accept = {"Accept": "text/csv"} if at % 3 == 1 else {}
+                answer = client.post("/model/who/predict", json=body, headers=accept)
             else:
                 body = {
                     "inputs": [

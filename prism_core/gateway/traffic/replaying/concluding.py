@@ -28,7 +28,7 @@ def outcome_of(judging: Judging, sending: Sending, model: str, damaged: int) -> 
         until=sending.last.at if sending.last else 0.0,
         compared_rows=agreement.rows,
         differing_rows=agreement.rows - agreement.agreed,
-        interval=(1 - high, 1 - low),
+        interval=(round(1 - high, 6), round(1 - low, 6)),
         uncompared={why: number for why, number in uncompared.items() if why not in FAILED},
         baseline_errors=_errors(live),
         candidate_errors=_errors(other),

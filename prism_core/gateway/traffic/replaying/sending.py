@@ -13,13 +13,17 @@ import attrs
 from prism_core.gateway.asking import Head
 from prism_core.gateway.traffic.recordings.exchange import Exchange
 from prism_core.gateway.traffic.replaying.asking import Side
-from prism_core.traffic.comparing import Answer
+from prism_core.traffic.comparing import Answer, inference, tensors
+from prism_core.traffic.comparing.answers import JSON, plain
 from prism_core.traffic.replaying.pacing import Pacing, wait_s
 
 # So many in a row that are late before everybody else on the loop has a turn.
 BURST = 16
 # In flight at once where the pace is that of the answers.
 CLOSED_LOOP = 8
+
+# Answers whose values are compared.
+COMPARED = frozenset({"", "*/*", "application/*", JSON, tensors.MEDIA_TYPE, inference.MEDIA_TYPE})
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -121,5 +125,11 @@ class Sending:
 
 
 def head_of(exchange: Exchange) -> Head:
-    """Return how a recorded request's body is read and its answer written."""
-    return Head(exchange.media_type, exchange.accept, exchange.query, exchange.style, cached=False)
+    """Return how a recorded request's body is read and its answer written.
+
+    An answer in a form whose values cannot be compared, in which the version may even stand (gRPC), is
+    asked for as tensors: it is nobody's answer.
+    """
+    first = plain(exchange.accept.partition(",")[0])
+    accept = exchange.accept if first in COMPARED else tensors.MEDIA_TYPE
+    return Head(exchange.media_type, accept, exchange.query, exchange.style, cached=False)

@@ -15,7 +15,7 @@ from prism_core import wire
 from prism_core.errors import ModelFailed, ServingError
 from prism_core.gateway.traffic.recordings.exchange import Exchange
 from prism_core.gateway.traffic.replaying.asking import CROWDED, NOT_LOADED, Side
-from prism_core.gateway.traffic.replaying.sending import CLOSED_LOOP, Pair, Sending
+from prism_core.gateway.traffic.replaying.sending import CLOSED_LOOP, Pair, Sending, head_of
 from prism_core.traffic.comparing import Answer
 from prism_core.traffic.replaying.pacing import Pacing
 
@@ -101,6 +101,28 @@ async def test_without_a_pace_a_few_are_under_way_at_once():
         theirs.answer()
         await asyncio.sleep(0)
     assert len(pairs) == 30
+
+
+@pytest.mark.parametrize(
+    ("accept", "asked"),
+    [
+        ("", ""),
+        ("*/*", "*/*"),
+        ("application/json; q=0.9, text/csv", "application/json; q=0.9, text/csv"),
+        ("application/vnd.prism.oip", "application/vnd.prism.oip"),
+        ("application/vnd.prism.oip.grpc", "application/vnd.prism.tensors"),
+        ("text/csv, */*", "application/vnd.prism.tensors"),
+    ],
+)
+def test_answers_that_cannot_be_compared_are_asked_for_as_tensors(accept, asked):
+    head = head_of(Exchange(1.0, b"", "application/json", accept, "outputs=y", "v1"))
+    assert (head.accept, head.media_type, head.query, head.style, head.cached) == (
+        asked,
+        "application/json",
+        "outputs=y",
+        "v1",
+        False,
+    )
 
 
 class Replica:
