@@ -48,7 +48,7 @@ def server(tmp_path_factory, models):
 @pytest.fixture(scope="module")
 def key(server):
     """A key for ``m``."""
-    return make_key(server, "m", quota=1_000_000)
+    return make_key(server, "m")
 
 
 def make_key(server, model, **wish):
@@ -121,13 +121,13 @@ def test_who_may_judge(server, key):
     item = {"request_id": request, "correct": True}
     reader = make_key(server, "m", scopes=["read"])
     stranger = make_key(server, "other")
-    used = quota_of(server, key)
+    used_up = make_key(server, "m", quota=1)
+    ask(server, used_up, 1)
 
     assert feed(server, {}, item).status_code == 401
     assert feed(server, reader, item).json()["code"] == "forbidden"
     assert feed(server, stranger, item).json()["code"] == "answer_not_found"
-    assert feed(server, key, item).json()["judged"] == 1
-    assert quota_of(server, key) == used + 1  # by asking for the quota, not by judging
+    assert feed(server, used_up, item).json()["judged"] == 1
 
 
 def test_a_link_judges_what_it_has_answered(server, key):
@@ -159,7 +159,7 @@ def test_v2(server, key, raw):
 
 
 def test_grpc(server, key):
-    """The id is in its metadata; what it answered is judged by a reward."""
+    """The id is in its metadata."""
     lead(server, feedback={})
     message = pb.ModelInferRequest(model_name="m")
     tensor = message.inputs.add(name=input_name(server, key), datatype="FP64", shape=[1, 1])
@@ -171,10 +171,11 @@ def test_grpc(server, key):
             pb.ModelInferResponse.FromString,
         )
         metadata = [("authorization", key["Authorization"]), ("x-request-id", "by-grpc")]
-        infer(message, metadata=metadata, timeout=60)
+        answer = infer(message, metadata=metadata, timeout=60)
 
-    assert feed(server, key, {"request_id": "by-grpc", "label": 1}).json()["code"] == "invalid_input"
-    assert feed(server, key, {"request_id": "by-grpc", "correct": True}).json()["judged"] == 1
+    label = int(answer.model_version) - 1
+    assert feed(server, key, {"request_id": "by-grpc", "label": label}).json()["judged"] == 1
+    assert feed(server, key, {"request_id": "by-grpc", "correct": True}).json()["repeated"] == 1
 
 
 def test_bandit(server, key):
@@ -226,12 +227,6 @@ def rights(server):
     """Return how many answers of each arm were judged, and what they were worth on the average."""
     (line,) = admin(server, "m", "GET", "/experiment")["lines"]
     return {"m/1": (line["control_n"], line["control_value"]), "m/2": (line["n"], line["value"])}
-
-
-def quota_of(server, key):
-    """Return how many predictions a key has used, by predicting once more."""
-    response = post(f"{server.url}/model/m@latest/predict", json=BODY, headers=key).raise_for_status()
-    return 1_000_000 - int(response.headers["ratelimit"].removeprefix('"quota";r='))
 
 
 def input_name(server, key):

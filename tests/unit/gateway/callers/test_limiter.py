@@ -135,9 +135,10 @@ def test_each_key_has_a_bucket_and_may_have_a_rate_of_its_own():
     assert [let_in(limits.admit, call(caller=caller)) for caller in callers] == [3, 3, 5, 20]
 
 
-def test_pages_count_to_links_and_keys_but_not_to_models_and_quotas():
+@pytest.mark.parametrize("verb", ["read", "judge"])
+def test_pages_and_feedback_count_to_links_and_keys_but_not_to_models_and_quotas(verb):
     uses = Uses()
-    page = call(verb="read", caller=key(quota=1))
+    page = call(verb=verb, caller=key(quota=1))
 
     assert let_in(limiter(model="1/s", uses=uses).admit, page) == 20
     assert not uses
