@@ -45,8 +45,8 @@ class Recording:
 
     @property
     def most_bytes(self) -> int:
-        """What a body may have at most that is kept."""
-        return self.max_size // 8
+        """What a body may have at most that is kept: a few must not be all that there is."""
+        return min(self.max_size // 8, 8 * MB)
 
 
 @attrs.frozen

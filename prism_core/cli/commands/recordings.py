@@ -22,7 +22,7 @@ from prism_core.sizes import format_bytes
 COLUMNS = ("MODEL", "RECORDS", "REQUESTS", "FROM", "TO", "SIZE", "REDACTED", "DROPPED")
 REASONS = {
     "busy": "the disk did not keep up",
-    "large": "larger than an eighth of max_size",
+    "large": "larger than 8 MB, or an eighth of max_size",
     "disk": "the disk could not be written",
     "not_redactable": "could not be redacted",
 }

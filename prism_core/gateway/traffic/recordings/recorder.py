@@ -183,29 +183,29 @@ class Recorder:
                 return
 
     def _write_some(self) -> None:
-        by_model: defaultdict[str, list[Taken]] = defaultdict(list)
+        waiting: defaultdict[tuple[str, Recording], list[Taken]] = defaultdict(list)
         for _ in range(min(AT_ONCE, len(self._queue))):
             taken = self._queue.popleft()
             self._written_bytes += len(taken.exchange.body) + WEIGHT
-            by_model[taken.model].append(taken)
+            waiting[taken.model, taken.recording].append(taken)
         lost = self._lost.copy()
-        for model in {*by_model, *(model for model, _ in lost - self._told)}:
-            if self._known(model):
-                self._write(model, by_model[model], lost)
-            elif segments := self._segments.pop(model, None):
-                segments.close()
-        self._told = lost
+        missing, self._told = lost - self._told, lost
+        self._unwritten.update(missing)
+        gone = {model for model, _ in (*waiting, *self._unwritten) if not self._known(model)}
+        for model in gone:
+            self._forget(model)
+        for (model, recording), all_taken in waiting.items():
+            if model not in gone:
+                for exchanges in blocks(self._redacted(all_taken)):
+                    self._append(model, recording, exchanges)
+        for model in {model for model, _ in +self._unwritten}:
+            self._append(model, self._recordings[model], [])
 
-    def _write(self, model: str, all_taken: list[Taken], lost: Counter[tuple[str, str]]) -> None:
-        missing = self._unwritten
-        for key in lost:
-            if key[0] == model:
-                missing[key] += lost[key] - self._told[key]
-        recording = all_taken[-1].recording if all_taken else self._recordings[model]
-        for exchanges in blocks(self._redacted(all_taken)):
-            self._append(model, recording, exchanges)
-        if any(name == model for name, _ in +missing):
-            self._append(model, recording, [])
+    def _forget(self, model: str) -> None:
+        if segments := self._segments.pop(model, None):
+            segments.close()
+        for key in [key for key in self._unwritten if key[0] == model]:
+            del self._unwritten[key]
 
     def _append(self, model: str, recording: Recording, exchanges: list[Exchange]) -> None:
         missing = {reason: number for (name, reason), number in self._unwritten.items() if name == model}

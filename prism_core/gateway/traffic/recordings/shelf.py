@@ -11,9 +11,7 @@ import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import attrs
 import msgspec
@@ -28,10 +26,8 @@ from prism_core.gateway.traffic.recordings.recorder import DIRECTORY
 from prism_core.gateway.traffic.recordings.segments import bound, files_of
 
 SWEEP_S = 60.0
-# Requests that are read in one go, while those before are used.
-AHEAD = 256
-
-Item = TypeVar("Item")
+# Requests that are read in one go, while those before are used, and bytes of their bodies.
+AHEAD, AHEAD_BYTES = 256, 4 * 1024 * 1024
 
 log = structlog.get_logger("prism.recording")
 
@@ -175,7 +171,7 @@ async def _sweeping(recordings: Recordings) -> None:
         await asyncio.sleep(SWEEP_S)
 
 
-async def ahead(items: Iterator[Item]) -> AsyncGenerator[Item, None]:
+async def ahead(items: Iterator[Exchange]) -> AsyncGenerator[Exchange, None]:
     """Yield what an iterator yields that reads files, in a thread and some items ahead."""
     following = asyncio.create_task(asyncio.to_thread(_next, items))
     try:
@@ -188,8 +184,16 @@ async def ahead(items: Iterator[Item]) -> AsyncGenerator[Item, None]:
         await asyncio.gather(following, return_exceptions=True)
 
 
-def _next(items: Iterator[Item]) -> list[Item]:
-    return list(islice(items, AHEAD))
+def _next(items: Iterator[Exchange]) -> list[Exchange]:
+    """Return some of them: a bounded number, and bytes."""
+    found: list[Exchange] = []
+    size = 0
+    for item in items:
+        found.append(item)
+        size += len(item.body)
+        if len(found) == AHEAD or size > AHEAD_BYTES:
+            break
+    return found
 
 
 def line_of(exchange: Exchange) -> dict[str, object]:

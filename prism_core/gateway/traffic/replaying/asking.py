@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from prism_core.gateway.lane import Lane
 
 # One more is not sent, and fails: an open loop must not wait, and memory is not endless.
-MOST_IN_FLIGHT = 512
+MOST_IN_FLIGHT, MOST_BYTES = 512, 64 * 1024 * 1024
 # What fails here, and nobody has answered.
 CROWDED, NOT_LOADED = "too_many_in_flight", "not_loaded"
 
@@ -52,6 +52,7 @@ class Side:
         self.in_flight = 0
         self.most_in_flight = 0
         self._most = most
+        self._bytes = 0
         self._loop = asyncio.get_running_loop()
 
     def ask(self, head: Head, body: bytes, request: str, due: float, answer: OnAnswer) -> None:
@@ -65,19 +66,23 @@ class Side:
         if self.lane.refusal is not None:
             raise self.lane.refusal
         client = self.lane.least_loaded()
-        if client is None or self.in_flight >= self._most:
+        size = len(body)
+        if client is None or self.in_flight >= self._most or self._bytes + size > MOST_BYTES:
             if client is None:
                 self.lane.wake_up()
             self._loop.call_soon(answer, Answer(code=CROWDED if client else NOT_LOADED))
             return
         self.in_flight += 1
+        self._bytes += size
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        client.ask(head, body, self.lane.manifest.timeout_s, partial(self._replied, due, answer), request)
+        replied = partial(self._replied, size, due, answer)
+        client.ask(head, body, self.lane.manifest.timeout_s, replied, request)
 
     def _replied(
-        self, due: float, answer: OnAnswer, reply: wire.AnyFrame | Exception, body: memoryview
+        self, size: int, due: float, answer: OnAnswer, reply: wire.AnyFrame | Exception, body: memoryview
     ) -> None:
         self.in_flight -= 1
+        self._bytes -= size
         took_s = time.monotonic() - due
         if isinstance(reply, wire.Reply):
             answer(Answer(reply.media_type, bytes(body), "ok", took_s))

@@ -48,9 +48,12 @@ class Judging:
     _waiting: deque[Pair] = attrs.field(factory=deque)
     _bytes: int = 0
     _task: asyncio.Task[None] | None = None
+    _closed: bool = False
 
     def add(self, pair: Pair) -> None:
         """Take a pair; it is compared in a moment."""
+        if self._closed:
+            return
         if len(self._waiting) >= MOST_PAIRS or self._bytes > MOST_BYTES:
             self.uncompared[BUSY] += 1
             return
@@ -66,6 +69,7 @@ class Judging:
 
     async def close(self) -> None:
         """Compare no more."""
+        self._closed = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -183,6 +183,19 @@ def test_a_full_disk_stops_it_and_it_goes_on_later(scene, monkeypatch):
     assert scene.dropped() == {"disk": 3}
 
 
+def test_what_waits_while_the_route_changes_is_written_as_its_own_route_says(scene):
+    body = b'{"input": [{"age": 3, "email": "ann"}]}'
+    for recording in (Recording(), Recording(redact=("email",))):
+        tap = scene.recorder.tap(SimpleNamespace(model="churn", route=Route(record=recording)))
+        tap(ended(body))
+    scene.recorder.write()
+
+    found = {segment.head.redact: segment for segment in segments_of(scene.directory / "churn")}
+    kept = {names: next(iter(Reader([one], 0.0, float("inf")))).body for names, one in found.items()}
+    assert kept[()] == body
+    assert b"ann" not in kept[("email",)]
+
+
 def test_a_route_that_records_nothing_has_no_tap(scene):
     routes = (Route(), Route(record=Recording(percent=0.0)))
     assert [scene.recorder.tap(SimpleNamespace(model="m", route=route)) for route in routes] == [None, None]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from prism_core import wire
 from prism_core.errors import ModelFailed, ServingError
 from prism_core.gateway.traffic.recordings.exchange import Exchange
+from prism_core.gateway.traffic.replaying import asking as asking_module
 from prism_core.gateway.traffic.replaying.asking import CROWDED, NOT_LOADED, Side
 from prism_core.gateway.traffic.replaying.sending import CLOSED_LOOP, Pair, Sending, head_of
 from prism_core.traffic.comparing import Answer
@@ -173,6 +174,20 @@ async def test_who_falls_behind_fails_instead_of_slowing_the_sender():
     await asyncio.sleep(0)
     assert [one.code for one in heard] == [CROWDED]
     assert len(replica.answers) == 2
+
+
+async def test_what_is_under_way_is_bounded_in_bytes(monkeypatch):
+    monkeypatch.setattr(asking_module, "MOST_BYTES", 5)
+    replica, heard = Replica(), []
+    side = Side("m/1", lane(replica))
+    for _ in range(3):
+        ask(side, heard)
+    await asyncio.sleep(0)
+    assert [one.code for one in heard] == [CROWDED]
+    for answer in replica.answers:
+        answer(ModelFailed("It fell."), memoryview(b""))
+    ask(side, heard)
+    assert len(replica.answers) == 3
 
 
 async def test_a_version_without_replicas_is_woken():
