@@ -35,15 +35,23 @@ def offer(
     url: str, bodies: Sequence[str], *, connections: int, rate: float, seconds: float
 ) -> dict[str, float]:
     """Load ``url`` and return the figures of `summary`, and the cores that the load itself took."""
-    parts = urlsplit(url)
-    binary, requests = program(), CACHE / "requests.bin"
-    requests.write_bytes(b"".join(struct.pack("<I", len(r)) + r for r in rendered(url, bodies)))
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [binary, str(parts.hostname), str(parts.port), requests, str(connections), str(rate)]
-    done = subprocess.run([*command, str(seconds)], check=True, capture_output=True, text=True)
+    found = answered(url, rendered(url, bodies), connections=connections, rate=rate, seconds=seconds)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     spent_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return summary(notes(done.stdout.splitlines()), rate) | {"generator_cores": spent_s / seconds}
+    return summary(found, rate) | {"generator_cores": spent_s / seconds}
+
+
+def answered(
+    url: str, requests: Sequence[bytes], *, connections: int, rate: float, seconds: float
+) -> list[Note]:
+    """Send ``requests`` in turns to the server of ``url``; return what became of each."""
+    parts = urlsplit(url)
+    binary, file = program(), CACHE / "requests.bin"
+    file.write_bytes(b"".join(struct.pack("<I", len(r)) + r for r in requests))
+    command = [binary, str(parts.hostname), str(parts.port), file, str(connections), str(rate)]
+    done = subprocess.run([*command, str(seconds)], check=True, capture_output=True, text=True)
+    return notes(done.stdout.splitlines())
 
 
 def program() -> Path:

@@ -141,6 +141,18 @@ class ReplicaClient(asyncio.Protocol):
         if self._calls.pop(call_id, None) and not self.lost:
             self._send(wire.Cancel(call_id))
 
+    def let_go(self, call_id: int, ended: OnReply) -> None:
+        """Wait no longer for a call.
+
+        Behind others it is cancelled in the runtime. Alone it is being computed, which nothing breaks off: it
+        is in flight until it ends, as the replica has that to do, and ``ended`` hears how.
+        """
+        call = self._calls.get(call_id)
+        if call is not None and len(self._calls) == 1:
+            self._calls[call_id] = (call[0], ended)
+        else:
+            self.cancel(call_id)
+
     async def ping(self, timeout_s: float) -> wire.Stats:
         """Return the runtime's counters.
 

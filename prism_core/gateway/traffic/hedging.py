@@ -1,7 +1,9 @@
 """Hedged requests: where one replica is slow, another of the same version is asked too.
 
-The first answer wins, and the other question is cancelled in its runtime. It happens within one `Asking`: to
-the cache, to whoever asks and to what is counted it stays one request.
+The first answer wins. The other question is cancelled in its runtime where it waits behind others; one that
+is computed already cannot be broken off, and its replica counts as busy until it ends: to forget it would
+lead the next request to the very replica that is slow. It happens within one `Asking`: to the cache, to
+whoever asks and to what is counted it stays one request.
 """
 
 from __future__ import annotations
@@ -137,7 +139,7 @@ class Hedged(Asking):
             self._gone(other[0], reply)
             return
         assert first is not None
-        first.cancel(self._call_id)
+        first.let_go(self._call_id, partial(_ended, self._lane, first))
         self._client = other[0]
         # The first would have taken longer still; that it took more than most did is what counts.
         self._hedger.heard(time.monotonic() - self._asked_at)
@@ -158,7 +160,10 @@ class Hedged(Asking):
             self._clock = None
         if self._other is not None:
             (client, call_id), self._other = self._other, None
-            client.cancel(call_id)
+            if outcome is None:  # nobody waits any more
+                client.cancel(call_id)
+            else:
+                client.let_go(call_id, partial(_ended, self._lane, client))
         if self._twice and type(outcome) is Prediction:
             outcome.lines += LINE
         super()._end(outcome)
@@ -205,6 +210,14 @@ class Hedgers:
 def _settles(reply: wire.AnyFrame | Exception) -> bool:
     """Return whether a reply ends the request while another may come: another could say nothing else."""
     return type(reply) is wire.Reply or isinstance(reply, RequestError | TimeoutError | DeadlineExceeded)
+
+
+def _ended(lane: Lane, client: ReplicaClient, reply: wire.AnyFrame | Exception, body: memoryview) -> None:
+    """Hear of a question after its request was answered: only the replica is judged by it."""
+    if type(reply) is not wire.Reply:
+        lane.troubles.failed(client, reply)
+    elif lane.troubles:
+        lane.troubles.answered(client)
 
 
 def _in_flight(client: ReplicaClient) -> int:

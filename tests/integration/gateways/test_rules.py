@@ -67,6 +67,7 @@ def test_rules_lead_requests_in_all_gateways(server, tmp_path):
             assert version(client, 60, **german) == 1
             assert version(client, 61, x_forwarded_for="198.51.100.7") == 1
 
+    assert 'There is no "x-user".' in server.run("route", "m").stdout
     counted = 'prism_route_rule_unclear_total{model="m",reason="missing",rule="1"} 6.0'
     assert counted in server.metrics()
 
