@@ -140,8 +140,9 @@ class Routes:
             found = self.registry.model(last.model)
             after = reverted(last, found)
             check_ways(self.registry, found, after)
-            why = f"{verb} of {last.action} ({last.seq})"
-            return await self._lead(planned(found, after, action, why=why, undoes=last.seq))
+            # What is done again is what the undo has taken back.
+            what = f"{last.action} ({last.seq})" if verb == "undo" else last.why.removeprefix("undo of ")
+            return await self._lead(planned(found, after, action, why=f"{verb} of {what}", undoes=last.seq))
 
     def _last(self, choose: Any, verb: str, model: str, changes: Sequence[Change]) -> Change:
         found: Change | None = choose(changes)

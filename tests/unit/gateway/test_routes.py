@@ -155,7 +155,7 @@ async def test_undo_of_an_upload_holds_the_name_where_it_was(two, routes):
     await routes.undo("churn")
     assert two.serves("churn") == 1
 
-    await routes.redo("churn")
+    assert (await routes.redo("churn")).why == "redo of model.upload (1)"
     assert two.serves("churn") == 2
 
 
