@@ -105,7 +105,7 @@ def _rate(trial: Trial, metric: Rated, arm: str, alpha: float) -> Line:
         round(control.n),
         other.mean if other.n else None,
         control.mean if control.n else None,
-        rates.difference(pairs) if pairs else None,
+        rates.likeliest(pairs) if pairs else None,
         interval.low if pairs else None,
         interval.high if pairs else None,
         verdict,

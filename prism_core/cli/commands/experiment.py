@@ -66,11 +66,11 @@ def _write(found: Any) -> None:
 def _write_lines(found: Any) -> None:
     names = {one["arm"]: one["name"] for one in found["arms"]}
     control = names[found["control"]]
-    shares = ", ".join(f"{one['name']} has {one['percent']:g} %" for one in found["arms"])
+    shares = ", ".join(f"{one['name']} has {one['percent']:g}%" for one in found["arms"])
     certain = 100 * (1 - found["alpha"])
     click.echo(
         f"{found['model']}: compared with {control} since {ago(found['begun'])}; {shares}. "
-        f"All of it is certain at {certain:g} %."
+        f"All of it is certain at {certain:g}%."
     )
     write_table(COLUMNS, [_row(line, names) for line in found["lines"]])
     for line in found["lines"]:
@@ -105,11 +105,11 @@ def _ms(value: float) -> str:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.2f} %"
+    return f"{100 * value:.2f}%"
 
 
 def _longer(value: float) -> str:
-    return f"{100 * value:+.1f} %"
+    return f"{100 * value:+.1f}%"
 
 
 def _points(value: float) -> str:
@@ -127,4 +127,4 @@ def _write_guard(found: Any) -> None:
         click.echo(f"Next: prism undo {found['model']}   # only if you know better")
     elif guard and found["control"]:
         watched = ", ".join(guard["metrics"])
-        click.echo(f"The guard watches {watched}; it errs with a probability of {100 * guard['alpha']:g} %.")
+        click.echo(f"The guard watches {watched}; it errs with a probability of {100 * guard['alpha']:g}%.")

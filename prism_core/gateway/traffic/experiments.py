@@ -52,6 +52,8 @@ class Experiments:
         self._registry = registry
         self._states = states
         self._seen: dict[str, int] = {}
+        # What was found last where nothing is compared: not to be looked for with each request.
+        self._alone: dict[str, tuple[int, str]] = {}
         self._unsaved: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._saving: set[asyncio.Task[None]] = set()
@@ -91,10 +93,13 @@ class Experiments:
             self._consider(trial, compared.model, compared.arm, "agreement")
 
     def _consider(self, trial: Trial, model: str, arm: str, metric: Metric) -> None:
-        """Ask about the arms of which a record says something; the control's failures make none worse."""
+        """Ask about an arm after each of its records, and about all after a slice.
+
+        What is new of the control alone makes hardly a difference.
+        """
         if arm != trial.control:
             self.consider(model, arm, metric)
-        elif metric != "errors":
+        elif metric == "latency":
             for other in trial.others:
                 self.consider(model, other, metric)
 
@@ -126,11 +131,17 @@ class Experiments:
         """Return the trial that a record belongs to; None for none, or one that is over."""
         model = self._registry.models.get(name)
         if model is None:
+            self._end(name)
             return None
         trial = self.trials.get(name)
+        if trial is None and self._alone.get(name) == (model.revision, arm):
+            return None
         if trial is None or self._seen.get(name) != model.revision or arm not in trial.arms:
             trial = self.current(name, at)
-        if trial is None or revision < trial.since or arm not in trial.arms:
+        if trial is None:
+            self._alone[name] = (model.revision, arm)
+            return None
+        if revision < trial.since or arm not in trial.arms:
             return None
         self._save_soon(name)
         return trial
@@ -177,6 +188,8 @@ class Experiments:
         """Store what is new."""
         names, self._unsaved = self._unsaved, set()
         for name in names:
+            if name not in self._registry.models:
+                self._end(name)
             trial = self.trials.get(name)
             await self._states.forget(KIND, name, below=trial.since if trial else None)
             if trial:

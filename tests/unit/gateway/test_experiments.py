@@ -185,6 +185,12 @@ async def test_an_alias_is_the_version_that_it_means_and_begins_anew_with_anothe
 
     await point(two, "champion", 2)
     assert rig.experiments.current("churn", 0.0) is None
+    rig.call(NEW)
+    assert rig.experiments.trials == {}
+
+    await point(two, "champion", 1)
+    rig.call(OLD)
+    assert rig.sums(OLD) == Rate(1, 0)
 
 
 async def test_sums_survive_a_restart(two, rig):
@@ -211,6 +217,15 @@ async def test_what_was_stored_goes_with_the_experiment(two, rig):
     rig.call(OLD)
     await rig.experiments.save()
     assert await states.load("experiment") == []
+
+
+async def test_what_was_added_up_goes_with_the_model(rig):
+    await rig.routes.set("churn", SPLIT)
+    rig.call(NEW)
+    del rig.registry.models["churn"]
+    await rig.experiments.save()
+
+    assert rig.experiments.trials == {}
 
 
 async def test_it_is_begun_anew_when_it_is_asked_to(rig):
