@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import random
-from collections import deque
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from bench.bandits import simulate, steady
 from prism_core.traffic.bandit import Bandit
 from prism_core.traffic.best import chances_of_best
 from prism_core.traffic.learning import NEW, learn, weights
@@ -80,29 +78,6 @@ def test_a_reward_moves_its_arm_up(algorithm):
 
 
 # --- simulated ------------------------------------------------------------------------------
-
-
-def simulate(bandit, means, requests, *, delay=0, every=50, seed=0):
-    """Return the regret after each batch, and the weights then; feedback comes ``delay`` requests later."""
-    draw = random.Random(seed)
-    learned, waiting = dict.fromkeys("ab", NEW), deque()
-    now, regret, regrets, told = weights(bandit, learned, "ab"), 0.0, [], []
-    for number in range(requests):
-        mean = dict(zip("ab", means(number), strict=True))
-        arm = "a" if draw.random() < now["a"] else "b"
-        regret += max(mean.values()) - mean[arm]
-        waiting.append((arm, float(draw.random() < mean[arm]), now[arm]))
-        if number % every == every - 1:
-            while len(waiting) > delay:
-                learned = learn(bandit, learned, *waiting.popleft())
-            now = weights(bandit, learned, "ab")
-            regrets.append(regret)
-            told.append(now)
-    return regrets, told
-
-
-def steady(_):
-    return 0.7, 0.8
 
 
 @pytest.mark.parametrize(("algorithm", "most"), [("thompson", 60), ("exp3", 140)])
