@@ -7,12 +7,13 @@ request, since something is missing or of another type, is false: a caller never
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 import structlog
 
-from prism_core.errors import InvalidRoute, PrismError
+from prism_core.errors import ConfigError, InvalidRoute
 from prism_core.gateway.asking import Head
 from prism_core.gateway.traffic.expressions import Expression, InvalidRule, Unclear, compiled
 from prism_core.gateway.traffic.sender import Sender
@@ -159,6 +160,8 @@ def check_rules(model: str, route: Route, *, countries: bool) -> None:
             expression = compiled(rule.when, model)
         except InvalidRule as error:
             raise InvalidRoute(f"rules[{at}].when: {error}", hint=f"It says: {rule.when}") from None
+        except ConfigError as error:
+            raise InvalidRoute(f"rules[{at}].when: {error.message}", hint=error.hint) from None
         if "country" in expression.wants and not countries:
             raise InvalidRoute(
                 f"rules[{at}].when: nobody knows the countries of addresses here.",
@@ -170,8 +173,14 @@ def _readable(model: str, route: Route) -> Iterator[tuple[int, Expression, str]]
     for place, rule in enumerate(route.rules, 1):
         try:
             yield place, compiled(rule.when, model), rule.reference(model)
-        except (InvalidRule, PrismError) as error:  # it was stored where it could be read
-            log.error("route.rule_unreadable", model=model, rule=place, error=str(error))
+        except (InvalidRule, ConfigError) as error:  # it was stored where it could be read
+            _tell_unreadable(model, place, str(error))
+
+
+@lru_cache(maxsize=256)
+def _tell_unreadable(model: str, place: int, error: str) -> None:
+    """Tell it once, although routes are made anew with every change of any model."""
+    log.error("route.rule_unreadable", model=model, rule=place, error=error)
 
 
 def _together(wants: Iterable[Mapping[str, Keys]]) -> Mapping[str, Keys]:

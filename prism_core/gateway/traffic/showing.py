@@ -155,7 +155,20 @@ def _weights(registry: Registry, model: Model, route: Route | None) -> Mapping[s
 
 def warnings_of(registry: Registry, model: Model, route: Route | None) -> list[str]:
     """Return what is odd about a route, and may be meant."""
-    return list(_warnings(leads(registry, model, route))) if route else []
+    if route is None:
+        return []
+    found = list(leads(registry, model, route))
+    return [*_warnings(found), *(_unhedged(found) if route.hedge else ())]
+
+
+def _unhedged(found: Iterable[tuple[Key, Target, Version]]) -> Iterator[str]:
+    """Yield which versions are not hedged although the route says so."""
+    answering = ((target, version.lane) for key, target, version in found if key[0] != "shadow")
+    for target, lane in answering:
+        if lane is not None and not lane.deterministic:
+            yield f"{target.text} is not deterministic, and never asked twice."
+        elif lane is not None and len(lane.clients) + len(lane.troubles.left_out) == 1:
+            yield f"{target.text} has one replica, and there is none to ask a second time."
 
 
 def _warnings(found: Iterable[tuple[Key, Target, Version]]) -> Iterator[str]:

@@ -21,9 +21,10 @@ from prism_core.gateway.traffic.leads import check_alias_unrouted, check_unroute
 from prism_core.gateway.traffic.routes import LiveLine, Routes, redoable, undoable
 from prism_core.gateway.traffic.showing import change_infos, moved, route_info, traffic_of, warnings_of
 from prism_core.gateway.traffic.states import State, States
+from prism_core.traffic.hedge import Hedge
 from prism_core.traffic.moves import Move
 from prism_core.traffic.route import Route
-from prism_core.traffic.targets import Fallback, Share
+from prism_core.traffic.targets import Fallback, Shadow, Share
 from tests.unit.gateway.conftest import ignore, open_desk
 
 CANARY = Route(
@@ -494,3 +495,16 @@ async def test_what_is_stored_is_what_is_followed_whatever_was_done(two, routes,
 
 def ways(desk):
     return ways_of(desk.registry.model("churn"))
+
+
+async def test_a_route_that_hedges_tells_of_versions_that_cannot_be_asked_twice(two):
+    route = Route((Share(1), Share(2)), hedge=Hedge(), shadow=(Shadow(model="churn/1"),))
+    one, other = (two.registry.find(f"churn/{number}").lane for number in (1, 2))
+    one.deterministic = False
+    other.clients = (object(),)
+
+    assert warnings_of(two.registry, two.registry.model("churn"), route) == [
+        "1 is not deterministic, and never asked twice.",
+        "2 has one replica, and there is none to ask a second time.",
+    ]
+    assert warnings_of(two.registry, two.registry.model("churn"), Route((Share(1), Share(2)))) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -98,6 +99,13 @@ def test_what_is_no_rule_is_refused_with_its_place():
     with pytest.raises(InvalidRoute, match=r"rules\[1\]\.when: At character 13: it ends too early") as caught:
         check_rules("churn", route("true", "features.a >"), countries=True)
     assert caught.value.hint == "It says: features.a >"
+
+
+def test_without_the_library_a_rule_is_refused_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cel_expr_python", None)
+    with pytest.raises(InvalidRoute, match=r"rules\[0\]\.when: Rules need the package") as caught:
+        check_rules("a-model-that-nobody-has-asked", route("true"), countries=True)
+    assert caught.value.hint == "pip install 'prism-core[rules]'"
 
 
 def test_countries_are_asked_for_only_where_they_are_known():
