@@ -107,11 +107,15 @@ def _surest(combination: Combination, answers: Answers) -> dict[str, Any]:
     found = {}
     if combination.labels:
         labels = _stacked(answers, [m.labels for m, _ in answers])
-        found[combination.labels] = np.take_along_axis(labels, chosen[None].reshape(1, *labels.shape[1:]), 0)[
-            0
-        ]
-    taken = np.take_along_axis(stacked, chosen[None, ..., None], 0)[0]
+        found[combination.labels] = _taken(labels, chosen.reshape(labels.shape[1:]))
+    taken = _taken(stacked, chosen[..., None])
     return found | {combination.probabilities: taken.astype(np.result_type(*arrays))}
+
+
+def _taken(stacked: Array, chosen: Array) -> Array:
+    """Return of each row what the chosen member answers."""
+    taken: Array = np.take_along_axis(stacked, chosen[None], 0)[0]
+    return taken
 
 
 def _voted(combination: Combination, answers: Answers) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 import msgspec
 
-from prism_core.errors import InvalidRoute, ModelFailed, PrismError, TooFewMembers
+from prism_core.errors import InvalidRoute, ModelFailed, TooFewMembers
 from prism_core.gateway.asking import Asking, Head, OnAnswer
 from prism_core.gateway.traffic.steps import AskStep, Step, absent_step
 from prism_core.gateway.traffic.together import Together
@@ -109,11 +109,11 @@ class Plan:
             details={"failed": failed, "need": self.needed},
         )
 
-    def unstackable(self, error: PrismError) -> ModelFailed:
+    def unstackable(self, error: Exception) -> ModelFailed:
         """Return the error of a stack that does not take its members' columns."""
         assert self.stack
         return ModelFailed(
-            f"{self.stack.reference} does not take the members' answers: {error.message}",
+            f"{self.stack.reference} does not take the members' answers: {error}",
             hint="Its columns are the members in the order of the route, each with all its probabilities.",
         )
 

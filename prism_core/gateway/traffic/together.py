@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from prism_core import wire
-from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost, RequestError
+from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost
 from prism_core.fitting.tensors import MEDIA_TYPE
 from prism_core.gateway.asking import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import Pending
@@ -105,7 +105,7 @@ class Together:
             self._leave()
 
     def expire(self) -> None:
-        """Its time is over: answer with those that have answered, if they are combined already, or not."""
+        """Its time is over, whatever has been answered: it was to be combined before."""
         if not self.done:
             self._end(_late())
 
@@ -158,6 +158,7 @@ class Together:
     # --- their answers -----------------------------------------------------------------
 
     def _combine(self) -> None:
+        self._disarm()
         self._combining_since = time.monotonic()
         self._answers = dict(sorted(self._answers.items()))
         bodies = {at: one.body for at, one in self._answers.items()}
@@ -195,8 +196,8 @@ class Together:
     def _stacked(self, outcome: Prediction | Exception) -> None:
         self._next = None
         if isinstance(outcome, Exception):
-            # The columns are ours, and so is it if they do not fit.
-            self._end(self._plan.unstackable(outcome) if isinstance(outcome, RequestError) else outcome)
+            # The columns are ours: that they do not fit is not the caller's fault.
+            self._end(outcome if may_pass(outcome) else self._plan.unstackable(outcome))
             return
         answers = [*self._answers.values(), outcome]
         told = partial(self._told, outcome, answers)
@@ -239,13 +240,16 @@ class Together:
     def _leave(self) -> None:
         self.done = True
         self._plan.open -= 1
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._disarm()
         self._drop_members()
         if self._next is not None:
             self._next.cancel()
             self._next = None
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _drop_members(self) -> None:
         asked, self._asked = self._asked, {}

@@ -230,6 +230,17 @@ async def test_members_have_the_deadline_less_what_combining_takes():
             call.end(said(1))
 
 
+async def test_who_combines_past_the_members_deadline_is_asked_once():
+    scene = Scene(deadline_ms=20)
+    scene.ask()
+    answered(scene)
+    await asyncio.sleep(0.05)
+    scene.combining()[0].end()
+
+    assert sum(len(one.asked) for one in scene.replicas) == 1
+    assert isinstance(scene.answer, Prediction)
+
+
 async def test_too_few_at_the_deadline_are_a_failure():
     scene = Scene(need=2, deadline_ms=20)
     scene.ask()
@@ -453,6 +464,17 @@ async def test_a_stack_that_does_not_take_the_columns_is_the_routes_fault():
     scene.lanes[2].calls[0].end(InvalidInput("3 columns are too few."))
 
     assert (scene.answer.code, "m/3 does not take" in scene.answer.message) == ("model_failed", True)
+
+
+async def test_a_stack_that_is_being_stopped_is_no_fault_of_the_columns():
+    scene = stacked()
+    scene.ask()
+    for at in (0, 1):
+        scene.lanes[at].calls[0].end(said(at + 1))
+    scene.combining()[0].end()
+    scene.lanes[2].calls[0].end(ModelNotFound("It is being stopped."))
+
+    assert scene.answer.message == "It is being stopped."
 
 
 async def test_a_stack_that_is_not_served_is_told():
