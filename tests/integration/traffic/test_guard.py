@@ -123,6 +123,24 @@ def test_versions_that_are_alike_are_left_alone_and_every_request_is_counted(ser
     assert "The guard watches errors, latency" in shown
 
 
+def test_labels_that_come_later_are_compared(server):
+    """Version 3 is always right, version 1 never: so says whoever knows it."""
+    led(server, 3, experiment={})
+    with httpx.Client(base_url=server.url) as client:
+        for value in range(60):
+            head = client.post("/model/m/predict", json={"input": [20_000 + value]}).headers
+            reward = float(head["x-prism-model-version"] == "3")
+            said = client.post("/v1/feedback", json={"request_id": head["x-request-id"], "reward": reward})
+            assert said.json()["judged"] == 1, said.text
+
+    found = server.json("experiment", "m")
+
+    (labels,) = (line for line in found["lines"] if line["metric"] == "labels")
+    assert (labels["n"] + labels["control_n"], labels["value"], labels["control_value"]) == (60, 1.0, 0.0)
+    assert labels["verdict"] == "better"
+    assert found["verdicts"][0]["next"] == "prism route m --split 3=100"
+
+
 def test_an_experiment_is_begun_anew(server, ask):
     led(server, 3)
     ask(20)
