@@ -81,7 +81,10 @@ def _write_slices(outcome: Mapping[str, Any]) -> None:
     if outcome["slices"]:
         click.echo("\nWhere they differ most:")
     for one in outcome["slices"]:
-        click.echo(f"  {Slice(**one).words}")
+        found = Slice(**one)
+        click.echo(f"  {found.words}")
+        if found.within:
+            click.echo(f"    {found.within}")
 
 
 def _write_examples(outcome: Mapping[str, Any]) -> None:

@@ -6,7 +6,9 @@ Numbers are parted where the first rows have their tenths, so that all rows are 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import random
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import attrs
 
@@ -19,7 +21,9 @@ PARTS = 10
 FEW_VALUES = 12
 MOST_VALUES = 200
 MOST_FEATURES = 256
-MISSING = "missing"
+MISSING, ANY_OTHER = "missing", "any other"
+# Of all rows so many are kept, drawn at random, to look at two features at once; fewer of wide ones.
+MOST_ROWS, MOST_CELLS = 20_000, 300_000
 
 
 @attrs.define
@@ -48,11 +52,16 @@ class Count:
 
 @attrs.frozen
 class Candidate:
-    """A part of all rows, by one feature: in words, and how many of them differ."""
+    """A part of all rows, by one feature: in words, how many of them differ, and whether a value is in it."""
 
     feature: str
     said: str
     count: Count
+    has: Callable[[Scalar], bool]
+
+    def holds(self, row: Row) -> bool:
+        """Return whether a row is in it."""
+        return self.feature in row and self.has(row[self.feature])
 
 
 @attrs.define
@@ -66,8 +75,6 @@ class Feature:
     cuts: tuple[float, ...] | None
     values: dict[str, Count] = attrs.field(factory=dict)
     parts: list[Count] = attrs.field(factory=list)
-    lowest: float = math.inf
-    highest: float = -math.inf
 
     def __attrs_post_init__(self) -> None:
         """Begin with nothing in each part."""
@@ -76,25 +83,36 @@ class Feature:
     def add(self, value: Scalar, differs: bool) -> None:
         """Count a row."""
         if self.cuts is not None and _is_number(value):
-            number = float(value or 0.0)
-            self.lowest, self.highest = min(self.lowest, number), max(self.highest, number)
-            self.parts[sum(number >= cut for cut in self.cuts)].add(differs)
-            return
-        name = _named(value)
-        if name not in self.values and len(self.values) >= MOST_VALUES:
-            name = "any other"
-        self.values.setdefault(name, Count()).add(differs)
+            self.parts[self._part(value)].add(differs)
+        else:
+            self.values.setdefault(self._name(value), Count()).add(differs)
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield all parts: each value, and each range of parts next to each other."""
         for value, count in self.values.items():
-            yield Candidate(self.name, f"{self.name} is {value}", count)
+            yield Candidate(self.name, f"{self.name} is {value}", count, partial(self._is, value))
         for first in range(len(self.parts)):
             count = Count()
             for last in range(first, len(self.parts)):
                 count = count + self.parts[last]
                 if last - first + 1 < len(self.parts) and count.rows:
-                    yield Candidate(self.name, self._range(first, last), count)
+                    inside = partial(self._is_in, first, last)
+                    yield Candidate(self.name, self._range(first, last), count, inside)
+
+    def _is(self, name: str, value: Scalar) -> bool:
+        in_a_part = self.cuts is not None and _is_number(value)
+        return not in_a_part and self._name(value) == name
+
+    def _is_in(self, first: int, last: int, value: Scalar) -> bool:
+        return self.cuts is not None and _is_number(value) and first <= self._part(value) <= last
+
+    def _part(self, value: Scalar) -> int:
+        number = float(value or 0.0)
+        return sum(number >= cut for cut in self.cuts or ())
+
+    def _name(self, value: Scalar) -> str:
+        name = _named(value)
+        return name if name in self.values or len(self.values) < MOST_VALUES else ANY_OTHER
 
     def _range(self, first: int, last: int) -> str:
         cuts = self.cuts or ()
@@ -106,10 +124,20 @@ class Feature:
 
 
 class Features:
-    """The counts of all features of some rows."""
+    """The counts of all features of some rows.
+
+    Attributes
+    ----------
+    total
+        All rows.
+    sample
+        Some of them, each as likely as any other; all where there are not many.
+    """
 
     def __init__(self) -> None:
         self.total = Count()
+        self.sample: list[tuple[Row, bool]] = []
+        self._drawn = random.Random(0)
         self._first: list[tuple[Row, bool]] = []
         self._features: dict[str, Feature] = {}
         self._parted = False
@@ -117,6 +145,7 @@ class Features:
     def add(self, row: Row, differs: bool) -> None:
         """Count a row."""
         self.total.add(differs)
+        self._keep(row, differs)
         if not self._parted:
             self._first.append((row, differs))
             if len(self._first) == FIRST_ROWS:
@@ -129,6 +158,13 @@ class Features:
         if not self._parted:
             self._part()
         return [one for feature in self._features.values() for one in feature.candidates()]
+
+    def _keep(self, row: Row, differs: bool) -> None:
+        """Keep a sample by reservoir (Vitter's algorithm R, TOMS 11:1, 1985)."""
+        if len(self.sample) < min(MOST_ROWS, MOST_CELLS // max(1, len(row))):
+            self.sample.append((row, differs))
+        elif (at := self._drawn.randrange(self.total.rows)) < len(self.sample):
+            self.sample[at] = (row, differs)
 
     def _part(self) -> None:
         self._parted = True

@@ -8,11 +8,11 @@ likely as there are slices (Bonferroni).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import attrs
 
-from prism_core.traffic.replaying.counting import Candidate, Count
+from prism_core.traffic.replaying.counting import Candidate, Count, Features
+from prism_core.traffic.replaying.features import Row
 
 # A slice of fewer rows, or one in which hardly more differ, tells nobody what to do.
 LEAST_ROWS = 20
@@ -28,7 +28,8 @@ _NOTHING = 40.0
 class Slice:
     """A slice in which more rows differ than elsewhere.
 
-    ``chance`` is how likely that is by chance, for all slices that were looked at together.
+    ``chance`` is how likely that is by chance, for all slices that were looked at together. ``within`` is the
+    part of it in which most differ, in words; "" where its parts are alike.
     """
 
     feature: str
@@ -38,10 +39,11 @@ class Slice:
     elsewhere_rows: int
     elsewhere_differ: int
     chance: float
+    within: str = ""
 
     @property
     def words(self) -> str:
-        """It in one sentence."""
+        """It in one sentence, without what is ``within``."""
         here, there = Count(self.rows, self.differ), Count(self.elsewhere_rows, self.elsewhere_differ)
         return (
             f"{self.said}: {percent(here.share)} differ ({self.differ:,} of {self.rows:,} rows), "
@@ -49,20 +51,60 @@ class Slice:
         )
 
 
-def worst(total: Count, candidates: Sequence[Candidate], independent: float = 1.0) -> list[Slice]:
+def worst(features: Features, independent: float = 1.0) -> list[Slice]:
     """Return the slices in which most rows differ that would not elsewhere, the worst first.
+
+    One that is such only because of those before it is left out.
 
     Parameters
     ----------
-    total
-        All rows.
     independent
         For how many rows of its own a row counts: rows of one request are alike.
     """
+    kept: list[Candidate] = []
+    slices: list[Slice] = []
+    for slice_, candidate in _ranked(features, independent):
+        rest = [one for one in features.sample if not any(other.holds(one[0]) for other in kept)]
+        if kept and not _stands_out(candidate, rest, independent):
+            continue
+        inside = [one for one in rest if candidate.holds(one[0])]
+        slices.append(attrs.evolve(slice_, within=_within(inside, candidate.feature, independent)))
+        kept.append(candidate)
+        if len(slices) == MOST_SLICES:
+            break
+    return slices
+
+
+def _ranked(features: Features, independent: float) -> list[tuple[Slice, Candidate]]:
+    total, candidates = features.total, features.candidates()
     looked = [one for one in candidates if LEAST_ROWS <= one.count.rows < total.rows]
-    found = [slice_ for one in looked if (slice_ := _slice(total, one, len(looked), independent))]
-    found.sort(key=_excess, reverse=True)
-    return _distinct(found)[:MOST_SLICES]
+    told = ((_slice(total, one, len(looked), independent), one) for one in looked)
+    found = [(slice_, one) for slice_, one in told if slice_ is not None]
+    found.sort(key=lambda pair: _excess(pair[0]), reverse=True)
+    return _distinct(found)
+
+
+def _stands_out(candidate: Candidate, rows: list[tuple[Row, bool]], independent: float) -> bool:
+    """Return whether more rows differ in it, also among the rows that no other slice explains."""
+    total, here = Count(), Count()
+    for row, differs in rows:
+        total.add(differs)
+        if candidate.holds(row):
+            here.add(differs)
+    left = Candidate(candidate.feature, candidate.said, here, candidate.has)
+    return LEAST_ROWS <= here.rows < total.rows and _slice(total, left, 1, independent) is not None
+
+
+def _within(rows: list[tuple[Row, bool]], feature: str, independent: float) -> str:
+    """Return the part of a slice, by another feature, in which most of its rows differ, in words."""
+    inside = Features()
+    for row, differs in rows:
+        inside.add({name: value for name, value in row.items() if name != feature}, differs)
+    best = next(iter(_ranked(inside, independent)), None)
+    if best is None:
+        return ""
+    here, there = best[1].count, inside.total - best[1].count
+    return f"of these {percent(here.share)} where {best[0].said}, and {percent(there.share)} of the others"
 
 
 def chance_of(total: Count, part: Count) -> float:
@@ -96,11 +138,11 @@ def _slice(total: Count, one: Candidate, looked: int, independent: float) -> Sli
     return Slice(one.feature, one.said, here.rows, here.differ, there.rows, there.differ, chance)
 
 
-def _distinct(found: list[Slice]) -> list[Slice]:
+def _distinct(found: list[tuple[Slice, Candidate]]) -> list[tuple[Slice, Candidate]]:
     """Return the first of each feature: other ranges of the same one say the same again."""
-    first: dict[str, Slice] = {}
-    for one in found:
-        first.setdefault(one.feature, one)
+    first: dict[str, tuple[Slice, Candidate]] = {}
+    for slice_, candidate in found:
+        first.setdefault(candidate.feature, (slice_, candidate))
     return list(first.values())
 
 

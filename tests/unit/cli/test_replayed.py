@@ -27,7 +27,7 @@ FOUND = Outcome(
     candidate_errors={},
     new_errors=0,
     outputs=[OutputChange("predictions", 1500, 267, 0.25, 2.0)],
-    slices=[Slice("country", "country is DE", 420, 130, 1080, 20, 1e-9)],
+    slices=[Slice("country", "country is DE", 420, 130, 1080, 20, 1e-9, "of these 40 %")],
     examples=[Example("id-1", 1.0, "row 1 of predictions: 0 / 1", "", "", {"country": "DE"})],
     times=Times(1500, {"p95": 10.0}, {"p95": 12.0}, {"p95": Slowdown(0.2, -0.001, 0.3)}),
     pace=Pace(True, {"p99": 1.0}, 2.0, 4, 5),
@@ -48,7 +48,7 @@ def told(
     [
         "1,500 requests: 18 % of the rows differ (267 of 1,500; 16 % to 20 % of such traffic",
         "predictions: 0.25 apart in the mean, 2 at most",
-        "country is DE: 31 % differ (130 of 420 rows), elsewhere 1.9 %",
+        "  country is DE: 31 % differ (130 of 420 rows), elsewhere 1.9 %\n    of these 40 %\n",
         "row 1 of predictions: 0 / 1  [country=DE]",
         "+20% (+0% to +30%)",
     ],

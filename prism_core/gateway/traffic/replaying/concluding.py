@@ -34,7 +34,7 @@ def outcome_of(judging: Judging, sending: Sending, model: str, damaged: int) -> 
         candidate_errors=_errors(other),
         new_errors=agreement.whys.get("other_failed", 0),
         outputs=[_output(name, one) for name, one in agreement.outputs.items()],
-        slices=worst(judging.features.total, judging.features.candidates(), independent),
+        slices=worst(judging.features, independent),
         examples=[
             Example(
                 one.request, one.disagreement, one.said, one.live, one.other, judging.shown.get(one.request)

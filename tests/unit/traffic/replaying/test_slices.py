@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
-from prism_core.traffic.replaying.counting import MOST_VALUES, Count, Features, cuts_of
+from prism_core.traffic.replaying.counting import (
+    MOST_CELLS,
+    MOST_ROWS,
+    MOST_VALUES,
+    Count,
+    Features,
+    cuts_of,
+)
 from prism_core.traffic.replaying.slices import chance_of, worst
 
 COUNTRIES = ("DE", "FR", "US", "PL", "IT")
@@ -31,7 +38,7 @@ def counted(rows: int, differs, seed: int = 1) -> Features:
 
 
 def found(features: Features, independent: float = 1.0):
-    return worst(features.total, features.candidates(), independent)
+    return worst(features, independent)
 
 
 def test_a_category_in_which_more_rows_differ():
@@ -55,6 +62,31 @@ def test_a_range_in_the_middle():
     first = found(counted(5000, lambda row, drawn: 40 < row["age"] < 60))[0]
     assert first.said.startswith("age from ")
     assert "to below" in first.said
+
+
+def test_where_in_a_slice_most_rows_differ_and_what_another_explains_is_left_out():
+    """By itself a low income would be a slice too: all rows of it that differ are of the one country."""
+    rich = 3200
+    (one,) = found(
+        counted(5000, lambda row, drawn: row["country"] == "DE" and (row["income"] or rich) < rich)
+    )
+    assert one.said == "country is DE"
+    assert one.within == "of these 99 % where income below 3209, and 0 % of the others"
+
+
+def test_two_slices_that_have_nothing_to_do_with_each_other_are_both_told():
+    both = found(counted(5000, lambda row, drawn: row["country"] == "DE" or row["children"] == 3))
+    assert {one.said for one in both} == {"country is DE", "children is 3"}
+
+
+def test_of_many_rows_a_sample_is_kept():
+    features = counted(MOST_ROWS + 5000, lambda row, drawn: row["country"] == "DE")
+    assert len(features.sample) == MOST_ROWS
+    assert [one.said for one in found(features)] == ["country is DE"]
+    wide = Features()
+    for _ in range(2000):
+        wide.add({f"f{at}": at for at in range(300)}, False)
+    assert len(wide.sample) == MOST_CELLS // 300
 
 
 def test_what_is_missing_is_a_value():
@@ -104,3 +136,17 @@ def test_a_feature_of_endless_values_is_bounded():
     for at in range(MOST_VALUES * 20):
         features.add({"id": f"user-{at}"}, at % 2 == 0)
     assert len(features.candidates()) == MOST_VALUES + 1
+
+
+@given(
+    st.lists(
+        st.tuples(st.one_of(st.none(), st.booleans(), st.floats(-9, 9), st.text(max_size=2)), st.booleans())
+    )
+)
+def test_a_part_holds_the_rows_that_it_counts(values):
+    features = Features()
+    for value, differs in values:
+        features.add({"f": value}, differs)
+    for candidate in features.candidates():
+        inside = [differs for value, differs in values if candidate.holds({"f": value})]
+        assert (candidate.count.rows, candidate.count.differ) == (len(inside), sum(inside))
