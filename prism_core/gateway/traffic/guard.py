@@ -68,7 +68,8 @@ class Guard:
         why = worse(trial, model.route.guard, arm, metric)
         if why:
             self._acting.add(name)
-            task = asyncio.create_task(self._act(model, arm, f"{arm} is worse than {trial.control}: {why}."))
+            told = f"{arm} is worse than {trial.control}: {why}."
+            task = asyncio.create_task(self._act(model, model.revision, arm, told))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -79,11 +80,11 @@ class Guard:
         except PrismError:
             return False
 
-    async def _act(self, model: Model, arm: str, why: str) -> None:
+    async def _act(self, model: Model, revision: int, arm: str, why: str) -> None:
         act_as(Actor(GUARD))
         name = model.name
         try:
-            await self._remove(model, arm, why)
+            await self._remove(model, revision, arm, why)
         except IllegalTransition:
             pass  # somebody else has changed the route meanwhile, and what was found says nothing of theirs
         except PrismError as error:
@@ -92,11 +93,11 @@ class Guard:
             return
         self._acting.discard(name)
 
-    async def _remove(self, model: Model, arm: str, why: str) -> None:
+    async def _remove(self, model: Model, revision: int, arm: str, why: str) -> None:
         name, rest = model.name, without(self._registry, model, arm)
         if rest is None:
             return
-        change = await self.set_route(name, rest, why=why, revision=model.revision)
+        change = await self.set_route(name, rest, why=why, revision=revision)
         # Here, not with the next record: an undo before that would go on with what it was removed for.
         self._experiments.current(name, change.at)
         version = self._registry.find(arm).manifest.version

@@ -40,7 +40,7 @@ def test_versions_that_are_alike_are_rolled_back_less_often_than_alpha(traffic):
 @pytest.mark.sweep
 @pytest.mark.parametrize("traffic", KEPT, ids=lambda one: one.name)
 def test_so_it_is_in_longer_and_more_runs(traffic):
-    check_alike(traffic, n=4000, runs=30)
+    check_alike(traffic, n=3000, runs=20)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import attrs
 import pytest
 
 from prism_core.errors import AuditFailed
+from prism_core.gateway.registry import Model
 from prism_core.gateway.traffic.comparisons import live_lines, shown
 from prism_core.gateway.traffic.desk import Desk as TrafficDesk
 from prism_core.gateway.traffic.experiments import Experiments, fails, open_experiments
-from prism_core.gateway.traffic.guard import Guard, open_guard
+from prism_core.gateway.traffic.guard import Guard, open_guard, without
 from prism_core.gateway.traffic.kinds import Compared, Judged, RoutedCall
 from prism_core.gateway.traffic.states import States
 from prism_core.traffic.experiment import Experiment, TrafficGuard
@@ -342,6 +343,14 @@ async def test_the_share_that_stays_is_its_own_fallback_no_more(rig):
 
     assert rig.model.route.split == (Share(1, weight=90),)
     assert rig.model.route.fallback == (value,)
+
+
+async def test_the_others_keep_their_weights_and_their_fallbacks(rig):
+    left = Route((Share(1, weight=60), Share(3, weight=30)), fallback=(Fallback(1),))
+    model = Model("churn", route=attrs.evolve(left, split=(*left.split, Share(2, weight=10))))
+
+    assert without(rig.registry, model, NEW) == left
+    assert without(rig.registry, Model("churn", route=Route((Share(2), Share(1, weight=0)))), NEW) is None
 
 
 async def test_rules_that_name_the_share_stay(rig):
