@@ -173,6 +173,25 @@ async def test_a_caller_that_gives_up_is_cancelled_in_the_runtime(replica):
     await client.close()
 
 
+async def test_what_is_let_go_is_cancelled_where_it_waits_and_ends_where_it_is_computed(replica):
+    lane = await replica.lane()
+    client, ended = lane.clients[0], asyncio.get_running_loop().create_future()
+    replica.model.gate.clear()
+    running = client.ask(Head(), b"[1]", 30.0, pytest.fail)
+    await client.ping(5)
+    waiting = client.ask(Head(), b"[2]", 30.0, pytest.fail)
+    assert (await client.ping(5)).waiting_rows == 1
+
+    client.let_go(waiting, pytest.fail)
+    assert (await client.ping(5)).waiting_rows == 0
+    client.let_go(running, lambda reply, body: ended.set_result(reply))
+    assert client.in_flight == 1
+    replica.model.gate.set()
+    assert type(await ended) is wire.Reply
+    assert (client.in_flight, replica.model.executed) == (0, [[1]])
+    await client.close()
+
+
 async def test_a_deadline_that_passes_is_answered_in_time(replica):
     lane = await replica.lane()
     replica.model.gate.clear()
