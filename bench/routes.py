@@ -22,9 +22,10 @@ from prism_core.gateway.traffic.counted import CountedCalls
 from prism_core.gateway.traffic.desk import Desk
 from prism_core.gateway.traffic.kinds import RoutedCall
 from prism_core.gateway.traffic.routed import Routed
+from prism_core.gateway.traffic.shadows.shadows import shadows_of
 from prism_core.specs import CallRecord
 from prism_core.traffic.route import Route
-from prism_core.traffic.targets import Fallback, Rule, Share
+from prism_core.traffic.targets import Fallback, Rule, Shadow, Share
 
 SPLIT = (Share(1, weight=90), Share(2, weight=10))
 # The last one goes to the other version by its rule, or not, which is the same work.
@@ -35,6 +36,7 @@ ROUTES: Mapping[str, Route | None] = {
     "a split, sticky by a header": Route(SPLIT, "header:X-User-ID"),
     "a split with a fallback": Route(SPLIT, fallback=(Fallback(1), Fallback(2))),
     "the same with a time limit": Route(SPLIT, fallback=(Fallback(1), Fallback(2)), timeout_ms=200),
+    "latest, beside a shadow": Route(shadow=(Shadow(2),)),
     "a split behind a rule": Route(SPLIT, rules=(Rule(2, when='header["x-beta"] == "yes"'),)),
 }
 HEADERS = "X-User-ID: user-17\r\nX-Beta: no\r\n"
@@ -55,7 +57,9 @@ def lead(gateway: budget.Gateway, route: Route | None) -> None:
     if route is not None:
         desk = Desk()
         desk.want(RoutedCall, CountedCalls().hear)
-        asked["logistic"] = Routed(desk.routing, "logistic", route, 1, lanes, ModelNotFound)
+        routed = asked["logistic"] = Routed(desk.routing, "logistic", route, 1, lanes, ModelNotFound)
+        # The loop does not run between two requests: of these the first wait, and all others find no room.
+        routed.taps = (tap,) if (tap := shadows_of(desk.hear).tap(routed)) else ()
     gateway.lanes = asked
 
 

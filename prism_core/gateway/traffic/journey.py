@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from copy import copy
 from typing import TYPE_CHECKING
 
 import attrs
@@ -220,10 +219,12 @@ class Journey:
             self._answer(outcome)
             routed.record(call)
             return
-        kept = copy(outcome)  # whoever sends it in the words of a dialect cuts its body
+        body = outcome.body if isinstance(outcome, Prediction) else b""
         self._answer(outcome)
+        if isinstance(outcome, Prediction):
+            outcome.body = body  # whoever has sent it in the words of a dialect has cut it
         routed.record(call)
-        routed.ended(Ended(self._head, self._body, self._sender, self._steps[0].lane, kept, call))
+        routed.ended(Ended(self._head, self._body, self._sender, self._steps[0].lane, outcome, call))
 
     def _call(self, answered: str, status: int, code: str, cache: str) -> RoutedCall:
         chosen = self._steps[0]

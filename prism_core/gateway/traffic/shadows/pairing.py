@@ -17,9 +17,9 @@ from prism_core.traffic.comparing import Agreement, Answer, compare
 
 # Rows of one request are alike: some dozens say as much as thousands, and take less than a millisecond.
 MOST_ROWS = 64
-# How long it waits for more before it compares, and pairs that may wait for that.
+# How long it waits for more before it compares, and pairs that may wait for that: 16 MB of them at most.
 TOGETHER_S = 0.1
-MOST_PAIRS = 256
+MOST_PAIRS = 128
 PAUSE_S = 0.0002
 
 log = structlog.get_logger("prism.shadows")

@@ -216,7 +216,8 @@ class Shadows:
         elif len(body) > MOST_ANSWER_BYTES:
             self.pairing.drop(question.pair, "large")
         else:
-            self.pairing.add(Answered(question, _shadows(reply, body, now - begun)))
+            asked = attrs.evolve(question, body=b"")  # which nobody needs any more
+            self.pairing.add(Answered(asked, _shadows(reply, body, now - begun)))
         self._go_on()
 
     def _disarm(self) -> None:
@@ -242,13 +243,18 @@ def _shadows(reply: wire.AnyFrame | Exception, body: memoryview, took_s: float) 
     return Answer(code=DeadlineExceeded.code if late else InternalError.code)
 
 
+def shadows_of(record: Callable[[TrafficRecord], None]) -> Shadows:
+    """Return the shadows of a process; whoever asks for them closes them. See `open_shadows`."""
+    pairing = Pairing(record)
+    return Shadows(pairing, Questions(lambda question, why: pairing.drop(question.pair, why)))
+
+
 @asynccontextmanager
 async def open_shadows(record: Callable[[TrafficRecord], None]) -> AsyncIterator[Shadows]:
     """Run the shadows of a process; what they have answered is compared and reported before it ends."""
-    pairing = Pairing(record)
-    shadows = Shadows(pairing, Questions(lambda question, why: pairing.drop(question.pair, why)))
+    shadows = shadows_of(record)
     try:
         yield shadows
     finally:
         shadows.close()
-        await pairing.finish()
+        await shadows.pairing.finish()
