@@ -14,6 +14,7 @@ import attrs
 
 from prism_core import __version__
 from prism_core.errors import PrismError, all_errors
+from prism_core.gateway.traffic.verdicts import MAX_ITEMS
 from prism_core.rest.describe import example, middle
 from prism_core.rest.entrance import FEEDBACK, OPEN
 from prism_core.types import Signature, TensorSpec
@@ -300,24 +301,38 @@ def _parameters(path: str) -> list[Schema]:
 
 
 _COUNT: Schema = {"type": "integer", "minimum": 0}
+_LABEL: Schema = {"type": ["boolean", "number", "string", "array"]}
+_WORTH: Schema = {
+    "label": {**_LABEL, "description": "What would have been right."},
+    "labels": {"type": "array", "items": _LABEL, "minItems": 1, "description": "The same for each row."},
+    "reward": {"type": "number", "minimum": 0, "maximum": 1},
+    "correct": {"type": "boolean"},
+}
 _ITEM: Schema = {
     "type": "object",
-    "description": "Exactly one of label, labels, reward and correct.",
     "properties": {
-        "request_id": {"type": "string", "description": "The X-Request-Id of the answer."},
-        "model": {"type": "string", "description": "Where the id was used for several models."},
-        "label": {"description": "What would have been right."},
-        "labels": {"type": "array", "description": "The same for each row."},
-        "reward": {"type": "number", "minimum": 0, "maximum": 1},
-        "correct": {"type": "boolean"},
+        "request_id": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 128,
+            "description": "The X-Request-Id of the answer.",
+        },
+        "model": {
+            "type": "string",
+            "maxLength": 200,
+            "description": "Where the id was used for several models.",
+        },
+        **_WORTH,
     },
     "required": ["request_id"],
+    "oneOf": [{"required": [name]} for name in _WORTH],
     "additionalProperties": False,
 }
 
 
 def _feedback() -> Schema:
-    several: Schema = {"anyOf": [_ITEM, {"type": "array", "items": _ITEM}]}
+    items = {"type": "array", "items": _ITEM, "minItems": 1, "maxItems": MAX_ITEMS}
+    several: Schema = {"anyOf": [_ITEM, items]}
     body = {"application/json": {"schema": several}, "application/x-ndjson": {}}
     counts = dict.fromkeys(("judged", "repeated", "refused"), _COUNT)
     told = {"type": "object", "properties": {**counts, "errors": {"type": "array"}}}
