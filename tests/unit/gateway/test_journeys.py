@@ -39,13 +39,14 @@ from prism_core.gateway.lane import Head, Lane, Prediction
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.lru import ENTRY_BYTES, Group, Store
 from prism_core.gateway.registry import Registry, Version
-from prism_core.gateway.traffic import journey, routed
+from prism_core.gateway.traffic import hedging, journey, routed
 from prism_core.gateway.traffic.kinds import RoutedCall
 from prism_core.gateway.traffic.routed import Routing
 from prism_core.gateway.traffic.sender import Sender
 from prism_core.manifest import Manifest
 from prism_core.testing import Clock
 from prism_core.traffic.circuit import CircuitPolicy
+from prism_core.traffic.hedge import Hedge
 from prism_core.traffic.route import Route
 from prism_core.traffic.targets import Fallback, Share, Target
 from prism_core.types import Signature, TensorSpec
@@ -81,6 +82,7 @@ ROUTES = st.builds(
     sticky=st.sampled_from(["", "header:X-User"]),
     fallback=st.sampled_from(FALLBACKS),
     timeout_ms=st.sampled_from([0.0, 500.0]),
+    hedge=st.sampled_from([None, Hedge(after_ms=50.0, budget_percent=100.0)]),
     circuit=st.sampled_from([CircuitPolicy(), CircuitPolicy(1, 1.0, 4.0), CircuitPolicy(2, 60.0)]),
 )
 REQUESTS = st.tuples(
@@ -97,6 +99,8 @@ def said(name, head, body):
 class Replica:
     """Holds what it is asked until the machine has it answer, or its time is over."""
 
+    address = "unix:nowhere"
+
     def __init__(self, name, clock):
         self.name, self.asked, self.pending, self.clock = name, 0, {}, clock
 
@@ -111,6 +115,14 @@ class Replica:
 
     def cancel(self, call_id):
         self.pending.pop(call_id, None)  # what it says later is nobody's
+
+    def let_go(self, call_id, hear):
+        """Be busy with what nobody wants any more, where it is computed already."""
+        if len(self.pending) == 1 and call_id in self.pending:
+            head, body, _, ends = self.pending[call_id]
+            self.pending[call_id] = (head, body, hear, ends)
+        else:
+            self.cancel(call_id)
 
     def answer(self, call_id, outcome=None):
         if call_id in self.pending:
@@ -168,7 +180,7 @@ class Traffic(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.clock = self.loop.time = Clock()
-        for module in (asking, lane, journey, routed):
+        for module in (asking, lane, journey, routed, hedging):
             monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=self.clock, time=self.clock))
         self.callers, self.lanes, self.replicas, self.records, self.stuck = [], [], [], [], {}
         self.registry = Registry(lambda event: None)
@@ -198,7 +210,8 @@ class Traffic(RuleBasedStateMachine):
         )
         version.lane.wake = lambda: None
         self.lanes.append(version.lane)
-        self.add_replica(version.lane)
+        for _ in range(2):
+            self.add_replica(version.lane)
         self.registry.refresh()
 
     def add_replica(self, lane):
@@ -294,7 +307,7 @@ class Traffic(RuleBasedStateMachine):
     @rule(version=st.sampled_from(VERSIONS))
     def load(self, version):
         lane = self.registry.version(*version).lane
-        if lane is not None and not lane.clients:
+        if lane is not None and len(lane.clients) < 2:
             self.in_loop(self.add_replica, lane)
 
     @rule(route=ROUTES, none=st.sampled_from([False] * 7 + [True]))
@@ -322,7 +335,7 @@ class Traffic(RuleBasedStateMachine):
         self.registry.refresh()
         lane.close()
 
-    @rule(seconds=st.sampled_from([0.1, 0.5, 3.0, 20.0, 61.0]))
+    @rule(seconds=st.sampled_from([0.1, 0.1, 0.5, 3.0, 20.0, 61.0]))
     def wait(self, seconds):
         self.in_loop(self.clock.advance, seconds)
         self.in_loop(lambda: [replica.expire() for replica in self.replicas])
