@@ -1,10 +1,12 @@
-"""A real lane over replicas that answer when the test says so."""
+"""A real lane over replicas that answer when the test says so; logging that is left as it was."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
+import structlog
 
 from prism_core import wire
 from prism_core.gateway.cache import AnswerCache
@@ -14,6 +16,15 @@ from prism_core.manifest import Manifest
 from prism_core.types import Signature, TensorSpec
 
 SIGNATURE = Signature((TensorSpec("x", "FP64", (-1, 1)),), (TensorSpec("y", "FP64", (-1,)),))
+
+
+@pytest.fixture
+def logging_kept():
+    """Leave logging as it was, whatever the test sets up."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.basicConfig(handlers=handlers, level=level, force=True)
+    structlog.reset_defaults()
 
 
 class FakeReplica:

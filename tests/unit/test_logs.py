@@ -9,14 +9,7 @@ import structlog
 
 from prism_core import logs
 
-
-@pytest.fixture(autouse=True)
-def kept():
-    """Leave logging as it was."""
-    handlers, level = logging.root.handlers[:], logging.root.level
-    yield
-    logging.basicConfig(handlers=handlers, level=level, force=True)
-    structlog.reset_defaults()
+pytestmark = pytest.mark.usefixtures("logging_kept")
 
 
 class Unread:

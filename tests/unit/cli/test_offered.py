@@ -120,6 +120,7 @@ def test_progress_is_silent_where_no_terminal_is(bench):
     assert bench(work).output == ""
 
 
+@pytest.mark.usefixtures("logging_kept")
 def test_a_command_that_serves_has_its_events_on_stderr(bench):
     def serve(cli):
         cli.start_log()
