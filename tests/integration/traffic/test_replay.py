@@ -149,6 +149,7 @@ def calls(server: ServerProcess) -> list[str]:
         ({"candidate": "who/5"}, 400, "does not take 'age'"),
         ({"candidate": "who/2", "until": 1.0}, 404, "recorded in that time"),
         ({"candidate": "who/2", "speed": -1}, 400, "speed"),
+        ({"candidate": "who/2", "speed": 1e-9}, 400, "at least 0.001"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(server, wish, status, words):

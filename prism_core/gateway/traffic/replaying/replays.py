@@ -22,7 +22,7 @@ from prism_core.gateway.traffic.replaying.asking import Side
 from prism_core.gateway.traffic.replaying.concluding import outcome_of
 from prism_core.gateway.traffic.replaying.judging import Judging
 from prism_core.gateway.traffic.replaying.sending import Sending, head_of
-from prism_core.gateway.traffic.replaying.wish import ReplayWish, misfit, reference_of
+from prism_core.gateway.traffic.replaying.wish import ReplayWish, check_pace, misfit, reference_of
 from prism_core.traffic.comparing import Tolerance
 from prism_core.traffic.replaying.outcome import Outcome, broken
 from prism_core.traffic.replaying.pacing import Pacing
@@ -85,10 +85,11 @@ class Replays:
         NoRecordings
             If nothing was recorded in that time.
         InvalidParameter
-            If the versions do not take the same.
+            If the versions do not take the same, or it would take for ever.
         IllegalTransition
             If another one runs.
         """
+        check_pace(wish)
         reader = await self._recordings.read(model, *wish.span)
         baseline, candidate = self._version(wish.baseline), self._version(wish.candidate)
         self._check_free(model)

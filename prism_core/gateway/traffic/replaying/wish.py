@@ -8,8 +8,11 @@ from typing import Annotated
 import attrs
 from msgspec import Meta
 
+from prism_core.errors import InvalidParameter
 from prism_core.traffic.replaying.outcome import Bounds
 from prism_core.types import Signature, TensorSpec
+
+SLOWEST = 0.001
 
 
 @attrs.frozen
@@ -52,6 +55,15 @@ class ReplayWish:
     def span(self) -> tuple[float, float]:
         """From when until when."""
         return self.since or 0.0, math.inf if self.until is None else self.until
+
+
+def check_pace(wish: ReplayWish) -> None:
+    """Raise `InvalidParameter` where a replay would take for ever."""
+    if 0 < wish.speed < SLOWEST:
+        raise InvalidParameter(
+            f"The speed is {wish.speed:g}, and has to be at least {SLOWEST:g}.",
+            hint="0 is as fast as answers come.",
+        )
 
 
 def reference_of(text: str) -> str:

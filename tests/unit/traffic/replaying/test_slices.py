@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import hypergeom
 
+from prism_core.traffic.replaying import counting
 from prism_core.traffic.replaying.counting import (
-    MOST_CELLS,
-    MOST_ROWS,
     MOST_VALUES,
     Count,
     Features,
@@ -79,14 +78,19 @@ def test_two_slices_that_have_nothing_to_do_with_each_other_are_both_told():
     assert {one.said for one in both} == {"country is DE", "children is 3"}
 
 
-def test_of_many_rows_a_sample_is_kept():
-    features = counted(MOST_ROWS + 5000, lambda row, drawn: row["country"] == "DE")
-    assert len(features.sample) == MOST_ROWS
+def test_of_many_rows_a_sample_is_kept(monkeypatch):
+    monkeypatch.setattr(counting, "MOST_ROWS", 1500)
+    features = counted(4000, lambda row, drawn: row["country"] == "DE")
+    assert len(features.sample) == 1500
     assert [one.said for one in found(features)] == ["country is DE"]
+
+
+def test_of_wide_rows_fewer_are_kept(monkeypatch):
+    monkeypatch.setattr(counting, "MOST_CELLS", 600)
     wide = Features()
-    for _ in range(2000):
-        wide.add({f"f{at}": at for at in range(300)}, False)
-    assert len(wide.sample) == MOST_CELLS // 300
+    for _ in range(50):
+        wide.add({f"f{at}": at for at in range(30)}, False)
+    assert len(wide.sample) == 20
 
 
 def test_what_is_missing_is_a_value():
