@@ -46,6 +46,8 @@ class Judging(Collector):
     ----------
     kept, said
         What became of answers, by model, and of feedback.
+    is_there
+        Whether there is a journal to open already.
     all_told
         Returns when what other gateways have answered until now has been told here.
     """
@@ -55,6 +57,7 @@ class Judging(Collector):
     ) -> None:
         self.kept: Counter[tuple[str, str]] = Counter()
         self.said: Counter[str] = Counter()
+        self.is_there: Callable[[], bool] = lambda: True
         self.all_told: Callable[[], Awaitable[Any]] | None = None
         self._open_it = open_it
         self._hear = hear
@@ -181,7 +184,8 @@ class Judging(Collector):
         """Forget the answers of a model; return why they could not be, "" where they were."""
         self._write(waiting)
         try:
-            self._opened().forget(model)
+            if self._journal is not None or self.is_there():
+                self._opened().forget(model)
         except (sqlite3.Error, OSError) as error:
             return str(error)
         return ""
@@ -232,6 +236,7 @@ async def open_judging(
     """Take feedback until the end. The journal is there from the first answer on that is remembered."""
     open_it = partial(open_journal, data / FILE, max_bytes=settings.max_size, max_age_s=settings.max_age_s)
     judging = Judging(open_it, hear, tolerance)
+    judging.is_there = (data / FILE).exists
     try:
         yield judging
     finally:

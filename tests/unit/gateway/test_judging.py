@@ -114,6 +114,8 @@ async def test_it_outlives_the_server(tmp_path, heard):
 
 
 async def test_a_server_without_such_routes_has_no_journal(tmp_path, judging):
+    await judging.forget("m")
+
     assert list(tmp_path.iterdir()) == []
 
 
