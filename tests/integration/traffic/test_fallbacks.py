@@ -38,7 +38,7 @@ def server(tmp_path_factory, calm):
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: prism-moody\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text("[prism]\nmoody = prism_moody\n")
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("PYTHONPATH", str(site))
+        monkeypatch.setenv("PYTHONPATH", str(site))  # also of what a test starts
         # A model that looks for a file beside the server, and ends its process.
         flags = ("--plugins", "moody,oip", "--sandbox", "off", "--grpc-port", "0")
         with ServerProcess(directory / "data", *flags) as server:
@@ -54,11 +54,15 @@ def in_a_mood(calm):
     calm.unlink(missing_ok=True)
 
 
-def lead(server: ServerProcess, route: dict[str, Any]) -> dict[str, Any]:
-    """Set the route, by the admin API; return what is shown of it."""
+def admin(server: ServerProcess, method: str, path: str, **options: Any) -> Any:
     headers = {"Authorization": f"Bearer {(server.data_dir / 'admin-token').read_text()}"}
-    url = f"{server.facts['admin']}/admin/v1/models/m/route"
-    return httpx.put(url, json=route, headers=headers, timeout=60).raise_for_status().json()
+    url = f"{server.facts['admin']}/admin/v1{path}"
+    return httpx.request(method, url, headers=headers, timeout=60, **options).raise_for_status().json()
+
+
+def lead(server: ServerProcess, route: dict[str, Any]) -> dict[str, Any]:
+    """Set the route; return what is shown of it."""
+    return admin(server, "PUT", "/models/m/route", json=route)
 
 
 def ask(server: ServerProcess, wish: float, **headers: str) -> httpx.Response:
@@ -155,6 +159,19 @@ def test_a_circuit_opens_leads_elsewhere_and_closes_again(server, calm):
     assert told == ["circuit.opened", "circuit.closed"]
 
 
+def test_whoever_comes_by_a_link_stays_with_a_version(server):
+    """Whatever address the request has: a route is told whose link it came by."""
+    lead(server, {"split": [{"version": CALM}, {"version": MOODY}], "sticky": "key"})
+    links = [admin(server, "POST", "/links", json={"model": "m"}) for _ in range(12)]
+    versions = []
+    for link in links:
+        headers, url = {"authorization": f"Bearer {link['token']}"}, f"{server.url}/s/{link['slug']}/predict"
+        answers = [httpx.post(url, json={"input": [value]}, headers=headers) for value in (1.0, 2.0, 3.0)]
+        versions.append({answer.headers["x-prism-model-version"] for answer in answers})
+    assert {len(seen) for seen in versions} == {1}
+    assert set.union(*versions) == {"1", "2"}
+
+
 def test_metrics_say_who_was_chosen_and_who_answered(server):
     lead(server, ROUTE)
     before = _routed(server)
@@ -166,6 +183,21 @@ def test_metrics_say_who_was_chosen_and_who_answered(server):
         'answered="m/1",arm="m/2",code="ok",model="m"': 1,
         'answered="m/2",arm="m/2",code="ok",model="m"': 1,
     }
+
+
+def test_a_version_that_is_not_loaded_is_woken_and_somebody_else_answers(server, tmp_path):
+    """After a restart of a server whose newest version is not loaded until somebody asks."""
+    source = server.data_dir.parent
+    with ServerProcess(tmp_path / "data", "--plugins", "moody", "--sandbox", "off") as other:
+        other.upload(source / f"{CALM}.moody", "--name", "m")
+        other.upload(source / f"{MOODY}.moody", "--name", "m", "--no-preload")
+        lead(other, ROUTE)
+    with ServerProcess(tmp_path / "data", "--plugins", "moody", "--sandbox", "off") as other:
+        assert by_rest(other, 4.0) == ([4.0], "1", "still_loading")
+        ends = time.monotonic() + 60
+        while (said := by_rest(other, 4.0)) != ([8.0], "2", ""):
+            assert said == ([4.0], "1", "still_loading")
+            assert time.monotonic() < ends, "nobody loaded it"
 
 
 def _routed(server: ServerProcess) -> dict[str, float]:

@@ -134,7 +134,7 @@ def check_users_stay(pipes: Pipes) -> None:
 @pytest.mark.parametrize(
     ("requests", "gateways", "falls_back"),
     [
-        (21_000, 1, False),
+        (14_000, 1, False),
         pytest.param(100_000, 2, True, marks=pytest.mark.sweep),
     ],
 )
