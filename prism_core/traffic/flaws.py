@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from prism_core.traffic.sticky import key_of
-from prism_core.traffic.targets import Share, Target
+from prism_core.traffic.targets import Target
 
 if TYPE_CHECKING:
     from prism_core.traffic.route import Route
@@ -42,12 +42,25 @@ def flaws_of(route: Route) -> Iterator[Flaw]:
     for name in ("rules", "split", "shadow", "fallback"):
         if (count := len(getattr(route, name))) > MAX_ENTRIES:
             yield Flaw((name,), f"there may be {MAX_ENTRIES} entries, and there are {count}.")
+    yield from _endless(route, ())
     for key, target in route.led:
         yield from _of_target(key, target)
     yield from _of_split(route)
     yield from _of_sticky(route.sticky)
     yield from _of_fallbacks(route)
     yield from _of_comparing(route)
+
+
+def _endless(value: Any, key: Key) -> Iterator[Flaw]:
+    """Yield numbers that are not finite: a route is stored as JSON, which has none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield Flaw(key, f"expected a number, got {value}.")
+    elif attrs.has(type(value)):
+        for field in attrs.fields(type(value)):
+            yield from _endless(getattr(value, field.name), (*key, field.name))
+    elif isinstance(value, tuple | list | dict):
+        for name, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _endless(one, (*key, name))
 
 
 def _of_target(key: Key, target: Target) -> Iterator[Flaw]:
@@ -62,8 +75,6 @@ def _of_target(key: Key, target: Target) -> Iterator[Flaw]:
         yield Flaw((*key, "version"), f"{version!r} is neither a number nor an alias.")
     elif model and not _REFERENCE.fullmatch(model):
         yield Flaw((*key, "model"), f"{model!r} is no model.", "Write rf, rf@champion or rf/3.")
-    if isinstance(target, Share) and not math.isfinite(target.weight):
-        yield Flaw((*key, "weight"), f"a weight is a number, got {target.weight}.")
 
 
 def _of_split(route: Route) -> Iterator[Flaw]:

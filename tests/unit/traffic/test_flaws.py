@@ -30,7 +30,12 @@ FLAWED = [
         "shadow[0].version: 'Champion' is neither a number nor an alias.",
     ),
     ({"rules": [{"model": "rf/0", "when": "true"}]}, "rules[0].model: 'rf/0' is no model."),
-    ({"split": [{"version": 3, "weight": float("inf")}]}, "split[0].weight: a weight is a number, got inf."),
+    ({"split": [{"version": 3, "weight": float("inf")}]}, "split[0].weight: expected a number, got inf."),
+    ({"timeout_ms": float("inf")}, "timeout_ms: expected a number, got inf."),
+    (
+        {"fallback": [{"value": {"p": [0, float("nan")]}}]},
+        "fallback[0].value.p[1]: expected a number, got nan.",
+    ),
     ({"split": [{"version": 3, "weight": float("nan")}]}, "split[0].weight: must be at least 0, got nan."),
     (
         {"sticky": "header:X Y"},
