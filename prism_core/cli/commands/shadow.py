@@ -83,7 +83,7 @@ def _beside(times_ms: Iterable[float | None]) -> str:
 
 
 def _told(one: dict[str, Any], examples: bool) -> Iterator[str]:
-    yield f"{one['shadow']}, since {ago(one['since'])}: {one['says']}"
+    yield f"{one['shadow']} (begun {ago(one['since'])}): {one['says']}"
     for output in one["outputs"]:
         if output["agreed"] < output["rows"]:
             yield f"  {_output(output)}"

@@ -189,29 +189,35 @@ def test_slow_shadows_are_dropped_and_counted(server):
     assert one["agreed"] == one["rows"]
 
 
-def test_what_was_found_out_survives_a_restart_and_can_be_forgotten(server):
+def test_it_is_shown_in_all_places_and_can_be_forgotten(server):
     with shadowed(server, 2) as client:
         ask(client, 1, 2, 3, 4)
         before = found(server, all_of(1))
         admin(server, "PUT", "route", {"split": [{"version": 1}], "shadow": [{"version": 2, "percent": 1}]})
         assert found(server, all_of(1)) == before  # it is of the pair, whatever the route says beside
-        server.stop()
-        server.start()
-        assert found(server, all_of(1)) == before
 
         (line,) = admin(server, "GET", "route")["live"]
         assert line == {"key": "shadow", "text": "75.0% of 4 rows agree with m/1", "target": "m/2"}
+        labels = 'live="m/1",model="m",result="differed",shadow="m/2"'
+        assert f"prism_shadow_rows_total{{{labels}}} 1.0" in server.metrics()
         table = server.run("shadow", "m", "--examples").stdout
         assert "m/2 " in table
         assert "75.00%" in table
         assert "row 4 of predictions: 8 / 9" in table
-        assert (
-            'prism_shadow_rows_total{live="m/1",model="m",result="differed",shadow="m/2"} 1.0'
-            in server.metrics()
-        )
 
         assert "Nothing has been compared yet with m/2." in server.run("shadow", "m", "--forget").stdout
         assert admin(server, "GET", "shadows") == {"model": "m", "wanted": ["m/2"], "shadows": []}
+
+
+@pytest.mark.sweep
+def test_what_was_found_out_survives_a_restart(server):
+    with shadowed(server, 2) as client:
+        ask(client, 1, 2, 3, 4)
+        before = found(server, all_of(1))
+        server.stop()
+        server.start()
+
+        assert found(server, all_of(1)) == before
 
 
 def test_removing_a_version_forgets_what_is_known_of_it(server):
