@@ -33,7 +33,10 @@ class Countries:
             self.reopen()
         try:
             found = self._reader.get(_plain(address))
-        except ValueError:  # whatever a proxy calls the client, it is no address
+        except (
+            ValueError,
+            RuntimeError,
+        ):  # it is no address, or the file is damaged
             return ""
         return _code(found)
 

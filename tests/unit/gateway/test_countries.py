@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
+
 import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
@@ -64,6 +67,21 @@ def test_a_newer_database_is_taken_and_a_broken_one_is_not(database, tmp_path):
     (tmp_path / "broken.mmdb").replace(database)
     countries.reopen()
     assert countries("192.0.2.1") == "NL"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_damaged_database_fails_no_request(database, seed):
+    chance, path = random.Random(seed), Path(database)
+    data = bytearray(path.read_bytes())
+    for _ in range(8):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    path.write_bytes(data)
+    try:
+        countries = open_countries(database)
+    except ConfigError:
+        return
+    for address in ("192.0.2.1", "198.51.100.9", "2001:db8::1", "10.0.0.1"):
+        assert isinstance(countries(address), str)
 
 
 def test_without_a_database_nothing_is_known(tmp_path):
