@@ -1,10 +1,10 @@
 """What answering together costs, and what a deadline saves: ``python -m bench.ensembles``.
 
 One server with three quick models. First one of them alone, then all three as an ensemble by several ways of
-combining, loaded with wrk on 1 and on 16 connections. Then requests at a constant rate while one member's
-process stands still for a twentieth of a second, four times a second: the model alone, and the ensemble
-without and with a deadline. Latencies are counted from when each request was due. Rounds in turn; medians
-are told.
+combining, loaded with wrk on 1 and on 16 connections; processor time is that of the server's processes. Then
+requests at a constant rate while one member's process stands still for a twentieth of a second, four times a
+second: the model alone, and the ensemble without and with a deadline. Latencies are counted from when each
+request was due. Rounds in turn; medians are told.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import joblib
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
+from bench import processes
 from bench.load import wrk
 from bench.openloop import offer
 from prism_core.testing.server import ServerProcess
@@ -145,24 +146,32 @@ def medians(
 
 
 def loaded(bench: Bench, rounds: int, seconds: int) -> None:
-    """Print throughput and latency of the quick cases."""
+    """Print throughput, latency and processor time of the quick cases."""
 
     def measure(url: str) -> dict[str, float]:
         figures = {}
+        own = processes.own(bench.server.facts["pid"], "no mark")
         for connections in CONNECTIONS:
+            before = processes.cpu_s(own)
             run = wrk(url, bench.bodies, connections, seconds, {"NO_STORE": "1"})
+            spent = processes.cpu_s(own)
             if run["errors"]:
                 raise SystemExit(f"{url}: {run}")
             figures[f"rps_{connections}"] = run["requests"] / run["seconds"]
             figures[f"p50_{connections}"] = run["p50_us"] / 1000
+            for part, cpu_s in spent.items():
+                figures[f"{part}_{connections}"] = (cpu_s - before[part]) / run["requests"] * 1e6
         return figures
 
-    print(
-        "| | requests/s, 1 connection | p50 ms | requests/s, 16 connections | p50 ms |\n|---|---|---|---|---|"
-    )
+    print("Each: requests/s, p50 ms, processor time a request in the gateway and in runtimes, us\n")
+    print("| | 1 connection | | | | 16 connections | | | |\n|---|---|---|---|---|---|---|---|---|")
     for name, told in medians(quick(), bench, rounds, measure).items():
-        one, many = (f"{told[f'rps_{n}']:,.0f} | {told[f'p50_{n}']:.2f}" for n in CONNECTIONS)
-        print(f"| {name} | {one} | {many} |")
+        cells = (
+            f"{told[f'rps_{n}']:,.0f} | {told[f'p50_{n}']:.2f} | {told[f'gateway_{n}']:.0f} | "
+            f"{told[f'runtime_{n}']:.0f}"
+            for n in CONNECTIONS
+        )
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 def late(bench: Bench, rounds: int, seconds: int) -> None:
