@@ -55,6 +55,11 @@ class Side:
         self._bytes = 0
         self._loop = asyncio.get_running_loop()
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody asks the version for real."""
+        return self.lane.in_flight > 0
+
     def ask(self, head: Head, body: bytes, request: str, due: float, answer: OnAnswer) -> None:
         """Send a question; ``answer`` is called once, its time is counted from ``due`` (monotonic).
 

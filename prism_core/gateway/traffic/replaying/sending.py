@@ -19,8 +19,10 @@ from prism_core.traffic.replaying.pacing import Pacing, wait_s
 
 # So many in a row that are late before everybody else on the loop has a turn.
 BURST = 16
-# In flight at once where the pace is that of the answers.
-CLOSED_LOOP = 8
+# In flight at once where the pace is that of the answers; how often it is looked whether a version is being
+# asked for real, and how many times at most.
+CLOSED_LOOP = 4
+LOOK_S, LOOKS = 0.001, 50
 
 # Answers whose values are compared.
 COMPARED = frozenset({"", "*/*", "application/*", JSON, tensors.MEDIA_TYPE, inference.MEDIA_TYPE})
@@ -83,6 +85,7 @@ class Sending:
         async for exchange in exchanges:
             if self.pacing is None:
                 await self._until(CLOSED_LOOP)
+                await self._give_way()
                 self._send(exchange, self.clock())
                 continue
             begun = self.clock() if begun is None else begun
@@ -116,6 +119,13 @@ class Sending:
         self.open -= 1
         self._changed.set()
         self.answered(pair)
+
+    async def _give_way(self) -> None:
+        """Let those go first who ask one of the versions for real; there is always somebody, perhaps."""
+        for _ in range(LOOKS):
+            if not (self.baseline.busy or self.candidate.busy):
+                return
+            await self.sleep(LOOK_S)
 
     async def _until(self, fewer: int) -> None:
         """Return when fewer are open."""

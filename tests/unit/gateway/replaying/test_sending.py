@@ -16,7 +16,14 @@ from prism_core.errors import ModelFailed, ServingError
 from prism_core.gateway.traffic.recordings.exchange import Exchange
 from prism_core.gateway.traffic.replaying import asking as asking_module
 from prism_core.gateway.traffic.replaying.asking import CROWDED, NOT_LOADED, Side
-from prism_core.gateway.traffic.replaying.sending import CLOSED_LOOP, Pair, Sending, head_of
+from prism_core.gateway.traffic.replaying.sending import (
+    CLOSED_LOOP,
+    LOOK_S,
+    LOOKS,
+    Pair,
+    Sending,
+    head_of,
+)
 from prism_core.traffic.comparing import Answer
 from prism_core.traffic.replaying.pacing import Pacing
 
@@ -42,6 +49,7 @@ class Asked:
         self.reference = reference
         self.at: list[float] = []
         self.waiting: list[Any] = []
+        self.busy = False
         self._clock = clock
         self._busy_s = busy_s
 
@@ -102,6 +110,22 @@ async def test_without_a_pace_a_few_are_under_way_at_once():
         theirs.answer()
         await asyncio.sleep(0)
     assert len(pairs) == 30
+
+
+async def test_without_a_pace_callers_go_first_for_a_moment():
+    clock, pairs = Clock(), []
+    ours, theirs = Asked(clock), Asked(clock)
+    ours.busy = True
+    sending = Sending(ours, theirs, None, pairs.append, clock, clock.sleep)  # type: ignore[arg-type]
+    task = asyncio.create_task(sending.send(exchanges([0.0, 1.0])))
+    while not task.done():
+        ours.busy = not ours.at  # nobody asks any more once the first has left
+        ours.answer()
+        theirs.answer()
+        await asyncio.sleep(0)
+    first, second = ours.at
+    assert first == pytest.approx(100.0 + LOOKS * LOOK_S)
+    assert second - first <= 2 * LOOK_S
 
 
 @pytest.mark.parametrize(
