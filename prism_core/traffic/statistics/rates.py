@@ -38,6 +38,8 @@ from prism_core.traffic.statistics.interval import Interval
 WEIGHTS = ((0.5, 0.5), (0.5, 50.0), (50.0, 0.5))
 # Halvings of an interval: to 1e-9 of its width.
 HALVINGS = 30
+# The rates next to 0 and 1 that are told apart from them.
+LEAST, MOST = 1e-300, 1 - 2.0**-53
 
 
 @attrs.define
@@ -105,14 +107,12 @@ def difference(pairs: Sequence[Pair]) -> float:
 
 def likeliest(pairs: Sequence[Pair]) -> float:
     """Return the difference against which there is least evidence."""
-    telling = [pair for pair in pairs if pair.control.n and pair.other.n]
-    if len(telling) < 2:
-        return difference(telling)
-    low = min(pair.other.mean - pair.control.mean for pair in telling)
-    high = max(pair.other.mean - pair.control.mean for pair in telling)
-    for _ in range(HALVINGS):  # the evidence is convex in the difference
+    if len(pairs) < 2:
+        return difference(pairs)
+    low, high = -1.0, 1.0
+    for _ in range(2 * HALVINGS):  # the evidence is convex in the difference
         third = (high - low) / 3
-        if _fit(telling, low + third) < _fit(telling, high - third):
+        if _fit(pairs, low + third) < _fit(pairs, high - third):
             low += third
         else:
             high -= third
@@ -167,16 +167,12 @@ def _best(pair: Pair, difference: float) -> float:
 
 
 def _slope(rate: Rate, p: float) -> float:
-    p = min(max(p, 1e-300), 1 - 1e-16)
+    p = min(max(p, LEAST), MOST)
     return rate.total / p - (rate.n - rate.total) / (1 - p)
 
 
 def _log_likelihood(rate: Rate, p: float) -> float:
+    # What is all but impossible is not taken for impossible: a mean may have been rounded to 0 or 1.
     ones, zeros = rate.total, rate.n - rate.total
-    p = min(max(p, 0.0), 1.0)
-    log = 0.0
-    if ones > 0:
-        log += ones * math.log(p) if p > 0 else -math.inf
-    if zeros > 0:
-        log += zeros * math.log1p(-p) if p < 1 else -math.inf
-    return log
+    log = ones * math.log(max(p, LEAST)) if ones > 0 else 0.0
+    return log + zeros * math.log1p(-min(p, MOST)) if zeros > 0 else log

@@ -95,7 +95,7 @@ def test_the_best_single_rate_is_found(some, gap):
     at_zero = one.control + one.other
     best = at_zero.mean
     likely = sum(
-        part * math.log(p) if part else 0.0
+        part * math.log(max(p, 1e-300)) if part else 0.0
         for part, p in ((at_zero.total, best), (at_zero.n - at_zero.total, 1 - best))
     )
 
@@ -111,6 +111,16 @@ def test_an_interval_excludes_zero_where_the_evidence_does(some, alpha):
     if abs(evidence + math.log(alpha)) > 1e-6:
         assert (evidence > -math.log(alpha)) == (found.low > 0 or found.high < 0)
     assert -1 <= found.low <= found.high <= 1
+
+
+def test_a_reward_too_small_to_be_told_from_nothing_is_no_evidence():
+    assert log_evidence([Pair(Rate(1, 5e-324), Rate(1, 0.0))]) < 0
+
+
+def test_times_in_which_one_arm_had_nothing_are_taken_in():
+    some = [Pair(Rate(0, 0.0), Rate(1, 0.0)), Pair(Rate(1, 0.0), Rate(1, 1.0))]
+
+    assert interval(some, 0.05).low < 0 < interval(some, 0.05).high
 
 
 @given(pairs)
