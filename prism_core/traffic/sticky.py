@@ -4,15 +4,18 @@
 |---------------|----------------------------------------------------------------------------------|
 | `header:NAME` | those with the same value of a header                                            |
 | `cookie:NAME` | those with the same value of a cookie                                            |
+| `cookie`      | those of one browser: who comes without our cookie is given one                  |
 | `key`         | those of one API key, link or person who has signed in                           |
 | `address`     | those of one address; of IPv6 the first 64 bits, which are one household's       |
 
-A request that has none is drawn for itself, as all are where nothing is sticky.
+A request that has none is drawn for itself, as all are where nothing is sticky; but for `cookie`, with
+which its answer sets one.
 """
 
 from __future__ import annotations
 
 import re
+import secrets
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -20,6 +23,9 @@ from typing import Protocol
 
 # What HTTP calls a token: the name of a header or a cookie (RFC 9110, 5.6.2).
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# The cookie that we give. It says nothing of who has it, and scripts of pages cannot read it.
+OWN_COOKIE = "prism_sticky"
+_ATTRIBUTES = "Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
@@ -59,7 +65,17 @@ def key_of(sticky: str) -> KeyOf | None:
         return partial(_cookie, name)
     if not colon and kind in _PLAIN:
         return _PLAIN[kind]
-    raise ValueError(f"{sticky!r} is no sticky key: header:NAME, cookie:NAME, key or address.")
+    raise ValueError(f"{sticky!r} is no sticky key: header:NAME, cookie:NAME, cookie, key or address.")
+
+
+def new_cookie() -> str:
+    """Return the cookie for a browser that has none, as a request would have it: ``prism_sticky=...``."""
+    return f"{OWN_COOKIE}={secrets.token_urlsafe(12)}"
+
+
+def giving(cookie: str) -> bytes:
+    """Return the header line of an answer that gives a browser this cookie."""
+    return f"set-cookie: {cookie}; {_ATTRIBUTES}\r\n".encode()
 
 
 def cookies(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -100,4 +116,9 @@ def _address(sender: Sender) -> bytes:
     return household(sender.address)
 
 
-_PLAIN: Mapping[str, KeyOf | None] = {"": None, "key": _caller, "address": _address}
+_PLAIN: Mapping[str, KeyOf | None] = {
+    "": None,
+    "cookie": partial(_cookie, OWN_COOKIE),
+    "key": _caller,
+    "address": _address,
+}

@@ -35,7 +35,7 @@ FALSE: dict[str, Any] = {"default": False, "is_flag": True}
 @model_argument
 @click.option("--split", multiple=True, metavar="V=W,...", help="Versions and their weights: 3=90,4=10.")
 @click.option(
-    "--sticky", metavar="KEY", help='Who stays with a version: header:NAME, cookie:NAME, key, address; "".'
+    "--sticky", metavar="KEY", help='Who stays with a version: header:NAME, cookie[:NAME], key, address; "".'
 )
 @click.option(
     "--rule", "rules", multiple=True, metavar="EXPR=V", help="Asked before the split; may be repeated."

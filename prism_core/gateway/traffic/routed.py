@@ -23,7 +23,7 @@ from prism_core.gateway.traffic.sender import NOBODY, AskSender, Sender, nobody
 from prism_core.gateway.traffic.steps import Step, takes_json
 from prism_core.traffic.route import Route
 from prism_core.traffic.splitting import Split
-from prism_core.traffic.sticky import key_of
+from prism_core.traffic.sticky import giving, key_of, new_cookie
 
 if TYPE_CHECKING:
     from prism_core.gateway.lane import Lane
@@ -131,6 +131,7 @@ class Routed:
         self._learned: Mapping[str, float] | None = None
         self._split = self._parted({})
         self._key_of = key_of(route.sticky)
+        self._gives_cookies = route.sticky == "cookie"
         self._rules = Rules(model, route, routing.country_of, self._unclear) if route.rules else None
         self._asks_sender = self._key_of is not None or self._rules is not None
         self._has_value = any(one.value is not None for one in route.fallback)
@@ -148,6 +149,8 @@ class Routed:
         """Begin a call; see `Lane.ask`."""
         who = sender() if self._asks_sender or self.taps else NOBODY
         rule, reference = self._rules.decide(head, body, who) if self._rules is not None else NO_RULE
+        if self._gives_cookies and self._key_of is not None and not self._key_of(who):
+            who, answer = _with_cookie(who, answer)
         steps = self._steps(rule, reference, who, value=self._has_value and takes_json(head))
         now = time.monotonic()
         journey = Journey(self, steps, head, body, now, timeout_s, answer, request, who)
@@ -217,3 +220,17 @@ class Routed:
             named = {name: weight for name, weight in named.items() if weight and name in self.lanes} or named
         self.shares = named
         return Split(self.model, ((name, weight, name) for name, weight in named.items()))
+
+
+def _with_cookie(who: Sender, answer: OnAnswer) -> tuple[Sender, OnAnswer]:
+    """Give a browser a cookie: it is asked for as if it had come with it, and its answer sets it."""
+    cookie = new_cookie()
+    known = who.headers.get("cookie")
+    headers = {**who.headers, "cookie": f"{known}; {cookie}" if known else cookie}
+
+    def answered(outcome: Prediction | Exception) -> None:
+        if isinstance(outcome, Prediction):
+            outcome.lines += giving(cookie)
+        answer(outcome)
+
+    return attrs.evolve(who, headers=headers), answered

@@ -361,3 +361,23 @@ def test_the_circuit_of_a_version_that_is_gone_is_told_closed():
         ask(routed)
     routed.routing.circuits.settle("m", {"m/1": Told(1)})
     assert moves(records) == [("m/1", "open"), ("m/1", "closed")]
+
+
+def test_a_browser_is_given_a_cookie_and_stays():
+    routed, _ = scene(Route((Share(1), Share(2)), "cookie"), Told(1), Told(2))
+
+    def come(headers: dict[str, str]) -> Prediction:
+        outcome: list[Any] = []
+        routed.ask(Head(), b"[]", 1.0, outcome.append, "id", lambda: Sender(headers))
+        (answer,) = outcome
+        return answer
+
+    first = come({"cookie": "other=1"})
+    name, _, line = first.lines.decode().partition(": ")
+    cookie = line.partition(";")[0]
+    assert name == "set-cookie"
+    assert line.endswith("HttpOnly; SameSite=Lax\r\n")
+    again = [come({"cookie": f"other=1; {cookie}"}) for _ in range(20)]
+    assert {answer.version for answer in again} == {first.version}
+    assert not any(answer.lines for answer in again)
+    assert {come({}).version for _ in range(50)} == {1, 2}

@@ -39,9 +39,12 @@ FLAWED = [
     ({"split": [{"version": 3, "weight": float("nan")}]}, "split[0].weight: must be at least 0, got nan."),
     (
         {"sticky": "header:X Y"},
-        "sticky: 'header:X Y' is no sticky key: header:NAME, cookie:NAME, key or address.",
+        "sticky: 'header:X Y' is no sticky key: header:NAME, cookie:NAME, cookie, key or address.",
     ),
-    ({"sticky": "session"}, "sticky: 'session' is no sticky key: header:NAME, cookie:NAME, key or address."),
+    (
+        {"sticky": "session"},
+        "sticky: 'session' is no sticky key: header:NAME, cookie:NAME, cookie, key or address.",
+    ),
     ({"fallback": [{"version": 2}, {"version": 2}]}, "fallback[1]: 2 is there already, as fallback[0]."),
     (
         {"fallback": [{"value": 0}, {"version": 2}]},

@@ -82,8 +82,11 @@ def test_the_addresses_of_one_household_stay_together(one, other, together):
 
 
 @pytest.mark.parametrize(
-    "sticky", ["header:", "cookie", "cookie:a b", "header:x\ny", "key:1", "address:", "user", ":", "Header:x"]
+    "sticky",
+    ["header:", "cookies", "cookie:a b", "header:x\ny", "key:1", "address:", "user", ":", "Header:x"],
 )
 def test_what_is_no_sticky_key_is_refused_with_what_is(sticky):
-    with pytest.raises(ValueError, match="is no sticky key: header:NAME, cookie:NAME, key or address"):
+    with pytest.raises(
+        ValueError, match="is no sticky key: header:NAME, cookie:NAME, cookie, key or address"
+    ):
         key_of(sticky)
