@@ -7,9 +7,9 @@ from hashlib import blake2b
 
 import attrs
 
-# While there is live traffic, shadows compute for so much of the time at most: of a hundred live requests two
-# meet one, whatever it takes.
-SHARE = 0.02
+# While there is live traffic, shadows compute for so much of the time at most: of a hundred live requests one
+# meets one, whatever it takes.
+SHARE = 0.01
 # Without any for so long there is nobody whom they could slow down.
 QUIET_S = 0.25
 
