@@ -12,9 +12,9 @@ from typing import Literal, TypeVar
 
 import attrs
 
+from prism_core.traffic.sketch import Sketch
 from prism_core.traffic.statistics.contrasts import Contrast, weight_of
 from prism_core.traffic.statistics.rates import Pair, Rate
-from prism_core.traffic.statistics.sketch import Sketch
 
 Thing = TypeVar("Thing")
 

@@ -14,9 +14,9 @@ from typing import Literal
 import attrs
 
 from prism_core.traffic.experiment import Experiment, Metric
+from prism_core.traffic.sketch import Sketch
 from prism_core.traffic.statistics import forecast, rates
 from prism_core.traffic.statistics.interval import Interval
-from prism_core.traffic.statistics.sketch import Sketch
 from prism_core.traffic.statistics.spending import shared
 from prism_core.traffic.trial import Latencies, Rated, Trial
 
@@ -125,15 +125,15 @@ def _latency(trial: Trial, arm: str, alpha: float) -> Line:
     return Line(
         "latency",
         arm,
-        other.n,
-        control.n,
+        other.count,
+        control.count,
         other.quantile(0.5) or None,
         control.quantile(0.5) or None,
         math.expm1(contrast.mean) if contrast.slices else None,
         math.expm1(interval.low) if known else None,
         math.expm1(interval.high) if known else None,
         verdict,
-        _more(times, control.n + other.n),
+        _more(times, control.count + other.count),
         "",
         other.quantile(0.95) or None,
         control.quantile(0.95) or None,

@@ -7,7 +7,7 @@
 | `inference`, `message`   | how the Open Inference Protocol is, over HTTP and over gRPC      |
 | `values`                 | whether two values agree: labels, numbers, probabilities         |
 | `difference`             | `compare`: one pair, row by row                                  |
-| `sketch`, `distribution` | summaries of numbers and of an output's values, which add up     |
+| `distribution`           | summaries of an output's values, which add up                    |
 | `agreement`              | the running summary of many pairs                                |
 | `wording`                | what differs most, in plain words                                |
 """

@@ -9,7 +9,7 @@ import msgspec
 
 from prism_core.traffic.comparing.answers import Answer, plain
 from prism_core.traffic.comparing.difference import Difference, OutputDifference
-from prism_core.traffic.comparing.sketch import Sketch
+from prism_core.traffic.sketch import Sketch
 
 MOST_EXAMPLES = 10
 MOST_EXAMPLE_BYTES = 400

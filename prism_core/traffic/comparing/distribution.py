@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from prism_core.traffic.comparing.sketch import Sketch
 from prism_core.traffic.comparing.values import NESTED, are_floats, are_probabilities, leaves, likeliest
+from prism_core.traffic.sketch import Sketch
 
 MOST_CLASSES = 64
 MOST_CLASS_LETTERS = 80

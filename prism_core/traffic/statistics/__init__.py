@@ -10,7 +10,6 @@ Everything is a function of sums that are added up in any order, as records come
 |-------------|--------------------------------------------------|---------------------------------------|
 | `rates`     | errors, agreement, rewards: means within [0, 1]  | exact, from the first record          |
 | `contrasts` | latency: differences within slices of time       | asymptotic, from about 20 slices      |
-| `sketch`    | quantiles, to be shown                           | within 2.5 %; nothing is tested by it |
 | `spending`  | one alpha for all that is tested                 | Bonferroni                            |
 | `forecast`  | how much more traffic it takes to see something  | none: it extrapolates                 |
 """

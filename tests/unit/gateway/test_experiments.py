@@ -129,7 +129,7 @@ async def test_latencies_are_those_of_the_version_s_own_work(rig):
     rig.call(NEW, status=422)
     rig.call(NEW, cache="miss")
 
-    assert rig.experiments.trials["churn"].sketches[NEW].n == 1
+    assert rig.experiments.trials["churn"].sketches[NEW].count == 1
     assert rig.sums(NEW) == Rate(4, 2)
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from prism_core.traffic.comparing import Agreement, Answer, compare
 from prism_core.traffic.comparing.agreement import MOST_EXAMPLES
 from prism_core.traffic.comparing.distribution import MOST_CLASSES, Distribution
-from prism_core.traffic.comparing.sketch import Sketch
 from prism_core.traffic.comparing.wording import differs_most
+from prism_core.traffic.sketch import Sketch
 
 
 def answer(*predictions, latency_s=0.001):

@@ -1,37 +1,14 @@
-"""Quantiles, one alpha for all, and how long it takes."""
+"""One alpha for all, and how long it takes."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from prism_core.traffic.statistics.forecast import of_rates
 from prism_core.traffic.statistics.rates import Pair, Rate, interval
-from prism_core.traffic.statistics.sketch import Sketch
 from prism_core.traffic.statistics.spending import of_window, shared
-
-
-@given(st.lists(st.floats(1e-5, 1e3), min_size=1, max_size=200), st.floats(0.01, 1))
-def test_a_quantile_is_near(values, part):
-    sketch = Sketch()
-    for value in values:
-        sketch.add(value)
-    exact = np.quantile(values, part, method="inverted_cdf")
-
-    assert sketch.quantile(part) == pytest.approx(exact, rel=0.026)
-
-
-@pytest.mark.parametrize("value", [0.0, -1.0, 1e-9, 1e9])
-def test_what_is_out_of_all_bounds_is_kept_at_the_edge(value):
-    sketch = Sketch()
-    sketch.add(value)
-
-    assert sketch.n == 1
-    assert sketch.quantile(0.5) > 0
 
 
 def test_all_windows_together_err_no_more_than_one_alpha():
