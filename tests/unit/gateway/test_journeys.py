@@ -406,7 +406,7 @@ def test_no_order_of_events_loses_a_request_or_answers_one_twice():
         run_state_machine_as_test(
             lambda: Traffic(monkeypatch),
             settings=settings(
-                max_examples=150,
+                max_examples=100,
                 stateful_step_count=50,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
