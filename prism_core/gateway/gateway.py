@@ -32,15 +32,8 @@ from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.shown import model_info, version_info
 from prism_core.gateway.store import Staged
-from prism_core.gateway.traffic.circuit_states import CircuitStates
-from prism_core.gateway.traffic.experiments import Experiments
-from prism_core.gateway.traffic.feedback import Learning
 from prism_core.gateway.traffic.leads import check_alias_unrouted, check_unrouted
-from prism_core.gateway.traffic.recordings.shelf import Recordings
-from prism_core.gateway.traffic.replaying.replays import Replays
-from prism_core.gateway.traffic.routes import Routes
-from prism_core.gateway.traffic.shadows.agreements import Agreements
-from prism_core.gateway.traffic.warmth import Warmth
+from prism_core.gateway.traffic.opening import Traffic
 from prism_core.gateway.views import ModelInfo, UploadRequest, VersionInfo
 from prism_core.plugins import PluginSet
 from prism_core.protocols import PublicListener
@@ -61,12 +54,8 @@ class Gateway:
         The one door for predictions.
     token
         What the admin API asks for.
-    routes
-        Where the traffic of models goes, and how it came to that.
-    learning
-        Takes feedback, and learns from it.
-    shadows
-        What is known of versions that are asked too.
+    traffic
+        What routes are followed with, and what is found out about them.
     publishing
         How links are reached.
     tls
@@ -95,12 +84,6 @@ class Gateway:
         Other faces of the server: their records, and what these have opened.
     host
         The server as they see it.
-    experiments
-        What is added up of the shares of splits.
-    recordings, recording_key
-        What was recorded of requests, and what redacted texts are hashed with in this run.
-    replays
-        Ask two versions what was recorded.
     followers
         The other gateway processes; none where ``settings.gateways`` is 1.
     settled
@@ -113,13 +96,6 @@ class Gateway:
     links: Links
     link_door: LinkDoor
     unlocking: Unlocking
-    recordings: Recordings
-    shadows: Agreements
-    replays: Replays
-    experiments: Experiments
-    recording_key: bytes
-    circuits: CircuitStates
-    warmth: Warmth
 
     def __init__(
         self,
@@ -131,8 +107,7 @@ class Gateway:
         followers: Followers,
         publishing: Publishing,
         token: str,
-        routes: Routes,
-        learning: Learning,
+        traffic: Traffic,
     ) -> None:
         self.settings = settings
         self.plugins = plugins
@@ -145,8 +120,7 @@ class Gateway:
         self.followers = followers
         self.publishing = publishing
         self.token = token
-        self.routes = routes
-        self.learning = learning
+        self.traffic = traffic
         self.service = PredictService(self.registry)
         self.tls: dict[str, str] | None = None
         self.outside = Outside()
@@ -327,7 +301,7 @@ class Gateway:
 
     async def _keep_warm(self, model: Model, left: int | None, for_s: float) -> None:
         if for_s and left in model.versions:
-            await self.warmth.keep(model.versions[left], for_s)
+            await self.traffic.warmth.keep(model.versions[left], for_s)
             self.operator.loads.changed.set()
 
     @audited("model.stop")
@@ -367,9 +341,9 @@ class Gateway:
             await self.followers.agree()  # their last records are here then
             for found in chosen:
                 self.metrics.forget(model, found.manifest.version)
-                await self.shadows.forget_version(model, found.manifest.version)
+                await self.traffic.shadows.forget_version(model, found.manifest.version)
             if model not in self.registry.models:
-                await self.recordings.forget(model)
+                await self.traffic.recordings.forget(model)
 
     @audited("environments.prune")
     async def prune_environments(self) -> list[str]:

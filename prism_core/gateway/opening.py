@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from pathlib import Path
 
 import structlog
 
@@ -34,31 +32,13 @@ from prism_core.gateway.observe import Metrics, ReadyReplicas, open_metrics
 from prism_core.gateway.operate import Operator
 from prism_core.gateway.publishing import open_publishing
 from prism_core.gateway.records import Records, open_records
-from prism_core.gateway.registry import Emit, Registry
+from prism_core.gateway.registry import Registry
 from prism_core.gateway.store import Checkpoint, Store, passing
 from prism_core.gateway.supervisor import open_supervisor, remove_directories
 from prism_core.gateway.telling import Telling
-from prism_core.gateway.traffic.circuit_states import CircuitStates
-from prism_core.gateway.traffic.comparisons import live_lines
-from prism_core.gateway.traffic.countries import open_countries
-from prism_core.gateway.traffic.desk import Desk
-from prism_core.gateway.traffic.experiments import open_experiments
-from prism_core.gateway.traffic.feedback import open_learning
-from prism_core.gateway.traffic.guard import open_guard
-from prism_core.gateway.traffic.kinds import CircuitMoved, Hedged, ReplicaMoved, RoutedCall
-from prism_core.gateway.traffic.recordings.recorder import open_recorder
-from prism_core.gateway.traffic.recordings.shelf import open_recordings
-from prism_core.gateway.traffic.replaying.replays import Replays
+from prism_core.gateway.traffic.opening import Traffic, open_findings, open_traffic
 from prism_core.gateway.traffic.replica_circuits import tell_of_replicas
-from prism_core.gateway.traffic.routes import Routes
-from prism_core.gateway.traffic.shadows.agreements import open_agreements
-from prism_core.gateway.traffic.shadows.shadows import open_shadows
-from prism_core.gateway.traffic.shadows.shown import shadow_lines
-from prism_core.gateway.traffic.showing import circuit_lines
 from prism_core.gateway.traffic.stated import Stated, following
-from prism_core.gateway.traffic.states import States
-from prism_core.gateway.traffic.unclear import watch_rules
-from prism_core.gateway.traffic.warmth import Warmth
 from prism_core.gateway.tunnel_metrics import TunnelStates
 from prism_core.gateway.watch import Watch
 from prism_core.plugins import PluginSet
@@ -98,21 +78,14 @@ async def open_gateway(
         limits = settings.limits
         store = Store(data / "artifacts", limits.max_artifact, checkpoint, limits.of_readers)
         registry = await _restore(Registry(events.emit), records, store)
-        warmth = Warmth(registry, States(records))
-        await warmth.restore()
         followers = Followers(registry, metrics.record)
-        desk = Desk()
-        circuits = _hear_routed(desk, registry, metrics, followers, events.emit)
-        desk.routing.country_of = open_countries(settings.geo_database)
-        learning = await stack.enter_async_context(
-            open_learning(data, settings.feedback, desk, registry, followers, States(records), events)
+        traffic = await stack.enter_async_context(
+            open_traffic(settings, data, records, registry, followers, metrics, audit, events)
         )
-        metrics.registry.register(learning.judging)
-        desk.routing.serve(registry)
         operator = await _open_operator(
-            settings, plugins, records, registry, store, metrics, followers, warmth, desk, stack
+            settings, plugins, records, registry, store, metrics, followers, traffic, stack
         )
-        circuits.replicas.supervisor = operator.supervisor
+        traffic.circuits.replicas.supervisor = operator.supervisor
         notices = await stack.enter_async_context(
             open_notices(audit, events.emit, Telling(settings.links), data)
         )
@@ -129,22 +102,15 @@ async def open_gateway(
             followers,
             publishing,
             admin_token(data),
-            Routes(records, registry, followers, audit, countries=bool(settings.geo_database)),
-            learning,
+            traffic,
         )
-        watch_rules(gateway.routes, desk, metrics)
-        await _open_recordings(gateway, desk, data, stack)
-        gateway.circuits = circuits
-        gateway.routes.live += [circuit_lines(circuits), learning.bandits.lines]
-        gateway.warmth = warmth
-        await _open_shadows(gateway, desk, States(records), stack)
-        await _open_experiments(gateway, desk, stack)
+        await stack.enter_async_context(open_findings(traffic, operator, audit, metrics))
         await _open_doors(gateway, records, stack)
         await open_frontends(gateway, stack, "public", "admin")
         boot = await stack.enter_async_context(booting(settings, gateway.uploads))
         gateway.settled, gateway.problems = boot.settled, boot.problems
-        stated = Stated(settings.routes, gateway.routes, States(records))
-        gateway.routes.waiting = stated.waiting
+        stated = Stated(settings.routes, traffic.routes, traffic.states)
+        traffic.routes.waiting = stated.waiting
         await stack.enter_async_context(following(stated, events))
         for lifespan in plugins.hooks.prism_lifespan(gateway=gateway):
             await stack.enter_async_context(lifespan)
@@ -156,22 +122,6 @@ def _hear(plugins: PluginSet, event: ModelEvent) -> None:
     plugins.hooks.prism_model_event(event=event)
 
 
-def _hear_routed(
-    desk: Desk, registry: Registry, metrics: Metrics, followers: Followers, emit: Emit
-) -> CircuitStates:
-    """Let what is found out about routed requests come to the metrics, from all gateways."""
-    followers.routed = desk.hear_all
-    circuits = CircuitStates(registry, emit)
-    desk.want(RoutedCall, metrics.routed.hear)
-    desk.want(Hedged, metrics.hedges.hear)
-    desk.want(CircuitMoved, circuits.hear)
-    desk.want(ReplicaMoved, circuits.replicas.hear)
-    followers.left = circuits.left
-    for collector in (circuits, circuits.replicas):
-        metrics.registry.register(collector)
-    return circuits
-
-
 async def _open_operator(
     settings: Settings,
     plugins: PluginSet,
@@ -180,8 +130,7 @@ async def _open_operator(
     store: Store,
     metrics: Metrics,
     followers: Followers,
-    warmth: Warmth,
-    desk: Desk,
+    traffic: Traffic,
     stack: AsyncExitStack,
 ) -> Operator:
     data = store.directory.parent
@@ -202,10 +151,10 @@ async def _open_operator(
     kept = [(v.manifest.model, v.manifest.version) for v in registry.versions()]
     await asyncio.to_thread(remove_directories, data / "replicas", kept)
     caching = await stack.enter_async_context(open_caching(settings, plugins, data, metrics.registry))
-    make_lane = lane_maker(settings, caching, metrics.record, tell_of_replicas(desk.hear))
+    make_lane = lane_maker(settings, caching, metrics.record, tell_of_replicas(traffic.desk.hear))
     loads = Loads(supervisor, registry, settings)
     stack.push_async_callback(loads.close)
-    housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory, warmth)
+    housekeeper = Housekeeper(supervisor, registry, loads, metrics, records, settings.memory, traffic.warmth)
     await stack.enter_async_context(open_housekeeper(housekeeper))
     operator = Operator(
         settings, plugins, store, records, registry, supervisor, loads, launchers, make_lane, data, run
@@ -224,33 +173,6 @@ async def _restore(registry: Registry, records: Records, store: Store) -> Regist
     if garbage:
         log.info("store.collected", removed=len(garbage))
     return registry
-
-
-async def _open_recordings(gateway: Gateway, desk: Desk, data: Path, stack: AsyncExitStack) -> None:
-    # Never written down: nobody who takes the files can try which text a hash stands for.
-    gateway.recording_key = secrets.token_bytes(32)
-    registry, audit = gateway.registry, gateway.audit
-    gateway.recordings = await stack.enter_async_context(open_recordings(data, registry, audit))
-    gateway.replays = Replays(gateway.operator, gateway.recordings, audit)
-    recorder = open_recorder(data, gateway.recording_key, desk.routing, registry)
-    await stack.enter_async_context(recorder)
-
-
-async def _open_shadows(gateway: Gateway, desk: Desk, states: States, stack: AsyncExitStack) -> None:
-    opening = open_agreements(desk, states, gateway.registry, gateway.audit)
-    gateway.shadows = await stack.enter_async_context(opening)
-    gateway.metrics.registry.register(gateway.shadows)
-    gateway.routes.live.append(shadow_lines(gateway.shadows))
-    shadows = await stack.enter_async_context(open_shadows(desk.hear))
-    desk.routing.taps.append(shadows.tap)
-
-
-async def _open_experiments(gateway: Gateway, desk: Desk, stack: AsyncExitStack) -> None:
-    registry, routes = gateway.registry, gateway.routes
-    opened = open_experiments(registry, States(routes.records), desk)
-    gateway.experiments = await stack.enter_async_context(opened)
-    await stack.enter_async_context(open_guard(gateway.experiments, routes, registry))
-    routes.live.append(partial(live_lines, gateway.experiments))
 
 
 async def _open_doors(gateway: Gateway, records: Records, stack: AsyncExitStack) -> None:

@@ -34,6 +34,7 @@ def version_info(gateway: Gateway, version: Version) -> VersionInfo:
     short = LATEST in aliases and not routed
     route = manifest.model if short else f"{manifest.model}/versions/{manifest.version}"
     crew = gateway.operator.supervisor.crews.get((manifest.model, manifest.version))
+    circuits = gateway.traffic.circuits.replicas
     if crew:
         crew.look(time.time())
     return VersionInfo(
@@ -52,7 +53,7 @@ def version_info(gateway: Gateway, version: Version) -> VersionInfo:
         warnings=list(manifest.warnings),
         error=version.error,
         url=f"{gateway.public_url}/model/{route}/predict",
-        replicas=[shown_replica(one, gateway.circuits.replicas) for one in crew.replicas] if crew else [],
+        replicas=[shown_replica(replica, circuits) for replica in crew.replicas] if crew else [],
         loaded=bool(crew and crew.ready),
         last_used=version.use.last or None,
         optimization=shown_optimization(manifest.optimization),

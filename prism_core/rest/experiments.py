@@ -27,7 +27,7 @@ def experiment_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     async def restart_experiment(model: FromPath[str]) -> Answer:
         async with gateway.audit.acting("experiment.restart", model):
             await gateway.followers.in_flight()  # what they have answered belongs to the one before
-            gateway.experiments.restart(model, time.time())
+            gateway.traffic.experiments.restart(model, time.time())
         return answer(await _shown(gateway, model))
 
     return [experiment, restart_experiment]
@@ -36,6 +36,6 @@ def experiment_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 async def _shown(gateway: Gateway, name: str) -> ExperimentInfo:
     gateway.registry.model(name)
     await gateway.followers.in_flight()  # what they have answered is here then
-    last = await gateway.routes.history(name, 1)
-    trial = gateway.experiments.current(name, time.time())
+    last = await gateway.traffic.routes.history(name, 1)
+    trial = gateway.traffic.experiments.current(name, time.time())
     return shown(gateway.registry, name, trial, last[0] if last else None)

@@ -69,7 +69,7 @@ def owner_feedback_route(gateway: Gateway) -> HTTPRouteHandler:
 
     @post("/admin/v1/feedback", status_code=200, **told("Judge answers, by request id", FeedbackInfo))
     async def owner_feedback(data: JSONBody[list[dict[str, Any]]]) -> Answer:
-        judging = gateway.learning.judging
+        judging = gateway.traffic.learning.judging
         return answer(await judging.judge(msgspec.json.encode(data), "application/json", lambda one: True))
 
     return owner_feedback
@@ -80,4 +80,4 @@ async def _taken(gateway: Gateway, request: AnyRequest, caller: Caller, *, own: 
         return one.caller == caller.id if own else caller.may("judge", one.model)
 
     body, kind = await request.body(), request.headers.get("content-type", "")
-    return answer(await gateway.learning.judging.judge(body, kind, may))
+    return answer(await gateway.traffic.learning.judging.judge(body, kind, may))

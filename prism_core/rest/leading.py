@@ -35,7 +35,7 @@ async def leading(
     """
     settings, followers = gateway.settings, gateway.followers
     path = gateway.operator.run / "gateway.sock"
-    start = Start(settings, str(path), logs.writes_json(), gateway.recording_key)
+    start = Start(settings, str(path), logs.writes_json(), gateway.traffic.recording_key)
     if not listeners:
         async with keeping(followers, (), start, hurry) as keepers:
             yield keepers

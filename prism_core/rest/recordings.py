@@ -36,22 +36,24 @@ def recording_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRout
 
     @get("/admin/v1/recordings", **told("The recordings of all models", AllRecordings))
     async def recordings() -> Answer:
-        return answer(AllRecordings(await gateway.recordings.all()))
+        return answer(AllRecordings(await gateway.traffic.recordings.all()))
 
     @get(RECORDINGS, **told("The recording of a model", RecordingInfo))
     async def recording(model: FromPath[str]) -> Answer:
-        return answer(await gateway.recordings.show(model))
+        return answer(await gateway.traffic.recordings.show(model))
 
     @delete(RECORDINGS, status_code=200, **told("Remove what was recorded of a model"))
     async def delete_recording(model: FromPath[str]) -> Answer:
-        await gateway.recordings.delete(model)
+        await gateway.traffic.recordings.delete(model)
         return answer({"deleted": model})
 
     @get(f"{RECORDINGS}/requests", **told("The recorded requests, a line each", str, LINES))
     async def export(
         model: FromPath[str], since: FromQuery[float | None] = None, until: FromQuery[float | None] = None
     ) -> ASGIApp:
-        reader = await gateway.recordings.export(model, since or 0.0, math.inf if until is None else until)
+        reader = await gateway.traffic.recordings.export(
+            model, since or 0.0, math.inf if until is None else until
+        )
         return Stream(_lines(reader), LINES, stopping)
 
     return [recordings, recording, delete_recording, export]

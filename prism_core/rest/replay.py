@@ -31,8 +31,8 @@ def replay_routes(gateway: Gateway, stopping: asyncio.Event) -> list[HTTPRouteHa
         **told("Ask two versions what was recorded; a line for how it goes", str, LINES),
     )
     async def replay(model: FromPath[str], data: JSONBody[ReplayWish]) -> ASGIApp:
-        prepared = await gateway.replays.prepare(model, data)
-        return Stream(_lines(gateway.replays, prepared), LINES, stopping)
+        prepared = await gateway.traffic.replays.prepare(model, data)
+        return Stream(_lines(gateway.traffic.replays, prepared), LINES, stopping)
 
     return [replay]
 

@@ -68,16 +68,16 @@ def _set_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
 
 async def _info(gateway: Gateway, name: str) -> RouteInfo:
-    circuits = {arm: str(state) for arm, state in gateway.circuits.of(name).items()}
-    bandit = gateway.learning.bandits.shown(name)
-    return attrs.evolve(await route_info(gateway.routes, name), circuits=circuits, bandit=bandit)
+    circuits = {arm: str(state) for arm, state in gateway.traffic.circuits.of(name).items()}
+    bandit = gateway.traffic.learning.bandits.shown(name)
+    return attrs.evolve(await route_info(gateway.traffic.routes, name), circuits=circuits, bandit=bandit)
 
 
 async def _set(
     gateway: Gateway, name: str, route: Route | None, why: str, dry_run: bool, revision: int | None = None
 ) -> RouteInfo:
     """Set a route, or find out what that would do; tell what it is then, and what moves."""
-    routes, registry = gateway.routes, gateway.registry
+    routes, registry = gateway.traffic.routes, gateway.registry
     before = registry.model(name).route
     if dry_run:
         route = routes.check(name, route) if route else None
@@ -94,7 +94,7 @@ async def _set(
 def _undo_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
     @get(f"{ROUTE}/history", **told("How a model's traffic was led, the newest change first", History))
     async def route_history(model: FromPath[str], limit: FromQuery[int] = 50) -> Answer:
-        changes = await gateway.routes.history(model, max(1, min(limit, KEPT_CHANGES)))
+        changes = await gateway.traffic.routes.history(model, max(1, min(limit, KEPT_CHANGES)))
         return answer(History(change_infos(changes)))
 
     @post(f"{ROUTE}/undo", status_code=200, **told("Take back a model's last change", ChangeInfo))
@@ -109,7 +109,8 @@ def _undo_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
 
 async def _taken_back(gateway: Gateway, model: str, redo: bool) -> ChangeInfo:
-    return change_info(await (gateway.routes.redo(model) if redo else gateway.routes.undo(model)))
+    routes = gateway.traffic.routes
+    return change_info(await (routes.redo(model) if redo else routes.undo(model)))
 
 
 def read_route(data: Any) -> Route:

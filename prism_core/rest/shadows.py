@@ -23,7 +23,7 @@ def shadow_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 
     @delete(SHADOWS, status_code=200, **told("Begin to compare shadows anew", ShadowsInfo))
     async def forget_shadows(model: FromPath[str]) -> Answer:
-        await gateway.shadows.forget(model)
+        await gateway.traffic.shadows.forget(model)
         return answer(_shown(gateway, model))
 
     return [shadows, forget_shadows]
@@ -32,4 +32,4 @@ def shadow_routes(gateway: Gateway) -> list[HTTPRouteHandler]:
 def _shown(gateway: Gateway, name: str) -> ShadowsInfo:
     route = gateway.registry.model(name).route
     wanted = [shadow.reference(name) for shadow in route.shadow] if route else []
-    return shown(name, wanted, gateway.shadows.of(name))
+    return shown(name, wanted, gateway.traffic.shadows.of(name))

@@ -66,7 +66,7 @@ async def look(data: Path) -> dict:
             "answers": [await predict(gateway, f"m/{n}", 1) for n in versions],
             "digests": sorted(v.digest.replace(":", "-") for v in gateway.model("m").versions),
             "artifacts": sorted(p.name for p in (data / "artifacts").iterdir()),
-            "changes": [change.action for change in await gateway.routes.history("m")],
+            "changes": [change.action for change in await gateway.traffic.routes.history("m")],
             "replicas": sorted(p.name for p in (data / "replicas").iterdir()),
         }
         report = verify(read(data), kept_head(data))

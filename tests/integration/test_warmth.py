@@ -66,7 +66,7 @@ async def test_what_something_leads_to_stays_loaded(gateway, led):
     if led == "alias":
         await gateway.set_alias("m", "old", 1)
     else:
-        await gateway.routes.set("m", Route((Share(1, weight=0), Share(2))))
+        await gateway.traffic.routes.set("m", Route((Share(1, weight=0), Share(2))))
     await gateway.set_alias("m", "live", 2, keep_warm_s=0.1)
     await until(lambda: gateway.version("m", 1).warm_until is None)
 
@@ -90,10 +90,10 @@ async def test_what_is_over_by_then_is_forgotten(tmp_path, launcher):
     async with toy_gateway(tmp_path, launcher) as gateway:
         await upload(gateway, "1", alias="live")
         await upload(gateway, "2")
-        await gateway.warmth.keep(gateway.registry.version("m", 1), -1.0)
+        await gateway.traffic.warmth.keep(gateway.registry.version("m", 1), -1.0)
     async with toy_gateway(tmp_path, launcher) as gateway:
         assert gateway.version("m", 1).warm_until is None
-        assert await gateway.warmth.states.load(warmth.KIND) == []
+        assert await gateway.traffic.warmth.states.load(warmth.KIND) == []
 
 
 async def test_a_version_that_is_removed_is_no_longer_kept(gateway):
