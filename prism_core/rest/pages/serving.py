@@ -6,20 +6,21 @@ What templates need is imported with the first page: a server that only programs
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from litestar import Request
 from litestar.response import Response
 
 from prism_core.errors import MethodNotAllowed, PayloadTooLarge
-from prism_core.gateway.callers.door import ENTRY, Door
+from prism_core.gateway.callers.door import ENTRY, Door, told_of
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.views import VersionInfo
 from prism_core.rest.access import PREDICTION
 from prism_core.rest.errors import Headers
 from prism_core.rest.pages.accept import asks_page
 from prism_core.rest.pages.place import Place
-from prism_core.rest.predict import headers_of
+from prism_core.rest.predict import headers_of, sender_of
 from prism_core.rest.requests import REQUEST
 
 AnyRequest = Request[Any, Any, Any]
@@ -28,7 +29,9 @@ Page = Response[bytes]
 # With this header, our script asks for the form and the answer alone.
 PART = "x-prism-part"
 # Of a prediction's headers, those that a page has too.
-_TOLD = frozenset({b"server-timing", b"x-prism-model-version", b"x-prism-cache", b"x-prism-batch"})
+_TOLD = frozenset(
+    {b"server-timing", b"x-prism-model-version", b"x-prism-cache", b"x-prism-batch", b"set-cookie"}
+)
 
 
 def is_wanted(request: AnyRequest) -> bool:
@@ -66,7 +69,8 @@ async def answered(
     rendering = await _rendering(version)
     scope: Any = request.scope
     form = rendering.posted(request.headers.get("content-type", ""), await body_of(request, place.max_body))
-    trial = await rendering.attempt(service, reference, version, form, scope.get(REQUEST, ""))
+    sender = partial(sender_of, told_of(scope["headers"]), scope.get("client"), scope.get(ENTRY))
+    trial = await rendering.attempt(service, reference, version, form, scope.get(REQUEST, ""), sender)
     if trial.error is not None and door is not None and ENTRY in scope:
         door.failed(scope[ENTRY], trial.error)
     told: Headers = []

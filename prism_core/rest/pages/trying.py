@@ -15,6 +15,7 @@ import msgspec
 from prism_core.errors import InvalidInput, PrismError, StillLoading
 from prism_core.gateway.asking import Head, Prediction
 from prism_core.gateway.service import PredictService
+from prism_core.gateway.traffic.sender import AskSender, nobody
 from prism_core.gateway.views import VersionInfo
 from prism_core.rest.describe import signature_of
 from prism_core.rest.errors import as_prism_error, problem
@@ -61,7 +62,12 @@ class Trial:
 
 
 async def attempt(
-    service: PredictService, reference: str, version: VersionInfo, posted: Posted, request: str = ""
+    service: PredictService,
+    reference: str,
+    version: VersionInfo,
+    posted: Posted,
+    request: str = "",
+    sender: AskSender = nobody,
 ) -> Trial:
     """Ask ``reference``, that is ``version``, what ``posted`` holds; an error is a part of what is shown."""
     signature = signature_of(version)
@@ -74,7 +80,8 @@ async def attempt(
         if trial.question is None:
             return trial
         head = Head(trial.question.media_type, "application/json", query_of(signature).removeprefix("?"))
-        prediction = await service.lane(reference).predict(head, trial.question.sent, request=request)
+        lane, body = service.lane(reference), trial.question.sent
+        prediction = await lane.predict(head, body, request=request, sender=sender)
         return attrs.evolve(trial, answer=_read(prediction, signature), prediction=prediction)
     except Exception as error:
         told = as_prism_error(error)

@@ -207,3 +207,15 @@ def _routed(server: ServerProcess) -> dict[str, float]:
             labels, _, count = line.removeprefix("prism_routed_total{").partition("} ")
             found[labels] = float(count)
     return found
+
+
+def test_a_page_keeps_its_browser_with_a_version(server):
+    """The form of a model's page says who asks, as a program's request does, and is given a cookie."""
+    lead(server, {"split": [{"version": CALM}, {"version": MOODY}], "sticky": "cookie", **PATIENT})
+    with httpx.Client(base_url=server.url, headers={"Accept": "text/html"}, timeout=30) as browser:
+        answers = [
+            browser.post("/model/m", data={"way": "json", "json": '{"input": [4.0]}'}) for _ in range(8)
+        ]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.headers["x-prism-model-version"] for answer in answers}) == 1
+    assert [("set-cookie" in answer.headers) for answer in answers] == [True, *[False] * 7]
