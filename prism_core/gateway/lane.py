@@ -124,7 +124,6 @@ class Lane:
         client = self.least_loaded()
         if client is not None:
             self.clients = tuple(one for one in self.clients if one is not client)
-            self.troubles.spare()
         return client
 
     def close(self, refusal: PrismError | None = None) -> None:

@@ -75,6 +75,7 @@ class Trials:
         client = self._client
         if client is None:
             client = self._client = self._lane.set_apart()
+            self._lane.troubles.spare()  # not before: what is taken back then would be kept apart, too
         if client is None:
             self._lane.wake_up()
         elif not self.waiting:

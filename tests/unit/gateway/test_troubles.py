@@ -14,6 +14,7 @@ from prism_core.gateway import troubles
 from prism_core.gateway.asking import Asking, Head
 from prism_core.gateway.breaker import Circuit
 from prism_core.gateway.lane import Lane
+from prism_core.gateway.traffic.askings import Suspect
 from prism_core.gateway.traffic.kinds import ReplicaMoved
 from prism_core.gateway.traffic.replica_circuits import GONE, ReplicaCircuits
 from tests.unit.conftest import FakeReplica, Scene
@@ -121,15 +122,23 @@ async def test_the_last_one_is_never_left_out(two):
     assert two.lane.clients == (two.bad,)
 
 
-@pytest.mark.parametrize("gone", ["lost", "set apart"])
-async def test_it_is_taken_back_at_once_where_it_is_the_last(two, gone):
+async def test_it_is_taken_back_at_once_where_it_is_the_last(two):
     two.fail(5)
-    if gone == "lost":
-        two.lane.remove(two.good)
-    else:
-        assert two.lane.set_apart() is two.good
+    two.lane.remove(two.good)
 
     assert (two.lane.clients, two.moves) == ((two.bad,), ["open", "closed"])
+
+
+async def test_it_takes_its_place_while_the_other_asks_alone_what_may_end_a_replica(two):
+    two.fail(5)
+    outcomes: list[Any] = []
+    for asked in (two.good, two.bad):
+        two.lane.ask(Head(cached=False), b"[[0]]", 60.0, outcomes.append, how=Suspect)
+        assert asked not in two.lane.clients
+        asked.answer(len(asked.asked))
+
+    assert [type(one).__name__ for one in outcomes] == ["Prediction"] * 2
+    assert set(two.lane.clients) == {two.bad, two.good}
 
 
 async def test_after_a_pause_it_is_tried_with_a_copy_and_nobody_sees_it_fail(two, clock):
