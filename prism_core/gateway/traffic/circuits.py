@@ -93,6 +93,12 @@ class VersionCircuit:
             self.troubled = True
             self._tell(before)
 
+    def forget(self) -> None:
+        """Tell nobody any more, whatever the version still has in flight; last that it is closed."""
+        moved, self._moved = self._moved, _untold
+        if self.strained:
+            moved(Circuit.CLOSED)
+
     def _tell(self, before: Circuit) -> None:
         state = self._breaker.state
         if state is not before:
@@ -129,8 +135,11 @@ class Circuits:
         for (own, arm), circuit in tuple(self._kept.items()):
             if own == model and not circuit.of(lanes.get(arm)):
                 del self._kept[own, arm]
-                if circuit.strained:
-                    self._moved(model, arm, Circuit.CLOSED)
+                circuit.forget()
 
     def _moved(self, model: str, arm: str, state: Circuit) -> None:
         self._record(CircuitMoved(time.time(), model, arm, str(state), os.getpid()))
+
+
+def _untold(state: Circuit) -> None:
+    """Hear of a circuit that is nobody's any more."""

@@ -363,6 +363,17 @@ def test_the_circuit_of_a_version_that_is_gone_is_told_closed():
     assert moves(records) == [("m/1", "open"), ("m/1", "closed")]
 
 
+def test_what_a_version_that_is_gone_still_has_in_flight_opens_nothing():
+    lane = Told(1, holds=True)
+    routed, records = scene(Route((Share(1),), circuit=TWO), lane)
+    for _ in range(3):
+        routed.ask(Head(), b"[]", 0.0, lambda outcome: None)
+    routed.routing.circuits.settle("m", {"m/1": Told(1)})
+    for call in lane.calls:
+        call.end(ReplicaLost("Gone."))
+    assert moves(records) == []
+
+
 def test_a_browser_is_given_a_cookie_and_stays():
     routed, _ = scene(Route((Share(1), Share(2)), "cookie"), Told(1), Told(2))
 
