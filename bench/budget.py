@@ -24,9 +24,10 @@ from prism_core import wire
 from prism_core.gateway.cache import SAMPLE, AnswerCache
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.client import ReplicaClient
-from prism_core.gateway.lane import Head, Lane
+from prism_core.gateway.lane import Lane
 from prism_core.gateway.lru import Store
 from prism_core.gateway.observe import Calls
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.service import PredictService
 from prism_core.manifest import Batching, Manifest
 from prism_core.plugins import find, load_plugins

@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import psutil
 
-from prism_core.gateway.asking import Head, Prediction
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.traffic.journal import FILE, open_journal
 from prism_core.gateway.traffic.journey import Ended
 from prism_core.gateway.traffic.judging import open_judging

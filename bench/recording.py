@@ -26,7 +26,7 @@ from bench.load import Sample, load
 from bench.measuring import Subject
 from bench.ours import prepare_prism, serve_prism
 from bench.servers import HERE, Place, Server, serving
-from prism_core.gateway.asking import Head, Prediction
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.traffic.journey import Ended
 from prism_core.gateway.traffic.kinds import RoutedCall
 from prism_core.gateway.traffic.recordings.exchange import Exchange

@@ -10,11 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
-
-import attrs
 
 from prism_core import wire
 from prism_core.errors import (
@@ -28,6 +25,7 @@ from prism_core.errors import (
 from prism_core.filling import LARGE_BYTES
 from prism_core.gateway.cache import AnswerCache, Kept
 from prism_core.gateway.client import ReplicaClient
+from prism_core.gateway.prediction import Head, OnAnswer, Prediction
 from prism_core.specs import CallRecord
 
 if TYPE_CHECKING:
@@ -35,53 +33,6 @@ if TYPE_CHECKING:
 
 # When a queue is tried again that does not say when it has room.
 ROOM_S = 0.01
-
-
-@attrs.frozen(slots=True)
-class Head:
-    """Everything of a request but its body.
-
-    ``query`` is the raw query string, ``style`` the response style of the route. ``cached``
-    False: neither look up nor keep the answer. ``hold_s`` is how long it may wait while the
-    model is loaded, 0 for as long as the server lets it. ``mark`` is all of it that changes the answer,
-    as the cache's key has it.
-    """
-
-    media_type: str = ""
-    accept: str = ""
-    query: str = ""
-    style: str = ""
-    cached: bool = True
-    hold_s: float = 0.0
-    mark: bytes = attrs.field(init=False, eq=False, repr=False)
-
-    @mark.default
-    def _mark(self) -> bytes:
-        said = f"{self.media_type}\n{self.accept}\n{self.query}\n{self.style}".encode()
-        return len(said).to_bytes(4, "little") + said
-
-
-@attrs.define(slots=True)
-class Prediction:
-    """An answer, ready to be sent, and how it came about. Times in microseconds.
-
-    ``lines`` are header lines that say what its route did, each with its line end.
-    """
-
-    body: bytes | memoryview
-    media_type: str
-    model: str
-    version: int
-    rows: int
-    cache: str = "bypass"
-    batch_rows: int = 0
-    queue_us: int = 0
-    compute_us: int = 0
-    lines: bytes = b""
-
-
-# Called once with the answer, or with why there is none; must not raise.
-OnAnswer = Callable[[Prediction | Exception], None]
 
 
 class Asking:

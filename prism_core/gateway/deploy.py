@@ -29,10 +29,11 @@ from prism_core.gateway.admission import admitted, essence, inspect, needs_of
 from prism_core.gateway.auditing import Audit, code_of, version_of
 from prism_core.gateway.describing import description_of
 from prism_core.gateway.disk import disk_errors
-from prism_core.gateway.lane import Head, Lane, signature_of
+from prism_core.gateway.lane import Lane, signature_of
 from prism_core.gateway.lifecycle import State
 from prism_core.gateway.operate import Operator
 from prism_core.gateway.optimizing import Workshop, example_of
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.records import VersionRow
 from prism_core.gateway.registry import LATEST, Model, Version
 from prism_core.gateway.store import Checkpoint, Kept, passing

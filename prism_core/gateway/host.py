@@ -16,10 +16,10 @@ import attrs
 from prism_core import __version__
 from prism_core.audit import Actor
 from prism_core.errors import PrismError
-from prism_core.gateway.asking import Head, Prediction
 from prism_core.gateway.auditing import act_as, fingerprint
 from prism_core.gateway.callers.door import Entry, caller_of, discreet
 from prism_core.gateway.faults import told_of_fault
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.refusals import Refusals
 from prism_core.gateway.registry import Version, unserved
 from prism_core.gateway.traffic.sender import Sender

@@ -16,10 +16,11 @@ import msgspec
 
 from prism_core import wire
 from prism_core.errors import ModelNotFound, PrismError, ServingError
-from prism_core.gateway.asking import Asking, Head, OnAnswer, Prediction
+from prism_core.gateway.asking import Asking
 from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.client import ReplicaClient
 from prism_core.gateway.crowd import Crowd
+from prism_core.gateway.prediction import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import answered
 from prism_core.gateway.traffic.sender import AskSender, nobody
 from prism_core.gateway.trials import Trials

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from prism_core.errors import PrismError
-from prism_core.gateway.asking import Head, OnAnswer, Prediction
+from prism_core.gateway.prediction import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import Askable, Pending
 from prism_core.gateway.traffic.sender import AskSender, nobody
 

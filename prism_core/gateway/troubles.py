@@ -21,9 +21,9 @@ from prism_core.gateway.breaker import Breaker, Circuit
 from prism_core.traffic.circuit import CircuitPolicy
 
 if TYPE_CHECKING:
-    from prism_core.gateway.asking import Head
     from prism_core.gateway.client import ReplicaClient
     from prism_core.gateway.lane import Lane
+    from prism_core.gateway.prediction import Head
 
 # What may be the replica's own fault. One that is lost is replaced by whoever started it.
 FAULTS = (DeadlineExceeded, InternalError, ModelFailed, TimeoutError)

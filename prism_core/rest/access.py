@@ -24,8 +24,8 @@ from typing import Any
 import msgspec
 import structlog
 
-from prism_core.gateway.asking import Prediction
 from prism_core.gateway.callers.door import ENTRY, Addresses, Door, Entry, told_of
+from prism_core.gateway.prediction import Prediction
 from prism_core.rest.requests import REQUEST
 from prism_core.settings import Settings
 

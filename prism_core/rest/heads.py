@@ -11,9 +11,9 @@ from urllib.parse import unquote
 import attrs
 import httptools
 
-from prism_core.gateway.asking import Head, OnAnswer
 from prism_core.gateway.callers.door import Door, told_of
 from prism_core.gateway.callers.link import MARK
+from prism_core.gateway.prediction import Head, OnAnswer
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.traffic.askable import Pending
 from prism_core.gateway.traffic.sender import AskSender

@@ -18,7 +18,7 @@ from prism_core.dialects import check_encoding, media_type_of, written
 from prism_core.errors import MalformedBody, MethodNotAllowed, PayloadTooLarge
 from prism_core.gateway.callers.door import ENTRY, Door, Entry, discreet, pairs_of, told_of
 from prism_core.gateway.callers.link import MARK, caller_id
-from prism_core.gateway.lane import Head, Prediction
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.traffic.sender import Sender
 from prism_core.rest.access import PREDICTION, VALUES, AccessLog

@@ -18,8 +18,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from prism_core.errors import Overloaded, PrismError
 from prism_core.filling import LARGE_BYTES, Filling
-from prism_core.gateway.asking import Prediction
 from prism_core.gateway.callers.door import Entry
+from prism_core.gateway.prediction import Prediction
 from prism_core.gateway.traffic.askable import Pending
 from prism_core.gateway.traffic.sender import Sender
 from prism_core.rest.access import LEFT, Line

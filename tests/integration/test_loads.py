@@ -11,7 +11,7 @@ import pytest
 
 from prism_core.errors import InsufficientMemory, InvalidParameter, ModelLoadFailed, StillLoading
 from prism_core.gateway import housekeeping, pattern
-from prism_core.gateway.asking import Head
+from prism_core.gateway.prediction import Head
 from prism_core.settings import MemorySettings
 from tests.integration import gateway_toys
 from tests.integration.gateway_toys import ToyLauncher, predict, toy_gateway, until, upload

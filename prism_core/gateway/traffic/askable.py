@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from prism_core.gateway.asking import Head, OnAnswer, Prediction
+from prism_core.gateway.prediction import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.sender import AskSender, nobody
 
 

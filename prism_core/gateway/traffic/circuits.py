@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from weakref import ref
 
 from prism_core.errors import DeadlineExceeded, InternalError, ModelFailed, ReplicaLost
-from prism_core.gateway.asking import Prediction
 from prism_core.gateway.breaker import Breaker, Circuit
+from prism_core.gateway.prediction import Prediction
 from prism_core.gateway.traffic.kinds import CircuitMoved
 from prism_core.traffic.circuit import CircuitPolicy
 

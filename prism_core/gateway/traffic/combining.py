@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, PrismError, ReplicaLost
-from prism_core.gateway.asking import Head
 from prism_core.gateway.client import NOTHING, ReplicaClient
+from prism_core.gateway.prediction import Head
 
 if TYPE_CHECKING:
     from prism_core.gateway.lane import Lane

@@ -11,7 +11,8 @@ import attrs
 import msgspec
 
 from prism_core.errors import InvalidRoute, ModelFailed, TooFewMembers
-from prism_core.gateway.asking import Asking, Head, OnAnswer
+from prism_core.gateway.asking import Asking
+from prism_core.gateway.prediction import Head, OnAnswer
 from prism_core.gateway.traffic.steps import AskStep, Step, absent_step
 from prism_core.gateway.traffic.together import Together
 from prism_core.traffic.combination import Uncombinable, check_stack, combination_of, only, signature_of

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, ReplicaLost, RequestError
 from prism_core.filling import LARGE_BYTES
-from prism_core.gateway.asking import Asking, Prediction
+from prism_core.gateway.asking import Asking
 from prism_core.gateway.client import ReplicaClient
+from prism_core.gateway.prediction import Prediction
 from prism_core.gateway.traffic.askings import Impatient
 from prism_core.gateway.traffic.kinds import Hedged as HedgedRecord
 from prism_core.gateway.traffic.kinds import TrafficRecord

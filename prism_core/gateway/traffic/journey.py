@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from prism_core.errors import InternalError, PrismError, ReplicaLost
-from prism_core.gateway.asking import Head, OnAnswer, Prediction
+from prism_core.gateway.prediction import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import Pending
 from prism_core.gateway.traffic.chains import Chain
 from prism_core.gateway.traffic.circuits import OPEN

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from prism_core.gateway.asking import Prediction
+from prism_core.gateway.prediction import Prediction
 from prism_core.gateway.traffic.journey import Ended
 from prism_core.gateway.traffic.kinds import Remembered, TrafficRecord, Unremembered
 from prism_core.gateway.traffic.routed import Routed, Tap

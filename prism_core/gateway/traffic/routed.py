@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from prism_core.errors import PrismError
-from prism_core.gateway.asking import Head, OnAnswer, Prediction
+from prism_core.gateway.prediction import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import answered
 from prism_core.gateway.traffic.chains import Chain, Chains, Hedging
 from prism_core.gateway.traffic.circuits import Circuits

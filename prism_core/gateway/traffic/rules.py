@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import structlog
 
 from prism_core.errors import ConfigError, InvalidRoute
-from prism_core.gateway.asking import Head
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.traffic.expressions import Expression, InvalidRule, Unclear, compiled
 from prism_core.gateway.traffic.sender import Sender
 from prism_core.traffic.features import LARGEST_BYTES, NoFeatures, features_of

@@ -11,7 +11,7 @@ import attrs
 import msgspec
 
 from prism_core.errors import ModelNotFound, RequestError
-from prism_core.gateway.asking import Head, OnAnswer, Prediction
+from prism_core.gateway.prediction import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import Pending
 from prism_core.gateway.traffic.circuits import VersionCircuit
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost
 from prism_core.fitting.tensors import MEDIA_TYPE
-from prism_core.gateway.asking import Head, OnAnswer, Prediction
+from prism_core.gateway.prediction import Head, OnAnswer, Prediction
 from prism_core.gateway.traffic.askable import Pending
 from prism_core.gateway.traffic.combining import Combining, OnCombined
 from prism_core.gateway.traffic.steps import may_pass

@@ -13,7 +13,7 @@ import attrs
 import msgspec
 
 from prism_core.errors import InvalidInput, PrismError, StillLoading
-from prism_core.gateway.asking import Head, Prediction
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.service import PredictService
 from prism_core.gateway.traffic.sender import AskSender, nobody
 from prism_core.gateway.views import VersionInfo

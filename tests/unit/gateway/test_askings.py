@@ -8,10 +8,11 @@ import pytest
 
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, ReplicaLost, StillLoading
-from prism_core.gateway.asking import Asking, Head
+from prism_core.gateway.asking import Asking
 from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lru import Group, Store
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.traffic.askings import Impatient, Suspect
 from tests.unit.gateway.conftest import SIGNATURE, ignore, manifest_of
 
@@ -136,8 +137,9 @@ async def test_a_suspect_is_asked_when_nothing_is_beside_it(lane):
     assert replica.in_flight == 1
 
     replica.answer()
-    while not replica.in_flight:
-        await asyncio.sleep(0.001)
+    async with asyncio.timeout(10):
+        while not replica.in_flight:
+            await asyncio.sleep(0.001)
     assert lane.clients == ()  # nobody else comes to it meanwhile
     replica.answer()
     assert [bytes(one.body) for one in (*beside, *suspect)] == [b"[1]", b"[1]"]

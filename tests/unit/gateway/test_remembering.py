@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from prism_core.errors import Overloaded
-from prism_core.gateway.asking import Head, Prediction
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.traffic import remembering as module
 from prism_core.gateway.traffic.journey import Ended
 from prism_core.gateway.traffic.kinds import Remembered, RoutedCall, Unremembered

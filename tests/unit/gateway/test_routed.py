@@ -18,8 +18,9 @@ from prism_core.errors import (
     ReplicaLost,
     StillLoading,
 )
-from prism_core.gateway.asking import Asking, Head, Prediction
+from prism_core.gateway.asking import Asking
 from prism_core.gateway.lane import Lane
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.traffic import journey
 from prism_core.gateway.traffic.askings import Impatient, Suspect
 from prism_core.gateway.traffic.kinds import CircuitMoved

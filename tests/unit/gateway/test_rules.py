@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from prism_core.errors import InvalidRoute
-from prism_core.gateway.asking import Head
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.registry import Model
 from prism_core.gateway.traffic.kinds import UnclearRule
 from prism_core.gateway.traffic.rules import NO_RULE, Rules, check_rules, nowhere

@@ -22,8 +22,9 @@ from prism_core.errors import (
     TooFewMembers,
 )
 from prism_core.fitting.tensors import MEDIA_TYPE
-from prism_core.gateway.asking import Asking, Head, Prediction
+from prism_core.gateway.asking import Asking
 from prism_core.gateway.crowd import Crowd
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.traffic.routed import Routed, Routing
 from prism_core.manifest import Batching, Manifest
 from prism_core.traffic.combination import JOIN, ONLY, Combination

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from prism_core.errors import DeadlineExceeded, InvalidInput, ModelFailed, Overloaded, ReplicaLost
 from prism_core.gateway import troubles
-from prism_core.gateway.asking import Asking, Head
+from prism_core.gateway.asking import Asking
 from prism_core.gateway.breaker import Circuit
 from prism_core.gateway.lane import Lane
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.traffic.askings import Suspect
 from prism_core.gateway.traffic.kinds import ReplicaMoved
 from prism_core.gateway.traffic.replica_circuits import GONE, ReplicaCircuits

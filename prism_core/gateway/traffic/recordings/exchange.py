@@ -31,7 +31,7 @@ class Exchange(msgspec.Struct, array_like=True, frozen=True, gc=False):
     at
         When it came, in Unix seconds.
     media_type, accept, query, style
-        As in `prism_core.gateway.asking.Head`: how the body is read, and the answer written.
+        As in `prism_core.gateway.prediction.Head`: how the body is read, and the answer written.
     request, arm, answered, status, code, total_s, failure
         As in `prism_core.gateway.traffic.kinds.RoutedCall`.
     """

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost
-from prism_core.gateway.asking import Head
+from prism_core.gateway.prediction import Head
 from prism_core.traffic.comparing import Answer
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import attrs
 
-from prism_core.gateway.asking import Head
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.traffic.recordings.exchange import Exchange
 from prism_core.gateway.traffic.replaying.asking import Side
 from prism_core.traffic.comparing import Answer, inference, tensors

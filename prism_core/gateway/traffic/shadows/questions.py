@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import attrs
 
-from prism_core.gateway.asking import Head
+from prism_core.gateway.prediction import Head
 from prism_core.traffic.comparing import Answer, Tolerance
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import attrs
 from prism_core import wire
 from prism_core.errors import DeadlineExceeded, InternalError, PrismError, ReplicaLost
 from prism_core.filling import LARGE_BYTES
-from prism_core.gateway.asking import Prediction
+from prism_core.gateway.prediction import Prediction
 from prism_core.gateway.traffic.journey import Ended
 from prism_core.gateway.traffic.kinds import TrafficRecord
 from prism_core.gateway.traffic.routed import Routed, Tap

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from prism_core.errors import InvalidInput, ModelFailed, Overloaded
-from prism_core.gateway.asking import Head, Prediction
+from prism_core.gateway.prediction import Head, Prediction
 from prism_core.gateway.traffic.journey import Ended
 from prism_core.gateway.traffic.kinds import RoutedCall
 from prism_core.gateway.traffic.recordings import recorder as recording_module

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prism_core.gateway.asking import Head
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.traffic.shadows.questions import (
     FRESH_S,
     MOST_BYTES,

@@ -8,10 +8,10 @@ import pytest
 
 from prism_core import wire
 from prism_core.errors import ModelFailed, ModelNotFound, ReplicaLost
-from prism_core.gateway.asking import Head
 from prism_core.gateway.cache import AnswerCache
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.lru import Store
+from prism_core.gateway.prediction import Head
 from prism_core.gateway.traffic.kinds import Compared, RoutedCall, Shadowed
 from prism_core.gateway.traffic.routed import Routed, Routing
 from prism_core.gateway.traffic.shadows import shadows as shadowing

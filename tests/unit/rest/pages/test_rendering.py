@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prism_core.errors import InvalidInput
-from prism_core.gateway.asking import Prediction
+from prism_core.gateway.prediction import Prediction
 from prism_core.gateway.views import VersionInfo
 from prism_core.rest.pages import filters, rendering
 from prism_core.rest.pages.answers import answer_of
