@@ -7,12 +7,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import attrs
+import structlog
 
 from prism_core.gateway.traffic.kinds import TrafficRecord
 from prism_core.gateway.traffic.routed import Routing
 
 Record = TypeVar("Record")
 Hear = Callable[[Any], None]
+
+log = structlog.get_logger("prism.routes")
 
 
 @attrs.define(eq=False)
@@ -39,7 +42,10 @@ class Desk:
     def hear(self, record: TrafficRecord) -> None:
         """Take one record."""
         for hear in self._wanted.get(type(record), ()):
-            hear(record)
+            try:
+                hear(record)
+            except Exception:  # a fault of ours: neither a request nor a follower's connection ends by it
+                log.exception("traffic.not_heard", kind=type(record).__name__)
 
     def hear_all(self, records: Iterable[TrafficRecord]) -> None:
         """Take what a follower reports."""

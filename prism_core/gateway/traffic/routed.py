@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
+import structlog
 
 from prism_core.errors import PrismError
 from prism_core.gateway.prediction import Head, OnAnswer, Prediction
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 Tap = Callable[[Ended], None]
 # Makes of a route with an ensemble the step that asks its members; see `Routing.ensembles`.
 MakeEnsemble = Callable[["Routed"], Step]
+
+log = structlog.get_logger("prism.routes")
 
 
 @attrs.define(eq=False)
@@ -176,7 +179,10 @@ class Routed:
     def ended(self, ended: Ended) -> None:
         """Hand a request that has been answered to the taps."""
         for tap in self.taps:
-            tap(ended)
+            try:
+                tap(ended)
+            except Exception:  # the request has its answer: whoever waited for it must not get another one
+                log.exception("route.not_tapped", model=self.model)
 
     def _unclear(self, rule: int, reason: str, message: str) -> None:
         self.routing.record(UnclearRule(self.model, self.revision, rule, reason, message))

@@ -21,9 +21,11 @@ from prism_core.errors import (
 from prism_core.gateway.asking import Asking
 from prism_core.gateway.lane import Lane
 from prism_core.gateway.prediction import Head, Prediction
+from prism_core.gateway.registry import Model
 from prism_core.gateway.traffic import journey
 from prism_core.gateway.traffic.askings import Impatient, Suspect
-from prism_core.gateway.traffic.kinds import CircuitMoved
+from prism_core.gateway.traffic.desk import Desk
+from prism_core.gateway.traffic.kinds import CircuitMoved, RoutedCall
 from prism_core.gateway.traffic.routed import Routed, Routing
 from prism_core.gateway.traffic.sender import Sender
 from prism_core.gateway.traffic.steps import Step
@@ -270,6 +272,18 @@ def test_fallbacks_are_behind_an_ensemble_too():
     routed, _ = scene(route, second, routing=routing)
     answer = ask(routed)
     assert (answer.version, answer.lines) == (2, b"x-prism-fallback: still_loading\r\n")
+
+
+def test_a_fault_of_a_tap_costs_neither_the_answer_nor_what_others_find_out():
+    heard: list[Any] = []
+    desk = Desk()
+    desk.want(RoutedCall, lambda call: 1 / 0)
+    desk.want(RoutedCall, heard.append)
+    desk.routing.taps = [lambda routed: lambda ended: 1 / 0, lambda routed: heard.append]
+    routed = desk.routing._make(ModelNotFound, Model("m"), Route((Share(1),)), {"m/1": Told(1)})
+
+    assert ask(routed).version == 1
+    assert [type(one).__name__ for one in heard] == ["RoutedCall", "Ended"]
 
 
 # --- circuits --------------------------------------------------------------------------
