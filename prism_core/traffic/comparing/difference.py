@@ -9,7 +9,7 @@ import msgspec
 
 from prism_core.traffic.comparing.answers import MOST_VALUES, Answer, columns, plain
 from prism_core.traffic.comparing.columns import Columns, Unreadable
-from prism_core.traffic.comparing.distribution import Distribution
+from prism_core.traffic.comparing.distribution import HUGE, Distribution
 from prism_core.traffic.comparing.values import NESTED, Pair, Tolerance, leaves, pair
 
 MOST_ROWS = 1000
@@ -61,7 +61,7 @@ class OutputDifference(msgspec.Struct):
         self.agreed += found.agrees
         if found.kind == "number":
             self.numbers += 1
-            self.apart_sum += found.apart
+            self.apart_sum = min(self.apart_sum + found.apart, HUGE)
             self.apart_most = max(self.apart_most, found.apart)
         elif found.kind == "probabilities":
             self.probabilities += 1
@@ -73,7 +73,7 @@ class OutputDifference(msgspec.Struct):
         self.rows += more.rows
         self.agreed += more.agreed
         self.numbers += more.numbers
-        self.apart_sum += more.apart_sum
+        self.apart_sum = min(self.apart_sum + more.apart_sum, HUGE)
         self.apart_most = max(self.apart_most, more.apart_most)
         self.probabilities += more.probabilities
         self.likeliest += more.likeliest

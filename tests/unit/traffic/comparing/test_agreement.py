@@ -31,6 +31,15 @@ def told(*pairs):
     return differs_most(summary(*pairs), "churn/3", "churn/4")
 
 
+def test_distances_without_measure_are_kept_as_the_largest():
+    """What is stored as JSON has no infinity."""
+    found = summary(*[(answer(1e308), answer(-0.5))] * 3)
+    again = msgspec.json.decode(msgspec.json.encode(found), type=Agreement)
+
+    assert again == found
+    assert again.outputs["predictions"].apart_most == 1e308
+
+
 # --- sketches --------------------------------------------------------------------------------
 
 numbers = st.floats(-1e8, 1e8).map(lambda x: 0.0 if abs(x) < 1e-8 else x)
