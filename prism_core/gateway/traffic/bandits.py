@@ -49,8 +49,6 @@ class Known:
 
     Parameters
     ----------
-    owner
-        The registry's model.
     arms
         By the reference of a share, which version it means.
     led
@@ -58,16 +56,15 @@ class Known:
     """
 
     bandit: Bandit
-    owner: Model | None
     arms: Mapping[str, str]
     led: frozenset[str]
 
     @classmethod
-    def of(cls, bandit: Bandit, routed: Routed, owner: Model | None) -> Known:
+    def of(cls, bandit: Bandit, routed: Routed) -> Known:
         """Return what there is to learn of a route."""
         named = {share.reference(routed.model): share.weight for share in routed.route.split}
         led = frozenset(reference for reference, weight in named.items() if weight > 0)
-        return cls(bandit, owner, {one: arm_of(one, routed.lanes) for one in named}, led)
+        return cls(bandit, {one: arm_of(one, routed.lanes) for one in named}, led)
 
 
 class Bandits:
@@ -89,6 +86,8 @@ class Bandits:
         self._followers = followers
         self._states = states
         self._learned: dict[str, dict[str, Arm]] = {}
+        # Whose: a model that is made again has other versions of the same numbers.
+        self._owners: dict[str, Model | None] = {}
         self._known: dict[str, Known] = {}
         self._heard: defaultdict[str, list[Judged]] = defaultdict(list)
         self._unsaved: set[str] = set()
@@ -107,7 +106,7 @@ class Bandits:
         model, bandit = routed.model, routed.route.bandit
         self._forget_if_new(model)
         if bandit is not None:
-            self._known[model] = Known.of(bandit, routed, self._registry.models.get(model))
+            self._known[model] = Known.of(bandit, routed)
             self._publish(model)
         elif self._known.pop(model, None) is not None:
             self._tell(model, {})
@@ -140,9 +139,10 @@ class Bandits:
 
     def _forget_if_new(self, model: str) -> None:
         """Forget a model that was removed and made again: it has other versions of the same numbers."""
-        known = self._known.get(model)
-        if known is not None and known.owner is not self._registry.models.get(model):
-            del self._known[model]
+        owner = self._registry.models.get(model)
+        if self._owners.setdefault(model, owner) is not owner:
+            self._owners[model] = owner
+            self._known.pop(model, None)
             self._learned.pop(model, None)
 
     def reckon(self) -> None:
@@ -191,28 +191,28 @@ class Bandits:
                 self._learned[state.model] = msgspec.json.decode(state.text, type=dict[str, Arm])
             except msgspec.MsgspecError as error:
                 log.error("bandit.unreadable", model=state.model, error=str(error))
+            self._owners[state.model] = self._registry.models.get(state.model)
 
     async def save(self) -> None:
-        """Store what was learned since this was last done."""
+        """Store what was learned since this was last done; where that fails it is tried again."""
         unsaved, self._unsaved = self._unsaved, set()
         states = [
             State(model, KIND, "", 0, msgspec.json.encode(self._learned[model]).decode())
             for model in unsaved
             if model in self._learned and model in self._registry.models
         ]
-        if states:
-            await self._states.save(*states)
+        try:
+            if states:
+                await self._states.save(*states)
+        except Exception:
+            self._unsaved |= unsaved
+            log.exception("bandit.not_stored")
 
     async def run(self) -> None:
-        """Store what is learned, again and again, until cancelled; where that fails it is tried again."""
+        """Store what is learned, again and again, until cancelled."""
         while True:
             await asyncio.sleep(SAVE_S)
-            unsaved = set(self._unsaved)
-            try:
-                await self.save()
-            except Exception:
-                self._unsaved |= unsaved
-                log.exception("bandit.not_stored")
+            await self.save()
 
     def close(self) -> None:
         """Take what was heard into account."""

@@ -8,7 +8,7 @@ clock or a timer of its own but one, while there is something new to store.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -52,6 +52,8 @@ class Experiments:
         self._registry = registry
         self._states = states
         self._seen: dict[str, int] = {}
+        # Whose trials these are: a model that is made again has other versions of the same numbers.
+        self._owners: dict[str, Model] = {}
         # What was found last where nothing is compared: not to be looked for with each request.
         self._alone: dict[str, tuple[int, str]] = {}
         self._unsaved: set[str] = set()
@@ -109,6 +111,8 @@ class Experiments:
         """Return the trial of a model as its route is now; None where nothing is compared."""
         model = self._registry.model(name)
         weights = weights_of(self._registry, model)
+        if self._owners.get(name, model) is not model:
+            self._end(name)
         trial = self.trials.get(name)
         if len(weights) < 2:
             self._end(name)
@@ -148,9 +152,9 @@ class Experiments:
 
     def _begin(self, name: str, control: str, weights: Mapping[str, float], at: float) -> Trial:
         self._end(name)
-        revision = self._registry.model(name).revision
-        trial = self.trials[name] = Trial.of(control, weights, revision, at)
-        self._seen[name] = revision
+        model = self._owners[name] = self._registry.model(name)
+        trial = self.trials[name] = Trial.of(control, weights, model.revision, at)
+        self._seen[name] = model.revision
         log.info("experiment.began", model=name, control=control, others=list(trial.others))
         self._save_soon(name)
         return trial
@@ -158,6 +162,7 @@ class Experiments:
     def _end(self, name: str) -> None:
         if self.trials.pop(name, None) is not None:
             self._seen.pop(name, None)
+            self._owners.pop(name, None)
             self._save_soon(name)
 
     def _wanted_control(self, model: Model) -> str:
@@ -183,10 +188,18 @@ class Experiments:
                 continue
             trial.resume()
             self.trials[state.model] = trial
+            self._owners[state.model] = self._registry.model(state.model)
 
     async def save(self) -> None:
-        """Store what is new."""
+        """Store what is new; where that fails it is tried again: a full disk must stop nothing."""
         names, self._unsaved = self._unsaved, set()
+        try:
+            await self._store(names)
+        except Exception:
+            self._unsaved |= names
+            log.exception("experiment.not_saved")
+
+    async def _store(self, names: Iterable[str]) -> None:
         for name in names:
             if name not in self._registry.models:
                 self._end(name)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from prism_core.errors import StorageFull
 from prism_core.gateway.channel import Weights
 from prism_core.gateway.registry import Model
 from prism_core.gateway.traffic import bandits as module
@@ -177,6 +178,30 @@ async def test_a_model_that_is_made_again_is_another(scene, bandits):
     scene.lead(ROUTE)
 
     assert scene.weights == {"m/1": 0.5, "m/2": 0.5}
+
+
+async def test_one_that_had_no_bandit_when_it_went_is_another_too(scene, bandits):
+    scene.lead(ROUTE)
+    reward(scene, bandits, 20)
+    scene.lead(Route(SPLIT))
+    scene.registry.models["m"] = model()
+    scene.lead(ROUTE)
+
+    assert scene.weights == {"m/1": 0.5, "m/2": 0.5}
+
+
+async def test_a_full_disk_does_not_keep_it_from_ending(scene, monkeypatch):
+    async def full(*states):
+        raise StorageFull("The disk is full.")
+
+    monkeypatch.setattr(scene.states, "save", full)
+    async with open_bandits(scene.desk, scene.registry, scene.followers, scene.states) as bandits:
+        scene.lead(ROUTE)
+        reward(scene, bandits, 1)
+
+    monkeypatch.undo()
+    await bandits.save()
+    assert ("bandit", "m") in scene.states.known
 
 
 async def test_it_is_known_again_after_a_restart(scene, bandits):

@@ -7,7 +7,7 @@ import itertools
 import attrs
 import pytest
 
-from prism_core.errors import AuditFailed
+from prism_core.errors import AuditFailed, StorageFull
 from prism_core.gateway.registry import Model
 from prism_core.gateway.traffic.comparisons import live_lines, shown
 from prism_core.gateway.traffic.desk import Desk as TrafficDesk
@@ -411,3 +411,31 @@ async def test_whom_it_watches_is_shown(rig):
 
     assert (line.key, line.target) == ("guard", NEW)
     assert line.text == "watches churn/2: not worse than churn/1 in 1 requests"
+
+
+async def test_a_model_that_was_made_again_is_compared_from_nothing(rig):
+    """Its versions have the numbers of others that are gone."""
+    await rig.routes.set("churn", SPLIT)
+    rig.call(NEW)
+    await rig.routes.set("churn", None)
+    rig.registry.models["churn"] = attrs.evolve(rig.model)
+    await rig.routes.set("churn", SPLIT)
+
+    rig.call(NEW)
+
+    assert rig.experiments.trials["churn"].rate("errors", NEW).n == 1
+
+
+async def test_sums_that_cannot_be_stored_are_tried_again(two, rig, monkeypatch):
+    await rig.routes.set("churn", SPLIT)
+    rig.call(NEW)
+
+    async def full(self, *states, durable=False):
+        raise StorageFull("The disk is full.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(States, "save", full)
+        await rig.experiments.save()
+
+    await rig.experiments.save()
+    assert len(await States(two.operator.records).load("experiment")) == 1
