@@ -44,10 +44,11 @@ create unique index if not exists remembered_request on remembered(request, mode
 """
 _REST = [name for name in _COLUMNS if name not in ("request", "model")]
 # An id that comes again means the newer answer, which is the one that its sender has. Not where the first
-# was judged before, or was somebody else's.
+# was judged before, or was somebody else's. It goes behind all others, which have to go before it does.
 _ADD = f"""
 insert into remembered({", ".join(_COLUMNS)}) values({", ".join("?" * len(_COLUMNS))})
-on conflict(request, model) do update set {", ".join(f"{name} = excluded.{name}" for name in _REST)}
+on conflict(request, model) do update set seq = (select max(seq) + 1 from remembered),
+{", ".join(f"{name} = excluded.{name}" for name in _REST)}
 where remembered.reward is null and remembered.caller = excluded.caller
 """
 _FIND = f"select seq, reward, {', '.join(_COLUMNS)} from remembered where request = ?"
@@ -69,8 +70,8 @@ class Journal:
 
     Parameters
     ----------
-    connection
-        To it.
+    connection, path
+        To it, and where it is.
     max_bytes, max_age_s
         The oldest rows go beyond that.
     clock
@@ -80,12 +81,14 @@ class Journal:
     def __init__(
         self,
         connection: sqlite3.Connection,
+        path: Path,
         *,
         max_bytes: int,
         max_age_s: float,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection = connection
+        self._path = path
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._clock = clock
@@ -120,6 +123,11 @@ class Journal:
     def close(self) -> None:
         """Close the database."""
         self._connection.close()
+
+    def put_aside(self) -> None:
+        """Close the database, and make room for another one."""
+        self.close()
+        _put_aside(self._path)
 
     def _trim(self) -> None:
         oldest = self._clock() - self._max_age_s
@@ -158,21 +166,30 @@ def open_journal(
         If there can be none, as on a full disk.
     """
     try:
-        return Journal(_connected(path), max_bytes=max_bytes, max_age_s=max_age_s, clock=clock)
+        connection = _connected(path)
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in (
-            sqlite3.SQLITE_NOTADB,
-            sqlite3.SQLITE_CORRUPT,
-        ):
+        if not is_broken(error):
             raise
         log.error("feedback.journal_broken", error=str(error))
+        _put_aside(path)
+        connection = _connected(path)
+    return Journal(connection, path, max_bytes=max_bytes, max_age_s=max_age_s, clock=clock)
+
+
+def is_broken(error: sqlite3.Error) -> bool:
+    """Tell whether a journal can be read no more, whatever comes."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+
+
+def _put_aside(path: Path) -> None:
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     path.replace(path.with_suffix(".broken"))
-    return Journal(_connected(path), max_bytes=max_bytes, max_age_s=max_age_s, clock=clock)
 
 
 def _connected(path: Path) -> sqlite3.Connection:
+    path.touch(0o600)  # what was predicted is nobody else's business; SQLite's other files are as this one
     connection = sqlite3.connect(path, timeout=_PATIENCE_MS / 1000, check_same_thread=False)
     try:
         connection.execute("pragma journal_mode = wal")

@@ -19,7 +19,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 from prism_core.errors import StorageFailed
-from prism_core.gateway.traffic.journal import FILE, Journal, open_journal
+from prism_core.gateway.traffic.journal import FILE, Journal, is_broken, open_journal
 from prism_core.gateway.traffic.kinds import Judged, Remembered, Unremembered
 from prism_core.gateway.traffic.verdicts import May, Tolerance, Verdicts, pieces_of
 from prism_core.settings import FeedbackSettings
@@ -171,7 +171,7 @@ class Judging(Collector):
         """Write answers; return why they could not be, "" where they were."""
         try:
             if answers:
-                self._opened().add(answers)
+                self._use(lambda journal: journal.add(answers))
         except (sqlite3.Error, OSError) as error:
             for one in answers:
                 self.kept[one.model, "lost"] += 1
@@ -185,7 +185,7 @@ class Judging(Collector):
         self._write(waiting)
         try:
             if self._journal is not None or self.is_there():
-                self._opened().forget(model)
+                self._use(lambda journal: journal.forget(model))
         except (sqlite3.Error, OSError) as error:
             return str(error)
         return ""
@@ -193,11 +193,25 @@ class Judging(Collector):
     def _judge_now(
         self, waiting: Sequence[Remembered], verdicts: Verdicts, items: Sequence[tuple[int, bytes]], may: May
     ) -> None:
+        def judge(journal: Journal) -> None:
+            for place, piece in items:
+                verdicts.take(place, piece, journal.find, may, self._tolerance)
+            journal.judge([(seq, reward) for seq, (_, reward) in verdicts.rewards.items()])
+
         self._write(waiting)
+        self._use(judge)
+
+    def _use(self, work: Callable[[Journal], None]) -> None:
+        """Work with the journal; one that turns out to be broken is put aside, and begun anew next time."""
         journal = self._opened()
-        for place, piece in items:
-            verdicts.take(place, piece, journal.find, may, self._tolerance)
-        journal.judge([(seq, reward) for seq, (_, reward) in verdicts.rewards.items()])
+        try:
+            work(journal)
+        except sqlite3.DatabaseError as error:
+            if is_broken(error):
+                log.error("feedback.journal_broken", error=str(error))
+                self._journal = None
+                journal.put_aside()
+            raise
 
     def _opened(self) -> Journal:
         if self._journal is None:

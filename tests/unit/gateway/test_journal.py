@@ -91,6 +91,23 @@ def test_the_oldest_go(make):
     assert journal.find("99") != []
 
 
+def test_an_id_that_comes_again_and_again_keeps_no_others(make):
+    """A monitor has one id for all that it asks."""
+    make(max_age_s=1000.0).add([remembered("monitor", at=850.0), remembered("person", at=850.0)])
+
+    journal = make(max_age_s=100.0)
+    journal.add([remembered("monitor", at=999.0)])
+
+    assert journal.find("person") == []
+    assert journal.find("monitor")[0].answer.at == 999.0
+
+
+def test_it_is_its_owners_alone(make, tmp_path):
+    make().add([remembered()])
+
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
+
+
 def test_it_does_not_grow_without_bounds(make, tmp_path):
     """The newest are there, and the file is not much larger than it may be."""
     journal = make(max_bytes=MB)

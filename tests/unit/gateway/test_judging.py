@@ -11,6 +11,7 @@ import pytest
 
 from prism_core.errors import AnswerNotFound, InvalidInput, StorageFailed
 from prism_core.gateway.traffic import judging as module
+from prism_core.gateway.traffic.journal import FILE
 from prism_core.gateway.traffic.judging import Judging, open_judging
 from prism_core.gateway.traffic.kinds import Judged, Remembered, Unremembered
 from prism_core.settings import FeedbackSettings
@@ -141,6 +142,20 @@ async def test_a_tolerance_is_the_models(tmp_path, heard):
 
 
 # --- a disk that fails ----------------------------------------------------------------------
+
+
+async def test_a_journal_that_breaks_later_is_begun_anew(tmp_path, heard):
+    async with open_judging(tmp_path, SETTINGS, heard.append, lambda model: 0.0) as judging:
+        for number in range(200):
+            judging.remember(answer(str(number), body=bytes(1000)))
+    path = tmp_path / FILE
+    path.write_bytes(path.read_bytes()[:20_000] + b"\xff" * (path.stat().st_size - 20_000))
+
+    async with open_judging(tmp_path, SETTINGS, heard.append, lambda model: 0.0) as judging:
+        with pytest.raises(StorageFailed):
+            await judge(judging, {"request_id": "150", "correct": True})
+        judging.remember(answer())
+        assert (await judge(judging, {"request_id": "r", "correct": True}))["judged"] == 1
 
 
 class Broken:
