@@ -17,8 +17,9 @@ import msgspec
 
 MAGIC = b"PRISMREC\x01"
 FRAME = struct.Struct("<IIII")
-# A frame is looked at with so many bytes in one go; no head is longer.
-AHEAD = 4096
+# A frame is looked at with so many bytes in one go; a longer head, of a recording that leaves a lot out, is
+# read again, and one that is even longer is none.
+AHEAD, MOST_HEAD = 4096, 16 * 1024 * 1024
 # Level 6 takes five times as long for a fifth less (`python -m bench.recording`).
 LEVEL = 1
 
@@ -145,7 +146,7 @@ def frames(read: Read, size: int) -> Iterator[Frame]:
     """Yield the frames of a file of ``size`` bytes, up to what is cut off or has a damaged head."""
     at = len(MAGIC) if read(len(MAGIC), 0) == MAGIC else size
     while begun := read(AHEAD, at):
-        frame = _frame(begun, at, size)
+        frame = _frame(_with_head(begun, read, at), at, size)
         if frame is None:
             return
         yield frame
@@ -164,6 +165,12 @@ def data_of(read: Read, frame: Frame) -> bytes:
     if len(data) != frame.end - frame.start or zlib.crc32(data) != frame.checksum:
         raise ValueError("damaged")
     return data
+
+
+def _with_head(begun: bytes, read: Read, at: int) -> bytes:
+    """Return the beginning of a frame with all of its head."""
+    needed = FRAME.size + (FRAME.unpack_from(begun)[0] if len(begun) >= FRAME.size else 0)
+    return read(needed, at) if len(begun) < needed <= MOST_HEAD else begun
 
 
 def _frame(begun: bytes, at: int, size: int) -> Frame | None:

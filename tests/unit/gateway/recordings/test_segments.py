@@ -43,6 +43,14 @@ def test_files_are_the_owners_alone(directory):
     assert (file.stat().st_mode & 0o777, directory.stat().st_mode & 0o777) == (0o600, 0o700)
 
 
+def test_a_recording_that_leaves_a_lot_out_is_read(directory):
+    names = tuple(f"what nobody may know of people, {number}" for number in range(500))
+    Segments(directory, "churn").append(block(1.0), Recording(redact=names))
+
+    assert times(directory) == [1.0]
+    assert totals_of(segments_of(directory)).redacted == tuple(sorted(names))
+
+
 def test_the_oldest_files_go_whoever_wrote_them(directory):
     clock = Clock()
     recording = Recording(max_size=300_000)
