@@ -30,7 +30,7 @@ class Warmth:
     async def restore(self) -> None:
         """Remember what was to be kept loaded, after a restart."""
         for state in await self.states.load(KIND):
-            until, version = float(msgspec.json.decode(state.text)), self._version(state)
+            until, version = _until(state), self._version(state)
             if version and until > self.clock():
                 version.use.warm_until = until
             else:
@@ -60,8 +60,16 @@ class Warmth:
         return any(led is found for one in models for _, _, led in leads(self.registry, one))
 
     def _version(self, state: State) -> Version | None:
-        return self._find(state.model, int(state.name))
+        return self._find(state.model, int(state.name)) if state.name.isdecimal() else None
 
     def _find(self, model: str, version: int) -> Version | None:
         found = self.registry.models.get(model)
         return found.versions.get(version) if found else None
+
+
+def _until(state: State) -> float:
+    """Return until when; 0 where a damaged row does not say that: a server starts all the same."""
+    try:
+        return msgspec.json.decode(state.text, type=float)
+    except msgspec.MsgspecError:
+        return 0.0
