@@ -81,6 +81,7 @@ class Journey:
         "_routed",
         "_sender",
         "_steps",
+        "_suspect",
         "_timer",
         "done",
     )
@@ -110,6 +111,7 @@ class Journey:
         self._next = 0
         self._failure = ""
         self._error: Exception | None = None  # why the chosen one did not answer
+        self._suspect = False  # a replica was lost with it: it is asked alone
         self._asking: Pending | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.done = False
@@ -126,7 +128,7 @@ class Journey:
             self._timer = asyncio.get_running_loop().call_later(timeout_s, self._expire)
         self._given_s = timeout_s
         at, ask = self._next, step.ask
-        if step.suspect is not None and isinstance(self._error, ReplicaLost):
+        if self._suspect and step.suspect is not None:
             ask = step.suspect
         asking = ask(self._head, self._body, timeout_s, self._heard, self._request)
         if self._next == at and not (self.done or asking is None or asking.done):
@@ -194,6 +196,7 @@ class Journey:
             return
         self._failure = self._failure or _code(error)
         self._error = self._error or error
+        self._suspect = self._suspect or isinstance(error, ReplicaLost)
         if self._next < len(self._steps) and now < self._deadline:
             self.go_on(now)
         else:

@@ -242,11 +242,11 @@ def test_whoever_goes_away_is_not_answered_and_asks_nobody_any_more():
     assert [(record.status, record.code) for record in records] == [(499, "cancelled")]
 
 
-def test_what_may_have_ended_a_replica_is_asked_alone_by_the_next_version():
-    second = Told(2)
-    routed, _ = scene(Route((Share(1),), fallback=(Fallback(2),)), Told(1, ReplicaLost("Gone.")), second)
+def test_what_may_have_ended_a_replica_is_asked_alone_from_then_on():
+    lanes = Told(1, Overloaded("Much.")), Told(2, ReplicaLost("Gone.")), Told(3, Overloaded("Much.")), Told(4)
+    routed, _ = scene(Route((Share(1),), fallback=(Fallback(2), Fallback(3), Fallback(4))), *lanes)
     ask(routed)
-    assert second.calls[0].how is Suspect
+    assert [lane.calls[0].how for lane in lanes] == [Impatient, Impatient, Suspect, Suspect]
 
 
 async def test_a_version_that_is_not_loaded_is_woken_and_not_waited_for():
