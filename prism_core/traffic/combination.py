@@ -337,7 +337,8 @@ def check_stack(members: Sequence[tuple[str, int, float, Signature]], stack: Sig
 def _width(one: _Roles) -> int | None:
     """Return how many columns a member's answer is; None where that is not known before."""
     spec = one.probabilities or one.labels
-    assert spec is not None
+    if spec is None:
+        raise Uncombinable(f"{one.name} answers nothing that could be a column.")
     if spec.datatype == "BYTES":
         raise Uncombinable(f"{one.name} answers text without probabilities, which is no column of numbers.")
     size = 1

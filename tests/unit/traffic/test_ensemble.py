@@ -191,3 +191,8 @@ def test_a_stack_takes_as_many_columns_as_the_members_answer(stack, why):
 def test_text_without_probabilities_is_no_column():
     with pytest.raises(Uncombinable, match="which is no column"):
         check_stack([("t", 1, 1.0, TEXTS)], REGRESSOR)
+
+
+def test_a_stack_takes_no_member_whose_signature_names_an_output_that_it_has_not():
+    with pytest.raises(Uncombinable, match="nothing that could be a column"):
+        check_stack([("t", 1, 1.0, Signature(X, (NUMBERS,), primary="label"))], REGRESSOR)
