@@ -60,11 +60,16 @@ def reward_of(predictions: Sequence[Any], labels: Sequence[Any], tolerance: floa
         If there is not one label for each row, or it is no label, or numbers need a tolerance.
     """
     if len(predictions) != len(labels) or not labels:
+        asked, told = _count(len(predictions), "prediction"), _count(len(labels), "label")
         raise InvalidInput(
-            f"The answer has {len(predictions)} predictions, and here are {len(labels)} labels.",
+            f"The answer has {asked}, and {told} came.",
             hint='One label for one row; for several send "labels" with one for each, in their order.',
         )
     return math.fsum(map(_row(tolerance), predictions, labels)) / len(labels)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _row(tolerance: float) -> Callable[[Any, Any], float]:

@@ -24,6 +24,8 @@ Verdict = Literal["better", "worse", "same", "unclear", "mixed"]
 
 # A difference that matters to nobody: 5 % of latency, one point of a rate.
 PRACTICAL: Mapping[Metric, float] = {"latency": 0.05, "errors": 0.01, "agreement": 0.01, "labels": 0.01}
+# What a metric counts; others count requests.
+COUNTED: Mapping[Metric, str] = {"labels": "labels", "agreement": "comparisons"}
 
 
 @attrs.frozen
@@ -207,7 +209,7 @@ def _so_far(line: Line) -> str:
 
 def _forecast(line: Line) -> str:
     size = f"{PRACTICAL[line.metric]:.0%}" if line.metric == "latency" else "one point"
-    what = "records" if line.metric in ("agreement", "labels") else "requests"
+    what = COUNTED.get(line.metric, "requests")
     if line.more is None:
         return f"a difference of {size} will not be seen with this traffic in any time to wait for"
     return f"with this traffic a difference of {size} would be seen after about {line.more:,} more {what}"

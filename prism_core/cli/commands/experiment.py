@@ -31,14 +31,13 @@ COLOURS = {"better": "green", "worse": "red", "mixed": "yellow", "same": "cyan"}
 def experiment(model: str, watch: bool, restart: bool) -> None:
     """Compare the versions among which a model's traffic is split.
 
-    Looking is free: the verdict is wrong with the probability that the route allows (5 % without a
-    word), however often it is asked for.
+    Looking is free: the verdict is wrong with the probability that the route allows (5 % by default),
+    however often it is asked for.
     """
     path = f"{model_path(model)}/experiment"
     with admin() as client:
         if restart:
-            _write(client.call("DELETE", path))
-            return
+            client.call("DELETE", path)
         for found in _found(client, path, watch):
             if watch and not Common.of().json:
                 click.clear()
@@ -69,7 +68,7 @@ def _write_lines(found: Any) -> None:
     shares = ", ".join(f"{one['name']} has {one['percent']:g}%" for one in found["arms"])
     certain = 100 * (1 - found["alpha"])
     click.echo(
-        f"{found['model']}: compared with {control} since {ago(found['begun'])}; {shares}. "
+        f"{found['model']}: compared with {control}, begun {ago(found['begun'])}; {shares}. "
         f"All of it is certain at {certain:g}%."
     )
     write_table(COLUMNS, [_row(line, names) for line in found["lines"]])

@@ -40,8 +40,7 @@ def feedback(file: str) -> None:
     FILE is CSV with the columns request_id and label (or labels, reward, correct; and model), or a JSON
     object a line. Exits with 1 where something of it was refused.
     """
-    text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8-sig")
-    items = list(read(text))
+    items = list(read(_text(file)))
     with admin() as client, progress_of(file, len(items), quiet=Common.of().json) as progress:
         told = sent(client, items, progress)
     if Common.of().json:
@@ -50,6 +49,13 @@ def feedback(file: str) -> None:
         _show(told, items)
     if told["refused"]:
         raise SystemExit(1)
+
+
+def _text(file: str) -> str:
+    try:
+        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{file} is no text in UTF-8.", hint="Save it as CSV in UTF-8.") from error
 
 
 def sent(client: AdminClient, items: Iterable[dict[str, Any]], progress: Progress) -> dict[str, Any]:
@@ -130,7 +136,8 @@ def _json(text: str, number: int) -> Any:
 
 def _show(told: dict[str, Any], items: list[dict[str, Any]]) -> None:
     parts = [f"{told[name]} {name}" for name in ("judged", "repeated", "refused") if told[name]]
-    click.echo(f"{len(items)} items: {', '.join(parts) or 'nothing to do'}.")
+    count = "1 item" if len(items) == 1 else f"{len(items):,} items"
+    click.echo(f"{count}: {', '.join(parts) or 'nothing to do'}.")
     for error in told["errors"][:SHOWN]:
         click.echo(f"  {error['index'] + 1}. {error['detail']}", err=True)
     if told["refused"] > SHOWN:

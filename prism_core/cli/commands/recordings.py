@@ -78,7 +78,7 @@ def _list(client: AdminClient, model: str) -> None:
     if Common.of().json:
         write_json({"recordings": found})
     elif not found:
-        click.echo("Nothing is recorded. Let the route of a model say so: record: {percent: 100}")
+        click.echo("Nothing is recorded. Let a route say so: prism route MODEL --record 100")
     else:
         write_table(COLUMNS, [_row(one) for one in found])
         for one in found:

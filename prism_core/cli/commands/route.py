@@ -79,6 +79,8 @@ def route(
     given = any(value is not None and value is not False and value != () for value in said.values())
     if given + bool(file) + clear + history > 1:
         raise click.UsageError("Give keys to change, or --file, or --clear, or --history: one of them.")
+    if (dry_run or why) and not (given or file or clear):
+        raise click.UsageError("Nothing is to be changed: give keys to change, or --file, or --clear.")
     model, read = whole_model(model), _read(file) if file else None
     with admin() as client:
         if history:
@@ -123,8 +125,15 @@ def _read(file: str) -> Any:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
         found = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file} cannot be read as YAML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is no text in UTF-8.") from error
+    except yaml.MarkedYAMLError as error:
+        where = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigError(f"{file}{where}: {error.problem or error}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is no YAML: {error}.") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{file} holds no route: expected keys such as `split:`.")
     return found
@@ -144,7 +153,14 @@ def _show(info: dict[str, Any]) -> None:
         click.echo(f"Lead it elsewhere: prism route {info['model']} --split 3=90,4=10")
         return
     click.echo(_head(info))
-    write_table(("", "", ""), [tuple(map(escaped, row)) for row in rows(info)])
+    _write_rows(info)
+
+
+def _write_rows(info: dict[str, Any]) -> None:
+    if lines := [tuple(map(escaped, row)) for row in rows(info)]:
+        write_table(("", "", ""), lines)
+    else:
+        click.echo("The route says nothing: all goes to latest.")
 
 
 def _without(info: dict[str, Any]) -> str:
@@ -156,7 +172,8 @@ def _without(info: dict[str, Any]) -> str:
 def _head(info: dict[str, Any]) -> str:
     since = f", set {ago(info['at'])} by {info['actor']}" if info["at"] else ""
     why = f": {info['why']}" if info["why"] else ""
-    return f"{info['model']} goes by route {info['revision']}{since}{why}."
+    end = "" if info["why"].endswith((".", "!", "?")) else "."
+    return f"{info['model']} goes by route {info['revision']}{since}{why}{end}"
 
 
 def _show_change(model: str, info: dict[str, Any], dry_run: bool) -> None:
@@ -174,7 +191,7 @@ def _show_change(model: str, info: dict[str, Any], dry_run: bool) -> None:
     elif info["route"] is None:
         click.echo(_without(info))
     else:
-        write_table(("", "", ""), [tuple(map(escaped, row)) for row in rows(info)])
+        _write_rows(info)
         click.secho(f"`prism undo {model}` takes it back.", dim=True)
 
 

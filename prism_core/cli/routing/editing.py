@@ -6,13 +6,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import attrs
 import yaml
 
+from prism_core.traffic.route import Route
 from prism_core.traffic.targets import target_keys
 
 Plain = dict[str, Any]
 # What a flag switches on; what it was set to before stays.
 SWITCHES = ("hedge", "experiment", "guard")
+KEYS = tuple(field.name for field in attrs.fields(Route))
 VALUE = "value:"
 
 
@@ -164,7 +167,18 @@ def _set(made: Plain, text: str) -> None:
 
 def _unset(made: Plain, key: str) -> None:
     *path, last = key.split(".")
-    _below(made, path, f"--unset {key}").pop(last, None)
+    if (path or [last])[0] not in KEYS:
+        raise ValueError(f"--unset: there is no key {key!r}; known are {', '.join(KEYS)}.")
+    if _has(made, path):
+        _below(made, path, f"--unset {key}").pop(last, None)
+
+
+def _has(made: Plain, path: Iterable[str]) -> bool:
+    """Tell whether there is something at ``path``: what is not set is not made by taking a key of it away."""
+    place: Any = made
+    for name in path:
+        place = place.get(name) if isinstance(place, dict) else None
+    return place is not None
 
 
 def _below(made: Plain, path: Iterable[str], option: str) -> Plain:

@@ -86,3 +86,11 @@ def test_a_file_of_a_spreadsheet(tmp_path: Path):
     path.write_text("\ufeffrequest_id,label\r\na,1\r\n")
 
     assert list(read(path.read_text("utf-8-sig"))) == [{"request_id": "a", "label": "1"}]
+
+
+def test_a_file_that_is_no_text(prism, tmp_path: Path):
+    (tmp_path / "churn.pkl").write_bytes(b"\x80\x04")
+    run = prism("feedback", str(tmp_path / "churn.pkl"))
+
+    assert run.exit_code == 1
+    assert "churn.pkl is no text in UTF-8." in run.output

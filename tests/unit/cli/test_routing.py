@@ -90,6 +90,7 @@ def test_what_is_said_changes_its_keys_and_no_others(said, changed):
         ({"combine": "vote"}, "--combine: there is no ensemble"),
         ({"deadline_ms": 5.0}, "--deadline-ms: there is no ensemble"),
         ({"settings": ("guard",)}, "--set: 'guard' is not KEY=VALUE"),
+        ({"unset": ("shadows",)}, "--unset: there is no key 'shadows'; known are split"),
         ({"settings": ("split.weight=1",)}, "--set split.weight=1: split is a list"),
     ],
 )
@@ -257,11 +258,43 @@ def test_a_route_is_that_of_a_whole_model(prism, command):
     assert "give the model, churn." in run.output
 
 
-def test_a_file_that_holds_no_route(prism, server):
-    run = prism("route", "churn", "-f", "-", input="[1, 2]")
+def test_taking_a_key_away_makes_none():
+    assert edit({}, unset=("guard.alpha", "shadow")) | {"ensemble": None} == {"ensemble": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"[1, 2]", "route.yaml holds no route"),
+        (b"", "route.yaml holds no route"),
+        (b"split:\n  - {version: 1\nsticky: key\n", "route.yaml, line 3: expected"),
+        (b"\x80\x04", "route.yaml is no text in UTF-8."),
+        (None, "route.yaml cannot be read: No such file or directory."),
+    ],
+)
+def test_a_file_that_holds_no_route(prism, server, tmp_path, monkeypatch, text, told):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / "route.yaml").write_bytes(text)
+    run = prism("route", "churn", "--file", "route.yaml")
 
     assert run.exit_code == 1
-    assert "holds no route" in run.output
+    assert told in run.output
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ("--why", "later")])
+def test_options_of_a_change_want_one(prism, options):
+    run = prism("route", "churn", *options)
+
+    assert run.exit_code == 2
+    assert "Nothing is to be changed" in run.output
+
+
+def test_a_route_that_says_nothing_is_told_in_words(prism, server):
+    server(lambda request: told_info(route={"split": []}, why="is it better?"))
+    run = prism("route", "churn")
+
+    assert "is it better?\nThe route says nothing: all goes to latest.\n" in run.output
 
 
 def test_an_undo_says_what_it_did(prism, server):

@@ -94,7 +94,7 @@ def test_reward(predictions, labels, tolerance, reward):
 @pytest.mark.parametrize(
     ("predictions", "labels", "said"),
     [
-        ([1, 2], [1], "2 predictions, and here are 1"),
+        ([1, 2], [1], "2 predictions, and 1 label came"),
         ([], [], "0 predictions"),
         ([1], [None], "A label is"),
         ([1], [{"a": 1}], "A label is"),
