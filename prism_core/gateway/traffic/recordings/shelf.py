@@ -24,6 +24,7 @@ from prism_core.gateway.traffic.recordings.exchange import Exchange
 from prism_core.gateway.traffic.recordings.reading import Reader, Totals, head_of, segments_of, totals_of
 from prism_core.gateway.traffic.recordings.recorder import DIRECTORY
 from prism_core.gateway.traffic.recordings.segments import bound, files_of
+from prism_core.traffic.recording import Recording
 
 SWEEP_S = 60.0
 # Requests that are read in one go, while those before are used, and bytes of their bodies.
@@ -121,9 +122,8 @@ class Recordings:
                 shutil.rmtree(directory, ignore_errors=True)
                 continue
             for file in files_of(directory):
-                with suppress(FileNotFoundError, ValueError):
-                    head = head_of(directory / file.name)
-                    if head.made < self._clock() - head.max_age_s:
+                with suppress(FileNotFoundError):
+                    if file.made < self._clock() - _max_age_s(directory / file.name):
                         (directory / file.name).unlink()
             model = self._registry.models.get(directory.name)
             record = model.route.record if model and model.route else None
@@ -148,6 +148,14 @@ class Recordings:
             else f"Record some: `record: {{}}` in the route of {model}."
         )
         return NoRecordings(f"No request for {model!r} has been recorded.", hint=hint)
+
+
+def _max_age_s(path: Path) -> float:
+    """Return how long a file may be kept; where its head cannot be read, as long as any other."""
+    try:
+        return head_of(path).max_age_s
+    except ValueError:
+        return Recording().max_age_s
 
 
 @asynccontextmanager

@@ -87,6 +87,19 @@ def test_what_is_too_old_is_swept_though_the_route_records_no_more(scene):
     assert names(scene.path / "churn") == 0
 
 
+def test_what_cannot_be_read_goes_in_its_time_too(scene):
+    """Whatever it holds."""
+    record(scene)
+    (file,) = (scene.path / "churn").iterdir()
+    file.write_bytes(b"damaged" + file.read_bytes()[7:])
+    scene.clock.now += Recording().max_age_s - 1
+    scene.shelf.sweep()
+    assert names(scene.path / "churn") == 1
+    scene.clock.now += 2
+    scene.shelf.sweep()
+    assert names(scene.path / "churn") == 0
+
+
 def test_bounds_that_became_narrower_hold_for_what_is_there(scene):
     for _ in range(3):
         record(scene, size=1000)
