@@ -54,7 +54,12 @@ async def open_learning(
         bandits = await stack.enter_async_context(open_bandits(desk, registry, followers, states))
         judging = await stack.enter_async_context(open_judging(data, settings, desk.hear, tolerance))
         judging.all_told = all_told
-        desk.want(Remembered, judging.remember)
+
+        def remember(answer: Remembered) -> None:
+            if answer.model in registry.models:  # a follower may tell of one that was removed meanwhile
+                judging.remember(answer)
+
+        desk.want(Remembered, remember)
         desk.want(Unremembered, judging.miss)
         desk.routing.taps.append(Remembering(desk.hear).tap)
         forgetting = asyncio.create_task(_forget_removed(judging, registry, events))

@@ -103,3 +103,12 @@ async def test_a_model_that_is_removed_leaves_nothing(scene):
 
     with pytest.raises(AnswerNotFound):
         await judge(scene, "r")
+
+
+async def test_what_a_follower_tells_later_of_a_model_that_is_gone_is_not_remembered(scene):
+    model = scene.registry.models.pop("m")
+    scene.desk.hear(answer("late"))
+    scene.registry.models["m"] = model
+
+    with pytest.raises(AnswerNotFound):
+        await judge(scene, "late")
