@@ -103,10 +103,10 @@ class Gateway:
         self.records: list[CallRecord] = []
         self.lane = Lane(session.manifest, session.signature, cache=None, record=self.records.append)
         self.client = ReplicaClient("", lambda client: None)
-        self.client.connection_made(Socket())  # type: ignore[arg-type]  # a transport is what it is used as
+        self.client.connection_made(Socket())  # a transport is what it is used as
         self.lane.add(self.client)
         self.lanes = {"logistic": self.lane}
-        self.service = PredictService(self)  # type: ignore[arg-type]
+        self.service = PredictService(self)
 
     def connection(
         self, door: Door | None = None, links: Way | None = None, routes: Routes | None = None
@@ -194,7 +194,7 @@ async def runtime_steps(session: Session, bodies: list[bytes]) -> dict[str, floa
     )
     receiver = wire.Receiver()
     engine = Engine(session, Batching())
-    connection = FrameConnection(Service(engine), Socket())  # type: ignore[arg-type]
+    connection = FrameConnection(Service(engine), Socket())
     connection._greeted = True
     await _serving(engine, connection, frames, 20)  # its speed becomes known
     few = CALLS // BATCH

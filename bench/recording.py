@@ -71,7 +71,7 @@ def steps(directory: Path, bodies: list[bytes]) -> dict[str, float]:
     requests = [ended(bodies[at % len(bodies)]) for at in range(CALLS)]
     for name, recording in (("", Recording()), (", redacted", Recording(redact=("x0",)))):
         recorder = Recorder(directory / f"of{name or ' all'}", b"k" * 32, lambda model: True)
-        tap: Any = recorder.tap(SimpleNamespace(model="m", route=Route(record=recording)))  # type: ignore[arg-type]
+        tap: Any = recorder.tap(SimpleNamespace(model="m", route=Route(record=recording)))
         for _ in range(ROUNDS):
             taken = timed(lambda tap=tap: [tap(one) for one in requests])
             found["on the way"].append(taken / CALLS)

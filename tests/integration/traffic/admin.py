@@ -24,8 +24,10 @@ def asked(server: ServerProcess, method: str, path: str, **options: Any) -> Any:
 
 def wait_for(server: ServerProcess, model: str, requests: int) -> dict[str, Any]:
     """Return the recording of a model once it holds so many requests; they are written within a second."""
+    ends = time.monotonic() + 60
     while True:
         found: dict[str, Any] = admin(server, model, "GET", "/recordings")
         if found["requests"] >= requests:
             return found
+        assert time.monotonic() < ends, found
         time.sleep(0.05)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,8 @@ import pytest
 
 from prism_core.testing.server import ServerProcess
 from prism_oip.rpc import oip_pb2 as pb
+from tests.integration.traffic.admin import asked
+from tests.integration.traffic.plugging import installed
 from tests.integration.traffic.prism_moody import DIE, RAISE, SLEEP
 
 CALM, MOODY = 1, 2
@@ -32,13 +33,7 @@ def calm(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, calm):
     directory = tmp_path_factory.mktemp("fallbacks")
-    site, info = directory / "site", directory / "site" / "prism_moody-1.0.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("prism_moody.py"), site)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: prism-moody\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[prism]\nmoody = prism_moody\n")
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setenv("PYTHONPATH", str(site))  # also of what a test starts
+    with installed(directory, "moody"):  # also for what a test starts
         # A model that looks for a file beside the server, and ends its process.
         flags = ("--plugins", "moody,oip", "--sandbox", "off", "--grpc-port", "0")
         with ServerProcess(directory / "data", *flags) as server:
@@ -54,15 +49,9 @@ def in_a_mood(calm):
     calm.unlink(missing_ok=True)
 
 
-def admin(server: ServerProcess, method: str, path: str, **options: Any) -> Any:
-    headers = {"Authorization": f"Bearer {(server.data_dir / 'admin-token').read_text()}"}
-    url = f"{server.facts['admin']}/admin/v1{path}"
-    return httpx.request(method, url, headers=headers, timeout=60, **options).raise_for_status().json()
-
-
 def lead(server: ServerProcess, route: dict[str, Any]) -> dict[str, Any]:
     """Set the route; return what is shown of it."""
-    return admin(server, "PUT", "/models/m/route", json=route)
+    return asked(server, "PUT", "/models/m/route", json=route)
 
 
 def ask(server: ServerProcess, wish: float, **headers: str) -> httpx.Response:
@@ -138,7 +127,7 @@ def test_what_the_caller_did_wrong_goes_no_further(server):
 
 
 def test_a_circuit_opens_leads_elsewhere_and_closes_again(server, calm):
-    route = {**ROUTE, "circuit": {"failures": 2, "pause_s": 0.2, "longest_s": 0.2}}
+    route = {**ROUTE, "circuit": {"failures": 2, "pause_s": 1.0, "longest_s": 1.0}}
     lead(server, route)
     by_rest(server, 4.0)  # failures before it was led so count, until something works
     reasons = [by_rest(server, RAISE)[2] for _ in range(2)]
@@ -162,7 +151,7 @@ def test_a_circuit_opens_leads_elsewhere_and_closes_again(server, calm):
 def test_whoever_comes_by_a_link_stays_with_a_version(server):
     """Whatever address the request has: a route is told whose link it came by."""
     lead(server, {"split": [{"version": CALM}, {"version": MOODY}], "sticky": "key"})
-    links = [admin(server, "POST", "/links", json={"model": "m"}) for _ in range(12)]
+    links = [asked(server, "POST", "/links", json={"model": "m"}) for _ in range(12)]
     versions = []
     for link in links:
         headers, url = {"authorization": f"Bearer {link['token']}"}, f"{server.url}/s/{link['slug']}/predict"

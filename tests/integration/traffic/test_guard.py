@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
 
 from prism_core.testing.server import ServerProcess
 from tests.integration.gateways.conftest import to_each
+from tests.integration.traffic.admin import admin
+from tests.integration.traffic.plugging import installed
 
-PLUGIN = Path(__file__).with_name("prism_fickle.py")
 # Of version 2: it is as good as version 1 until a value is so large.
 FAILS_FROM = 1_000_000
 
@@ -24,19 +23,13 @@ FAILS_FROM = 1_000_000
 def server(tmp_path_factory) -> Iterator[ServerProcess]:
     """A server of two gateways with three versions of ``m``: 1 and 3 never fail."""
     directory = tmp_path_factory.mktemp("guard")
-    info = directory / "site" / "prism_fickle-1.0.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(PLUGIN, directory / "site")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: prism-fickle\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[prism]\nfickle = prism_fickle\n")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(directory / "site"))
-        with ServerProcess(directory / "data", "--plugins", "fickle", "--gateways", "2") as server:
-            for number, fails_from in enumerate((2 * FAILS_FROM, FAILS_FROM, 3 * FAILS_FROM), 1):
-                artifact = directory / f"{number}.fickle"
-                artifact.write_text(json.dumps({"fails_from": fails_from}))
-                server.upload(artifact, "--name", "m")
-            yield server
+    server = ServerProcess(directory / "data", "--plugins", "fickle", "--gateways", "2")
+    with installed(directory, "fickle"), server:
+        for number, fails_from in enumerate((2 * FAILS_FROM, FAILS_FROM, 3 * FAILS_FROM), 1):
+            artifact = directory / f"{number}.fickle"
+            artifact.write_text(json.dumps({"fails_from": fails_from}))
+            server.upload(artifact, "--name", "m")
+        yield server
 
 
 @pytest.fixture
@@ -57,22 +50,14 @@ def ask(server):
         yield ask
 
 
-def admin(server: ServerProcess, method: str, path: str, body=None):
-    token = (server.data_dir / "admin-token").read_text()
-    url = f"{server.facts['admin']}/admin/v1/models/m/{path}"
-    answer = httpx.request(method, url, json=body, headers={"Authorization": f"Bearer {token}"})
-    assert answer.status_code == 200, answer.text
-    return answer.json()
-
-
 def led(server: ServerProcess, other: int, **more) -> None:
     """Part the traffic between version 1 and another."""
     split = [{"version": 1, "weight": 70}, {"version": other, "weight": 30}]
-    admin(server, "PUT", "route", {"split": split, "guard": {}} | more)
+    admin(server, "m", "PUT", "/route", json={"split": split, "guard": {}} | more)
 
 
 def last_change(server: ServerProcess):
-    return admin(server, "GET", "route/history?limit=1")["changes"][0]
+    return admin(server, "m", "GET", "/route/history?limit=1")["changes"][0]
 
 
 def until(condition, timeout_s=15.0) -> None:
@@ -90,7 +75,9 @@ def test_a_canary_that_begins_to_fail_is_rolled_back(server, ask):
 
     assert 5 < failing[500] < 70
     assert ask(100, FAILS_FROM + 1000) == {200: 100}
-    assert admin(server, "GET", "route")["route"]["split"] == [{"version": 1, "model": "", "weight": 70.0}]
+    assert admin(server, "m", "GET", "/route")["route"]["split"] == [
+        {"version": 1, "model": "", "weight": 70.0}
+    ]
     why = last_change(server)["why"]
     assert why.startswith("m/2 is worse than m/1: ")
     assert "guard" in server.run("route", "m", "--history").stdout
@@ -99,14 +86,14 @@ def test_a_canary_that_begins_to_fail_is_rolled_back(server, ask):
 
     server.run("undo", "m")
 
-    assert len(admin(server, "GET", "route")["route"]["split"]) == 2
+    assert len(admin(server, "m", "GET", "/route")["route"]["split"]) == 2
     assert ask(100, 10_000) == {200: 100}
     assert last_change(server)["action"] == "route.undo"
 
 
 def test_versions_that_are_alike_are_left_alone_and_every_request_is_counted(server, ask):
     led(server, 3)
-    revision = admin(server, "GET", "route")["revision"]
+    revision = admin(server, "m", "GET", "/route")["revision"]
     assert ask(600) == {200: 600}
 
     found = server.json("experiment", "m")
@@ -117,7 +104,7 @@ def test_versions_that_are_alike_are_left_alone_and_every_request_is_counted(ser
     assert {line["verdict"] for line in found["lines"]} <= {"unclear", "same"}
     (verdict,) = found["verdicts"]
     assert verdict["says"] == "Keep on: it is not clear yet which of 3 and 1 is better."
-    assert admin(server, "GET", "route")["revision"] == revision
+    assert admin(server, "m", "GET", "/route")["revision"] == revision
     shown = server.run("experiment", "m").stdout
     assert "would be seen after about" in shown
     assert "The guard watches errors, latency" in shown

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,8 +12,8 @@ import pytest
 
 from prism_core.testing.server import ServerProcess
 from tests.integration.traffic.admin import admin, wait_for
+from tests.integration.traffic.plugging import installed
 
-PLUGIN = Path(__file__).with_name("prism_ruled.py")
 COUNTRIES = ("DE", "FR", "US", "PL")
 REQUESTS = 240
 VERSIONS: tuple[dict[str, Any], ...] = (
@@ -31,8 +29,7 @@ VERSIONS: tuple[dict[str, Any], ...] = (
 def server(tmp_path_factory) -> Iterator[ServerProcess]:
     """A server with five versions of ``who`` and recorded requests, which it was restarted with."""
     directory = tmp_path_factory.mktemp("replay")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(installed(directory)))
+    with installed(directory, "ruled"):
         server = ServerProcess(
             directory / "data", "--plugins", "ruled,oip", config="memory: {idle_unload_s: 600}"
         )
@@ -47,16 +44,6 @@ def server(tmp_path_factory) -> Iterator[ServerProcess]:
             wait_for(server, "who", REQUESTS)
         with server:
             yield server
-
-
-def installed(directory: Path) -> Path:
-    site = directory / "site"
-    info = site / "prism_ruled-1.0.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(PLUGIN, site)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: prism-ruled\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[prism]\nruled = prism_ruled\n")
-    return site
 
 
 def record(url: str) -> None:

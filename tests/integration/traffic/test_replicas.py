@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 from collections import Counter
 from contextlib import contextmanager
 from itertools import count
-from pathlib import Path
 
 import httpx
 import pytest
 
 from prism_core.testing.server import ServerProcess
+from tests.integration.traffic.plugging import installed
 
 # In a sandbox a model has another process id, and sees no file that is put beside it.
 FLAGS = ("--plugins", "brittle", "--sandbox", "off", "--log-level", "warning")
-PLUGIN = Path(__file__).with_name("prism_brittle.py")
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     directory = tmp_path_factory.mktemp("brittle")
-    info = directory / "site" / "prism_brittle-1.0.dist-info"
-    info.mkdir(parents=True)
-    shutil.copy(PLUGIN, info.parent)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: prism-brittle\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[prism]\nbrittle = prism_brittle\n")
     (directory / "m.brittle").write_text("brittle")
     (directory / "route.yaml").write_text("hedge: {after_ms: 30, budget_percent: 100}")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(info.parent))
-        with ServerProcess(directory / "data", *FLAGS) as server:
-            server.upload(directory / "m.brittle", "--name", "m", "--replicas", "2")
-            server.run("route", "m", "--file", str(directory / "route.yaml"))
-            yield server
+    with installed(directory, "brittle"), ServerProcess(directory / "data", *FLAGS) as server:
+        server.upload(directory / "m.brittle", "--name", "m", "--replicas", "2")
+        server.run("route", "m", "--file", str(directory / "route.yaml"))
+        yield server
 
 
 @pytest.fixture

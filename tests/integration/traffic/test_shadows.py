@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,8 +13,8 @@ import pytest
 from prism_core.testing.server import ServerProcess
 from prism_core.traffic.shadowing import sampled
 from tests.integration.gateways.conftest import requests_counted, to_each
+from tests.integration.traffic.plugging import installed
 
-PLUGIN = Path(__file__).with_name("prism_odd.py")
 # Version 1 is live; the others are what the tests say.
 VERSIONS = {
     1: {},
@@ -28,27 +26,14 @@ VERSIONS = {
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
-    """A directory with the plugin, installed."""
-    site = tmp_path_factory.mktemp("site")
-    info = site / "prism_odd-1.0.dist-info"
-    info.mkdir()
-    shutil.copy(PLUGIN, site)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: prism-odd\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[prism]\nodd = prism_odd\n")
-    return site
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, site) -> Iterator[ServerProcess]:
+def server(tmp_path_factory) -> Iterator[ServerProcess]:
     """A server of two gateways with all versions, of which the first one is live."""
     directory = tmp_path_factory.mktemp("shadows")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(site))
-        with ServerProcess(directory / "data", "--plugins", "odd,oip", "--gateways", "2") as server:
-            for says in VERSIONS.values():
-                upload(server, says)
-            yield server
+    server = ServerProcess(directory / "data", "--plugins", "odd,oip", "--gateways", "2")
+    with installed(directory, "odd"), server:
+        for says in VERSIONS.values():
+            upload(server, says)
+        yield server
 
 
 def upload(server: ServerProcess, says: dict) -> None:

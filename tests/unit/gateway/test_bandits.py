@@ -56,7 +56,7 @@ class Scene:
         self.registry.models["m"].route = route
         self.registry.models["m"].revision += 1
         routing = self.routing
-        routed = Routed(routing, "m", route, 1, self.lanes, lambda reference: KeyError(reference))  # type: ignore[arg-type, return-value]
+        routed = Routed(routing, "m", route, 1, self.lanes, lambda reference: KeyError(reference))
         for tap in routing.taps:
             tap(routed)
 
@@ -70,7 +70,7 @@ class Scene:
 
 
 def model() -> Model:
-    return Model("m", versions=dict.fromkeys((1, 2, 3), None))  # type: ignore[arg-type]
+    return Model("m", versions=dict.fromkeys((1, 2, 3), None))
 
 
 @pytest.fixture

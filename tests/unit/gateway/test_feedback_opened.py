@@ -53,11 +53,11 @@ class Followers:
 async def scene(tmp_path):
     desk, events = Desk(), Told()
     followers = Followers(desk)
-    model = Model("m", versions={1: None}, route=Route(feedback=Feedback(tolerance=4.0)))  # type: ignore[dict-item]
+    model = Model("m", versions={1: None}, route=Route(feedback=Feedback(tolerance=4.0)))
     registry: Any = SimpleNamespace(models={"m": model})
     heard: list[Judged] = []
     desk.want(Judged, heard.append)
-    opened = open_learning(tmp_path, FeedbackSettings(), desk, registry, followers, Kept(), events)  # type: ignore[arg-type]
+    opened = open_learning(tmp_path, FeedbackSettings(), desk, registry, followers, Kept(), events)
     async with opened as learning:
         yield SimpleNamespace(
             desk=desk,

@@ -28,7 +28,10 @@ def taken(*items, rows=(), may=lambda answer: True, tolerance=0.0):
     verdicts = Verdicts()
     for place, item in enumerate(items):
         piece = item if isinstance(item, bytes) else msgspec.json.encode(item)
-        found = lambda request: [one for one in rows if one.answer.request == request]  # noqa: E731
+
+        def found(request):
+            return [one for one in rows if one.answer.request == request]
+
         verdicts.take(place, piece, found, may, lambda model: tolerance)
     return verdicts
 

@@ -43,7 +43,7 @@ def scene(tmp_path) -> SimpleNamespace:
     clock, audit = Clock(), Audit()
     registry = Registry(lambda event: None)
     registry.models = {"churn": Model("churn"), "other": Model("other")}
-    shelf = Recordings(tmp_path, registry, audit, clock)  # type: ignore[arg-type]
+    shelf = Recordings(tmp_path, registry, audit, clock)
     return SimpleNamespace(
         clock=clock, audit=audit, registry=registry, shelf=shelf, path=tmp_path / "recordings"
     )

@@ -75,7 +75,7 @@ async def sent(
     """Send with sides that answer nothing until all are sent."""
     clock, pairs = Clock(), []
     ours, theirs = Asked(clock, busy_s=busy_s), Asked(clock)
-    sending = Sending(ours, theirs, pacing, pairs.append, clock, clock.sleep)  # type: ignore[arg-type]
+    sending = Sending(ours, theirs, pacing, pairs.append, clock, clock.sleep)
     task = asyncio.create_task(sending.send(exchanges(times)))
     while sending.sent < len(times):
         await asyncio.sleep(0)
@@ -102,7 +102,7 @@ async def test_a_sender_that_is_late_says_so_and_catches_up():
 async def test_without_a_pace_a_few_are_under_way_at_once():
     clock, pairs = Clock(), []
     ours, theirs = Asked(clock), Asked(clock)
-    sending = Sending(ours, theirs, None, pairs.append, clock, clock.sleep)  # type: ignore[arg-type]
+    sending = Sending(ours, theirs, None, pairs.append, clock, clock.sleep)
     task = asyncio.create_task(sending.send(exchanges([float(at) for at in range(30)])))
     while not task.done():
         assert len(ours.waiting) <= CLOSED_LOOP
@@ -116,7 +116,7 @@ async def test_without_a_pace_callers_go_first_for_a_moment():
     clock, pairs = Clock(), []
     ours, theirs = Asked(clock), Asked(clock)
     ours.busy = True
-    sending = Sending(ours, theirs, None, pairs.append, clock, clock.sleep)  # type: ignore[arg-type]
+    sending = Sending(ours, theirs, None, pairs.append, clock, clock.sleep)
     task = asyncio.create_task(sending.send(exchanges([0.0, 1.0])))
     while not task.done():
         ours.busy = not ours.at  # nobody asks any more once the first has left
@@ -168,7 +168,7 @@ def lane(replica: Replica | None = None, **facts: Any) -> Any:
 
 
 def ask(side: Side, heard: list[Answer]) -> None:
-    side.ask(None, b"{}", "id", 0.0, heard.append)  # type: ignore[arg-type]
+    side.ask(None, b"{}", "id", 0.0, heard.append)
 
 
 @pytest.mark.parametrize(
