@@ -110,9 +110,9 @@ def parse_yaml(text: str, source: str) -> tuple[dict[str, Any], dict[Key, str]]:
 
 def _lines(entries: Iterator[tuple[Key, int]], source: str) -> dict[Key, str]:
     lines: dict[Key, str] = {}
-    problems = []
+    problems: list[Problem] = []
     for key, line in entries:
-        if key in lines:
+        if key in lines and not any(key[: len(one.key)] == one.key for one in problems[-1:]):
             problems.append(Problem(key, f"this key stands twice, first at {lines[key]}."))
         lines[key] = f"{source}, line {line}"
     if problems:

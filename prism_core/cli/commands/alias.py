@@ -7,7 +7,7 @@ from urllib.parse import quote
 import rich_click as click
 
 from prism_core.cli.client import admin, model_path
-from prism_core.cli.models import keep_warm_option, model_argument, tell_routed, tell_warm
+from prism_core.cli.models import keep_warm_option, model_argument, tell_routed, tell_warm, whole_model
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import write_json
 
@@ -32,7 +32,7 @@ def alias(model: str, alias: str, version: int | None, delete: bool, keep_warm_s
     if delete == (version is not None):
         raise click.UsageError("Give a VERSION to point at, or --delete.")
     body = {"version": version, "keep_warm_s": keep_warm_s or 0.0}
-    path = f"{model_path(model)}/aliases/{quote(alias, safe='')}"
+    path = f"{model_path(whole_model(model))}/aliases/{quote(alias, safe='')}"
     with admin() as client:
         found = client.call("DELETE", path) if delete else client.call("PUT", path, body=body)
     if Common.of().json:

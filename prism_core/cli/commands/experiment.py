@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from prism_core.cli.client import AdminClient, admin, model_path
-from prism_core.cli.models import model_argument
+from prism_core.cli.models import model_argument, whole_model
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import ago, escaped, write_json, write_table
 
@@ -34,7 +34,7 @@ def experiment(model: str, watch: bool, restart: bool) -> None:
     Looking is free: the verdict is wrong with the probability that the route allows (5 % by default),
     however often it is asked for.
     """
-    path = f"{model_path(model)}/experiment"
+    path = f"{model_path(whole_model(model))}/experiment"
     with admin() as client:
         if restart:
             client.call("DELETE", path)

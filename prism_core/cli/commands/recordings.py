@@ -13,7 +13,7 @@ from click.exceptions import Exit
 
 from prism_core.cli import EXIT_FAILED
 from prism_core.cli.client import AdminClient, admin, model_path
-from prism_core.cli.models import complete_models
+from prism_core.cli.models import complete_models, whole_model
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import escaped, warn, write_json, write_table
 from prism_core.cli.spans import ALL, Span
@@ -60,6 +60,7 @@ def recordings(
         raise click.UsageError(f"{'--delete' if delete else '--export'} needs MODEL.")
     if delete and target:
         raise click.UsageError("Give --export or --delete, one at a time.")
+    model = whole_model(model) if model else ""
     with admin() as client:
         if delete:
             _delete(client, model, yes)

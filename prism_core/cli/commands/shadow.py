@@ -8,7 +8,7 @@ from typing import Any
 import rich_click as click
 
 from prism_core.cli.client import admin, model_path
-from prism_core.cli.models import model_argument
+from prism_core.cli.models import model_argument, whole_model
 from prism_core.cli.options import Common, command
 from prism_core.cli.output import ago, escaped, write_json, write_table
 
@@ -49,8 +49,9 @@ def shadow(model: str, examples: bool, forget: bool) -> None:
     A shadow is a version that is asked too, after the answer. Latencies and failures stand side by side: of
     the shadow, and of the version beside which it was asked.
     """
+    path = f"{model_path(whole_model(model))}/shadows"
     with admin() as client:
-        found = client.call("DELETE" if forget else "GET", f"{model_path(model)}/shadows")
+        found = client.call("DELETE" if forget else "GET", path)
     if Common.of().json:
         write_json(found)
         return

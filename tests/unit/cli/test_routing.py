@@ -250,7 +250,7 @@ def test_only_one_way_to_change_at_a_time(prism):
     assert "one of them" in run.output
 
 
-@pytest.mark.parametrize("command", ["route", "undo"])
+@pytest.mark.parametrize("command", ["route", "undo", "experiment", "shadow", "recordings", "rollback"])
 def test_a_route_is_that_of_a_whole_model(prism, command):
     run = prism(command, "churn/3")
 

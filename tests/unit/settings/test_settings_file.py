@@ -158,6 +158,13 @@ def test_a_file_that_is_written_wrong_is_told_with_its_line(text, message):
     assert message in caught.value.message
 
 
+def test_a_key_that_stands_twice_is_told_once_with_all_that_is_below_it():
+    with pytest.raises(ConfigError) as caught:
+        parse_yaml("cache: {ttl_s: 1}\ncache: {ttl_s: 2}", "p.yaml")
+
+    assert caught.value.message == "p.yaml, line 2: cache: this key stands twice, first at p.yaml, line 1."
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n"])
 def test_an_empty_file_says_nothing(text):
     assert parse_yaml(text, "p.yaml")[0] == {}
