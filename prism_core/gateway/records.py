@@ -301,7 +301,10 @@ class Records:
         return await asyncio.shield(loop.run_in_executor(self._writer, call))
 
     def _changed(self, change: Change, before: Iterable[Statement]) -> Change:
-        ((seq,),) = self._query("select coalesce(max(seq), 0) + 1 from route_change")
+        try:
+            ((seq,),) = self._query("select coalesce(max(seq), 0) + 1 from route_change")
+        except sqlite3.DatabaseError as error:
+            raise database_error(error) from error
         numbered = change.numbered(seq)
         self._written((*before, *changes.statements(numbered)), durable=True)
         return numbered

@@ -91,6 +91,10 @@ class Guard:
             log.error("guard.failed", model=name, arm=arm, error=error.message)
             self.delay(AGAIN_S, lambda: self._acting.discard(name))
             return
+        except Exception:  # one fault must not end the watch
+            log.exception("guard.failed", model=name, arm=arm)
+            self.delay(AGAIN_S, lambda: self._acting.discard(name))
+            return
         self._acting.discard(name)
 
     async def _remove(self, model: Model, revision: int, arm: str, why: str) -> None:

@@ -381,13 +381,14 @@ async def test_a_route_that_somebody_has_changed_meanwhile_is_theirs(rig):
     assert len(rig.model.route.split) == 1
 
 
-async def test_a_change_that_cannot_be_made_is_tried_again_later(rig):
+@pytest.mark.parametrize("error", [AuditFailed("The disk is full."), ZeroDivisionError("a fault of ours")])
+async def test_a_change_that_cannot_be_made_is_tried_again_later(rig, error):
     await rig.routes.set("churn", GUARDED)
     waiting = []
     rig.guard.delay = lambda after_s, what: waiting.append(what)
 
     async def refused(*args, **more):
-        raise AuditFailed("The disk is full.")
+        raise error
 
     rig.guard.set_route = refused
     rig.fail()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prism_core.errors import IllegalTransition, InvalidRoute, ModelNotFound, StorageFull
+from prism_core.errors import IllegalTransition, InvalidRoute, ModelNotFound, StorageFailed, StorageFull
 from prism_core.gateway.followers import Followers
 from prism_core.gateway.registry import LATEST
 from prism_core.gateway.traffic.changes import Change, Ways
@@ -412,6 +412,14 @@ async def test_a_full_disk_changes_nothing(two, routes):
     assert two.registry.model("churn").route is None
     assert (await stored(two)).route is None
     assert (await routes.set("churn", CANARY)).after.route == CANARY
+
+
+async def test_a_database_that_cannot_be_read_is_a_failing_disk(two, routes):
+    await two.operator.records.write(("alter table route_change rename to gone", ()))
+
+    with pytest.raises(StorageFailed):
+        await routes.set("churn", CANARY)
+    assert two.registry.model("churn").route is None
 
 
 async def test_what_a_later_prism_has_written_is_told_and_not_followed(tmp_path):
