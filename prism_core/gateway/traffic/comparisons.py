@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 import attrs
@@ -126,13 +127,16 @@ def shown(registry: Registry, name: str, trial: Trial | None, last: Change | Non
 
 def live_lines(experiments: Experiments, model: Model) -> Iterator[LiveLine]:
     """Yield whom the guard of a model watches, as `prism route` shows it."""
-    trial, route = experiments.trials.get(model.name), model.route
-    if trial is not None and route is not None and route.guard is not None:
-        for arm in trial.others:
-            requests = round(trial.rate("errors", arm).n)
-            yield LiveLine(
-                "guard", f"watches {arm}: not worse than {trial.control} in {requests:,} requests", arm
-            )
+    if model.route is None or model.route.guard is None:
+        return
+    # As the route is now: no request may have come since it was set.
+    trial = experiments.current(model.name, time.time())
+    if trial is None:
+        return
+    for arm in trial.others:
+        number = round(trial.rate("errors", arm).n)
+        requests = "1 request" if number == 1 else f"{number:,} requests"
+        yield LiveLine("guard", f"watches {arm}: not worse than {trial.control} in {requests}", arm)
 
 
 class _Names:

@@ -411,7 +411,7 @@ async def test_whom_it_watches_is_shown(rig):
     (line,) = live_lines(rig.experiments, rig.model)
 
     assert (line.key, line.target) == ("guard", NEW)
-    assert line.text == "watches churn/2: not worse than churn/1 in 1 requests"
+    assert line.text == "watches churn/2: not worse than churn/1 in 1 request"
 
 
 async def test_a_model_that_was_made_again_is_compared_from_nothing(rig):
@@ -440,3 +440,15 @@ async def test_sums_that_cannot_be_stored_are_tried_again(two, rig, monkeypatch)
 
     await rig.experiments.save()
     assert len(await States(two.operator.records).load("experiment")) == 1
+
+
+async def test_whom_it_watches_is_of_the_route_as_it_is_now(rig, two):
+    """Also before the first request by it."""
+    await two.upload(b"third")
+    await rig.routes.set("churn", GUARDED)
+    rig.call(NEW)
+    await rig.routes.set("churn", attrs.evolve(GUARDED, split=(Share(1), Share(3))))
+
+    (line,) = live_lines(rig.experiments, rig.model)
+
+    assert line.text == "watches churn/3: not worse than churn/1 in 0 requests"
