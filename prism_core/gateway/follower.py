@@ -118,6 +118,8 @@ class Follower:
     async def welcome(self) -> bool:
         """Return whether connections are welcome, once that is known."""
         await self._updated.wait()
+        # uvloop reads the first models before what is opened behind this has set its taps, and countries.
+        self.mirror.registry.refresh()
         self.channel.send(Ready())
         await first(self._welcome, self.draining, self.channel.lost)
         return not (self.draining.is_set() or self.channel.lost.is_set())
