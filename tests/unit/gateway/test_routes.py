@@ -353,6 +353,16 @@ async def test_what_is_odd_about_a_route_is_told(two, routes):
     ]
 
 
+async def test_only_a_route_that_changed_is_told_as_changed(two, routes):
+    change = await routes.set("churn", CANARY, why="canary")
+    await point(two, "champion", 1)
+
+    told = [one for one in two.events if one.name == "route.changed"]
+    assert [(one.model, one.facts["revision"], one.facts["why"]) for one in told] == [
+        ("churn", change.revision, "canary")
+    ]
+
+
 async def test_history_says_what_stands(two, routes):
     await routes.set("churn", CANARY)
     await routes.undo("churn")

@@ -41,6 +41,7 @@ ALL = Bounds(max_disagreement=0.01, max_slowdown=0.1, max_errors=0)
         ({"differing_rows": 10}, []),
         ({"differing_rows": 11}, ["max-disagreement"]),
         ({"compared_rows": 0, "differing_rows": 0}, ["max-disagreement"]),
+        ({"times": attrs.evolve(QUICK, slowdown={"p95": Slowdown(0.1, 0.01, 0.2)})}, []),
         ({"times": attrs.evolve(QUICK, slowdown={"p95": Slowdown(0.11, 0.01, 0.2)})}, ["max-slowdown"]),
         ({"times": attrs.evolve(QUICK, slowdown={"p95": Slowdown(0.11, -0.01, 0.2)})}, []),
         ({"times": Times(20, {}, {}, {})}, ["max-slowdown"]),
