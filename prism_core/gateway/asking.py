@@ -273,7 +273,8 @@ class Asking:
 
     def _ask_later(self, refusal: Overloaded) -> None:
         """Ask again when the queue of a replica that has just come should have room for it."""
-        wait_s = float(refusal.details.get("retry_after_s", 0.0)) or ROOM_S
+        told = refusal.details.get("retry_after_s")  # by a runtime, which may be hostile
+        wait_s = told if isinstance(told, int | float) and told > 0 else ROOM_S
         if wait_s >= self._deadline - time.monotonic():
             self._fail(refusal)
         else:

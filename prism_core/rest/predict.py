@@ -9,6 +9,7 @@ bodies.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,11 @@ from prism_core.serving import Dialect
 # Only a request that is still unanswered after this long is watched for a client that
 # hangs up: watching costs a task, and most answers are quicker.
 WATCH_AFTER_S = 0.05
+
+# A media type as it may stand in a head; the lines of those that were answered, as many as are kept.
+_LINE = re.compile(r"[\x20-\x7e]{1,256}")
+_content_types: dict[str, bytes] = {}
+REMEMBERED = 64
 
 # Where the routes of links are, and how their callers' ids begin.
 LINKS, OF_LINKS = "/s/", caller_id("")
@@ -330,6 +336,21 @@ def check_method(method: str) -> None:
         )
 
 
+def content_type(media_type: str) -> bytes:
+    """Return the header line that says what an answer's body is.
+
+    A runtime says it, and a hostile one may say what would be more header lines.
+    """
+    line = _content_types.get(media_type)
+    if line is None:
+        if not _LINE.fullmatch(media_type):
+            return b"content-type: application/octet-stream\r\n"
+        if len(_content_types) >= REMEMBERED:
+            _content_types.clear()
+        line = _content_types[media_type] = b"content-type: %b\r\n" % media_type.encode()
+    return line
+
+
 def lines_of(dialect: Dialect | None, prediction: Prediction) -> bytes:
     """Return the header lines that say what an answer's body is; a dialect may cut that body.
 
@@ -339,7 +360,7 @@ def lines_of(dialect: Dialect | None, prediction: Prediction) -> bytes:
         Whatever a dialect raises.
     """
     if dialect is None:
-        return b"content-type: %b\r\n" % prediction.media_type.encode()
+        return content_type(prediction.media_type)
     lines, prediction.body = written(dialect, prediction.body)
     return lines
 

@@ -28,7 +28,7 @@ from prism_core.rest.entrance import REFUSED
 from prism_core.rest.errors import as_prism_error
 from prism_core.rest.heads import Heads, LinkHead, PlainHead
 from prism_core.rest.patience import Due, Owed
-from prism_core.rest.predict import entered, lines_of, sender_of
+from prism_core.rest.predict import content_type, entered, lines_of, sender_of
 from prism_core.rest.requests import made_id
 from prism_core.rest.speaking import refusal_in
 from prism_core.serving import Dialect
@@ -196,7 +196,7 @@ class PredictProtocol(BoundedProtocol):
         if self._dialect is not None:
             outcome, answer = self._spoken(self._dialect, outcome)
         elif type(outcome) is Prediction:
-            answer = self._written(outcome, b"content-type: %b\r\n" % outcome.media_type.encode())
+            answer = self._written(outcome, content_type(outcome.media_type))
         else:
             answer = self._problem(cast(Exception, outcome))
         transport.write(answer)

@@ -242,7 +242,8 @@ async def test_a_replica_that_is_left_takes_more_than_the_objective_allows():
     assert {type(outcome) for outcome in world.outcomes.values()} == {bytes}
 
 
-async def test_a_full_queue_of_a_replica_that_has_just_come_is_asked_again():
+@pytest.mark.parametrize("told", [0.001, "soon", None, -1, float("nan")])
+async def test_a_full_queue_of_a_replica_that_has_just_come_is_asked_again(told):
     """What has come during a restart may be more rows than its queue takes at once."""
     world = World()
     world.replicas[0].die()
@@ -250,7 +251,7 @@ async def test_a_full_queue_of_a_replica_that_has_just_come_is_asked_again():
     world.restart(0)
     (_, refused), *_ = world.replicas[0].calls.values()
     world.replicas[0].calls.clear()
-    refused(Overloaded("full", details={"retry_after_s": 0.001}), memoryview(b""))
+    refused(Overloaded("full", details={"retry_after_s": told}), memoryview(b""))
 
     await world.settle()
     assert world.outcomes[0] == b"1"

@@ -10,7 +10,7 @@ import pytest
 from prism_core.errors import Forbidden, InvalidInput, ModelNotFound, Overloaded
 from prism_core.gateway.callers.door import Door
 from prism_core.gateway.lane import Head, Prediction
-from prism_core.rest.predict import PredictFront
+from prism_core.rest.predict import PredictFront, content_type
 from prism_core.rest.routing import Route, route_of
 
 
@@ -110,6 +110,12 @@ def front(service):
         await send({"type": "http.response.start", "status": 299, "headers": []})
 
     return PredictFront(service, others, max_body_bytes=100)
+
+
+@pytest.mark.parametrize("said", ["text/plain\r\nset-cookie: a=b", "", "a" * 257, "text/\udcff", "a\nb"])
+def test_a_hostile_runtimes_media_type_is_no_header_line(said):
+    assert content_type("text/csv; header=present") == b"content-type: text/csv; header=present\r\n"
+    assert content_type(said) == b"content-type: application/octet-stream\r\n"
 
 
 async def test_an_answer_says_what_happened(front):
