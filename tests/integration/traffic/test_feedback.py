@@ -193,6 +193,7 @@ def test_bandit(server, key):
 @pytest.mark.sweep
 def test_the_command_line(server, key, tmp_path):
     lead(server, bandit={})
+    known = pulls(arms(server, bool))
     answers = ask(server, key, 3)
     lines = "".join(f"{request},{version - 1}\n" for request, version in answers)
     file = tmp_path / "labels.csv"
@@ -201,6 +202,7 @@ def test_the_command_line(server, key, tmp_path):
     file.write_text(f"request_id,label\n{lines}nobodys,1\n")
     again = server.run("feedback", str(file), check=False)
 
+    arms(server, lambda found: pulls(found) == known + 3)
     assert "rewards, mean reward" in server.run("route", "m").stdout
     assert done.stdout == "3 items: 3 judged.\n"
     assert (again.returncode, again.stdout) == (1, "4 items: 3 repeated, 1 refused.\n")
