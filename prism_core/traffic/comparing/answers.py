@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from prism_core.fitting.tensors import MEDIA_TYPE as TENSORS
 from prism_core.traffic.comparing import inference, message, tensors
 from prism_core.traffic.comparing.columns import Columns, Unreadable
 
@@ -14,7 +15,7 @@ MOST_BYTES = 1 << 20
 # Of each output; the first rows are compared.
 MOST_VALUES = 10_000
 JSON = "application/json"
-READABLE = frozenset({JSON, tensors.MEDIA_TYPE, inference.MEDIA_TYPE, message.MEDIA_TYPE})
+READABLE = frozenset({JSON, TENSORS, inference.MEDIA_TYPE, message.MEDIA_TYPE})
 # Keys of PRISM's own answers that are no outputs.
 _TOLD = frozenset({"model", "version", "classes", "warnings", "outputs"})
 
@@ -52,7 +53,7 @@ def columns(answer: Answer) -> Columns | None:
         return None
     if len(body) > MOST_BYTES:
         raise Unreadable(f"it has more than {MOST_BYTES} bytes")
-    if kind == tensors.MEDIA_TYPE:
+    if kind == TENSORS:
         return tensors.read(body, MOST_VALUES)
     if kind == message.MEDIA_TYPE:
         return message.read(body, MOST_VALUES)

@@ -1,6 +1,6 @@
-"""``application/vnd.prism.tensors``, read without numpy: the first rows of each tensor, as plain values.
+"""``application/vnd.prism.tensors``, the first rows of each tensor, as plain values.
 
-`prism_core.inputs.tensors` writes them and tells the format. The same values stand behind an answer of
+`prism_core.fitting.tensors` writes them and tells the format. The same values stand behind an answer of
 the Open Inference Protocol, one output behind the other.
 """
 
@@ -12,13 +12,9 @@ from typing import Any
 
 import msgspec
 
+from prism_core.fitting.tensors import ALIGNMENT, LENGTH, MAGIC, NO_STRING, PREFIX, Header
 from prism_core.traffic.comparing.columns import Columns, Unreadable, rows_of
 
-MEDIA_TYPE = "application/vnd.prism.tensors"
-PREFIX = struct.Struct("<4sI")
-LENGTH = struct.Struct("<I")
-ALIGNMENT = 64
-NO_STRING = 2**32 - 1
 # As `struct` has them.
 FORMATS = {
     "BOOL": "?",
@@ -36,21 +32,6 @@ FORMATS = {
 }
 
 
-class Tensor(msgspec.Struct, array_like=True, frozen=True):
-    """One tensor of the header."""
-
-    name: str
-    datatype: str
-    shape: list[int]
-    bytes: int
-
-
-class Header(msgspec.Struct, frozen=True):
-    """What is read of the header."""
-
-    tensors: list[Tensor]
-
-
 _decode = msgspec.msgpack.Decoder(Header).decode
 
 
@@ -62,7 +43,7 @@ def read(body: memoryview, most_values: int) -> Columns:
     Unreadable
         If it is none.
     """
-    if len(body) < PREFIX.size or bytes(body[:4]) != b"PRT1":
+    if len(body) < PREFIX.size or bytes(body[:4]) != MAGIC:
         raise Unreadable("it does not begin as tensors do")
     at = PREFIX.size + PREFIX.unpack_from(body)[1]
     try:

@@ -26,6 +26,6 @@ class Kept:
 async def test_a_damaged_row_keeps_no_server_from_starting(name, text):
     states = Kept(State("churn", KIND, name, 0, text))
 
-    await Warmth(Registry(lambda event: None), states).restore()  # type: ignore[arg-type]
+    await Warmth(Registry(lambda event: None), states).restore()
 
     assert states.known == []

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import attrs
 
+from prism_core.fitting.tensors import MEDIA_TYPE as TENSORS
 from prism_core.gateway.prediction import Head
 from prism_core.gateway.traffic.recordings.exchange import Exchange
 from prism_core.gateway.traffic.replaying.asking import Side
-from prism_core.traffic.comparing import Answer, inference, tensors
+from prism_core.traffic.comparing import Answer, inference
 from prism_core.traffic.comparing.answers import JSON, plain
 from prism_core.traffic.replaying.pacing import Pacing, wait_s
 
@@ -25,7 +26,7 @@ CLOSED_LOOP = 4
 LOOK_S, LOOKS = 0.001, 50
 
 # Answers whose values are compared.
-COMPARED = frozenset({"", "*/*", "application/*", JSON, tensors.MEDIA_TYPE, inference.MEDIA_TYPE})
+COMPARED = frozenset({"", "*/*", "application/*", JSON, TENSORS, inference.MEDIA_TYPE})
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -141,5 +142,5 @@ def head_of(exchange: Exchange) -> Head:
     asked for as tensors: it is nobody's answer.
     """
     first = plain(exchange.accept.partition(",")[0])
-    accept = exchange.accept if first in COMPARED else tensors.MEDIA_TYPE
+    accept = exchange.accept if first in COMPARED else TENSORS
     return Head(exchange.media_type, accept, exchange.query, exchange.style, cached=False)
